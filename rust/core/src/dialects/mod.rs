@@ -1,0 +1,1 @@
+//! Wire formats: one file each, the same eight functions in every one.

@@ -1,0 +1,13 @@
+//! fastroute-core: bytes in, bytes out.
+//!
+//! No runtime, no clock, no socket and no Python: every function here can be tested with a literal and fuzzed as it
+//! stands. The engine crate puts sockets and timers around it; the `fastroute.core` Python module exports it as is.
+#![forbid(unsafe_code)]
+
+pub mod dialects;
+pub mod failure;
+pub mod json;
+pub mod relay;
+pub mod sse;
+pub mod tokens;
+pub mod usage;

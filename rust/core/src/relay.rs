@@ -1,0 +1,1 @@
+//! One upstream stream in, one client stream out, the bytes untouched, with a scanner beside them.

@@ -1,0 +1,1 @@
+//! Server-sent events: a push parser and a writer.

@@ -1,0 +1,1 @@
+//! Token counts: exact where the vocabulary is public, estimates elsewhere.

@@ -1,0 +1,1 @@
+//! Token usage as upstreams report it, brought to one invariant.
