@@ -1,0 +1,221 @@
+"""What a well-formed configuration still gets wrong: addresses, names, weights, and references to what is not there.
+
+One rule: this is the only place where one part of a configuration is held against another, for files and for
+configurations made in code alike.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from fastroute.address import is_host, is_loopback, parse_address
+from fastroute.config.names import did_you_mean
+from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Patience, Provider, WeightedTarget
+from fastroute.config.source import Flaw, Path
+from fastroute.secret import Secret
+
+Known = Mapping[str, Sequence[str]]
+"""Providers that exist without the configuration, each with the variables that would give it a key if they were set:
+none when it needs no more."""
+
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_CUSTOM_POLICY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_DIALECT_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
+
+# Written by the engine for each request; a second value would contradict it.
+_ENGINE_HEADERS = frozenset(
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
+# Echoed back in headers and errors, so it has to stay short.
+_MAX_NAME = 256
+
+
+def find_flaws(config: Config, known: Known) -> list[Flaw]:
+    """Everything wrong in `config`, in the order of its sections. `known`: providers of the catalogue."""
+    flaws = list(_listen_flaws(config.listen))
+    for name, provider in config.providers.items():
+        flaws += (
+            flaw._replace(path=("providers", name, *flaw.path)) for flaw in _provider_flaws(name, provider, known)
+        )
+    names = {MOCK: (), **known, **dict.fromkeys(config.providers, ())}
+    for name, model in config.models.items():
+        found = _model_flaws(name, model, config.routing.policy, names)
+        flaws += (flaw._replace(path=("models", name, *flaw.path)) for flaw in found)
+    flaws += _policy_flaws(config.routing.policy, ("routing", "policy"))
+    flaws += _patience_flaws(config.routing.patience, ("routing", "patience"))
+    return flaws
+
+
+def needs_open(listen: Listen) -> list[str]:
+    """The keys of those listeners that other machines can reach: they take `open: true` while no keys are asked for."""
+    doors = [("address", listen.address)]
+    if listen.edge and listen.edge_address is not None:
+        doors.append(("edge_address", listen.edge_address))
+    if listen.admin:
+        doors.append(("admin_address", listen.admin_address))
+    return [key for key, address in doors if not is_loopback(address)]
+
+
+def _listen_flaws(listen: Listen) -> Iterator[Flaw]:
+    sockets = [("port", listen.address, listen.port)]
+    if listen.edge:
+        sockets.append(("edge_port", listen.edge_address or listen.address, listen.edge_port))
+    if listen.admin:
+        sockets.append(("admin_port", listen.admin_address, listen.admin_port))
+    for key, address in (
+        ("address", listen.address),
+        ("edge_address", listen.edge_address),
+        ("admin_address", listen.admin_address),
+    ):
+        if address is not None and not is_host(address):
+            yield Flaw(("listen", key), '"{}" is neither an IP address nor a host name', shown=address)
+    for (first, _, port), (second, _, other) in combinations(sockets, 2):
+        # Different addresses could share a port, but nobody wants to read such a setup.
+        if port == other != 0:
+            yield Flaw(("listen", second), f"the same port as listen.{first}")
+    if not listen.open:
+        yield from _open_warnings(listen)
+
+
+def _open_warnings(listen: Listen) -> Iterator[Flaw]:
+    for key in needs_open(listen):
+        address = getattr(listen, key)
+        if is_host(address):
+            text = '"{}" can be reached by other machines, and no keys are asked for'
+            hint = "serve refuses it without open: true"
+            yield Flaw(("listen", key), text, address, hint, warning=True)
+
+
+def _provider_flaws(name: str, provider: Provider, known: Known) -> Iterator[Flaw]:
+    if name == MOCK:
+        yield Flaw((), f'"{MOCK}" is built in', hint="choose another name", at_key=True)
+    elif not _PROVIDER_NAME.fullmatch(name):
+        yield Flaw((), 'a provider\'s name is made of a-z, 0-9, "-", "_" and "."', at_key=True)
+    if provider.address is not None:
+        try:
+            parse_address(provider.address)
+        except ValueError as error:
+            yield Flaw(("address",), str(error))
+    elif name not in known:
+        hint = "only a provider of the catalogue has one of its own"
+        yield Flaw((), 'needs "address"', hint=hint, at_key=True)
+    yield from _dialect_flaws(provider, name in known)
+    if provider.key is None and provider.address is None and known.get(name):
+        yield Flaw((), "has no key", at_key=True, hint=f'set {" or ".join(known[name])}, or write "key"')
+    if provider.key is not None:
+        yield from _value_flaws(provider.key, ("key",))
+    yield from _header_flaws(provider)
+
+
+def _dialect_flaws(provider: Provider, in_catalogue: bool) -> Iterator[Flaw]:
+    if provider.dialect is not None and provider.speaks is not None:
+        yield Flaw(("speaks",), 'says the same as "dialect"', hint="keep one of the two", at_key=True)
+    elif provider.dialect is None and provider.speaks is None and not in_catalogue:
+        hint = "most compatible servers take dialect: openai_chat"
+        yield Flaw((), 'needs "dialect" or "speaks"', hint=hint, at_key=True)
+    if provider.speaks is not None and not provider.speaks:
+        yield Flaw(("speaks",), "lists no dialect")
+    for dialect, path in (provider.speaks or {}).items():
+        if not _DIALECT_PATH.fullmatch(path):
+            yield Flaw(("speaks", dialect), 'a path starts with "/" and has no query', shown=None)
+
+
+def _header_flaws(provider: Provider) -> Iterator[Flaw]:
+    if not _TOKEN.fullmatch(provider.key_header):
+        yield Flaw(("key_header",), "not a header name")
+    elif provider.key_header.lower() in _ENGINE_HEADERS:
+        yield Flaw(("key_header",), "this header cannot carry a key")
+    seen = {provider.key_header.lower()} if provider.key is not None else set[str]()
+    for name, value in provider.headers.items():
+        path = ("headers", name)
+        if not _TOKEN.fullmatch(name):
+            yield Flaw(path, "not a header name", at_key=True)
+        elif name.lower() in _ENGINE_HEADERS:
+            yield Flaw(path, "this header is written for each request", hint="leave it out", at_key=True)
+        elif name.lower() in seen:
+            yield Flaw(path, "this header is set twice", at_key=True)
+        seen.add(name.lower())
+        yield from _value_flaws(value, path)
+
+
+def _value_flaws(value: Secret, path: Path) -> Iterator[Flaw]:
+    if not value:
+        yield Flaw(path, "is empty")
+    elif not value.fits_a_header():
+        yield Flaw(
+            path, "has characters that a header cannot carry", hint="a line end, a space around it, or not ASCII"
+        )
+
+
+def _model_flaws(name: str, model: Model, policy: str, providers: Known) -> Iterator[Flaw]:
+    if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
+        yield Flaw((), f"a model's name is 1 to {_MAX_NAME} printable characters", at_key=True)
+    if not model.targets:
+        yield Flaw(("targets",), "lists no target", hint="write provider/model")
+    seen: dict[str, int] = {}
+    for index, target in enumerate(model.targets):
+        to, path = (target, ()) if isinstance(target, str) else (target.to, ("to",))
+        if to in seen:
+            yield Flaw(("targets", index, *path), f"the same as targets[{seen[to]}]")
+            continue
+        seen[to] = index
+        yield from _target_flaws(to, ("targets", index, *path), providers)
+    if model.policy is not None:
+        yield from _policy_flaws(model.policy, ("policy",))
+    yield from _weight_flaws(model.targets, model.policy or policy)
+    if model.patience is not None:
+        yield from _patience_flaws(model.patience, ("patience",))
+
+
+def _target_flaws(to: str, path: Path, providers: Known) -> Iterator[Flaw]:
+    provider, slash, model = to.partition("/")
+    if not (provider and slash and model) or not model.isprintable() or model != model.strip():
+        yield Flaw(path, '"{}" is not provider/model', shown=to)
+    elif provider not in providers:
+        yield Flaw(path, 'no provider "{}"', shown=provider, hint=did_you_mean(provider, providers))
+    elif providers[provider]:
+        yield Flaw(path, f'provider "{provider}" has no key', hint=f"set {' or '.join(providers[provider])}")
+    elif provider == MOCK and model != "echo":
+        yield Flaw(path, f'"{MOCK}" has one model', hint=f"write {MOCK}/echo")
+
+
+def _weight_flaws(targets: tuple[str | WeightedTarget, ...], policy: str) -> Iterator[Flaw]:
+    weights = [None if isinstance(target, str) else target.weight for target in targets]
+    given = [index for index, weight in enumerate(weights) if weight is not None]
+    if not given:
+        return
+    path = ("targets", given[0], "weight")
+    if policy in POLICIES and policy != "weighted":
+        yield Flaw(
+            path, f'weights have no effect with policy "{policy}"', hint="write policy: weighted, or leave them out"
+        )
+    elif len(given) < len(weights):
+        bare = weights.index(None)
+        yield Flaw(("targets", bare), "has no weight, and others have one", hint="give every target a weight, or none")
+    elif not any(weights):
+        yield Flaw(("targets",), "every weight is 0", hint="at least one target must be left")
+
+
+def _policy_flaws(policy: str, path: Path) -> Iterator[Flaw]:
+    if policy not in POLICIES and not _CUSTOM_POLICY.fullmatch(policy):
+        hint = did_you_mean(policy, POLICIES) or f"known: {', '.join(POLICIES)}, or package.module:function"
+        yield Flaw(path, 'no policy "{}"', shown=policy, hint=hint)
+
+
+def _patience_flaws(patience: Patience, path: Path) -> Iterator[Flaw]:
+    soft = patience.ttft_soft_timeout_s
+    if soft is not None and soft >= patience.ttft_timeout_s:
+        yield Flaw((*path, "ttft_soft_timeout_s"), f"must be less than ttft_timeout_s ({patience.ttft_timeout_s:g})")

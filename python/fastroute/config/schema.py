@@ -1,0 +1,227 @@
+"""Every key a user may write, with its meaning, its bounds and its default.
+
+One rule: the reference page, the JSON Schema and `fastroute check` are generated from these structs, so a key exists
+when it is a field here and nowhere else. One surprise: a `patience` or `timeouts` block in a file is completed from
+`routing` as the file is read; in Python code `None` takes the whole block from `routing`.
+"""
+
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fastroute.secret import Secret
+
+Dialect = Literal["openai_chat", "openai_embeddings", "models"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+POLICIES = ("ordered", "weighted", "fastest")
+"""The policies that come with fastroute; any other is written as `package.module:function`."""
+
+MOCK = "mock"
+"""The built-in provider that answers without a network; its one model is `echo`."""
+
+SHORTHANDS: dict[str, dict[Dialect, str]] = {
+    "openai_chat": {"openai_chat": "/chat/completions", "openai_embeddings": "/embeddings", "models": "/models"},
+}
+"""What `dialect: …` in a provider stands for."""
+
+# msgspec holds keys to the literal but leaves it out of the schema.
+Speaks = Annotated[dict[Dialect, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Dialect))}})]
+Share = Annotated[int, Meta(ge=0, le=1_000_000)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+# A day: longer than any reply and short enough that a value meant as milliseconds is noticed.
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class Listen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where clients connect."""
+
+    address: Annotated[str, Meta(description="IP address or name the default door binds.", examples=["::1"])] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, Meta(description="Port of the default door; 0 takes any free one.")] = 4000
+    edge: Annotated[bool, Meta(description="Open the edge door too (HTTP/1 and HTTP/2, less time added).")] = True
+    edge_address: Annotated[
+        str | None, Meta(description="IP address or name the edge door binds; null: the same as `address`.")
+    ] = None
+    edge_port: Annotated[Port, Meta(description="Port of the edge door; 0 takes any free one.")] = 4001
+    admin: Annotated[bool, Meta(description="Open the admin listener (metrics).")] = True
+    admin_address: Annotated[str, Meta(description="IP address or name of the admin listener.")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="Port of the admin listener; 0 takes any free one.")] = 4002
+    open: Annotated[
+        bool, Meta(description="Allow a listener that other machines can reach although no keys are asked for.")
+    ] = False
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Clocks of a provider's connections."""
+
+    dns_timeout_s: Annotated[Seconds, Meta(description="Looking up the provider's name.")] = 2.0
+    connect_timeout_s: Annotated[Seconds, Meta(description="TCP connect, all addresses together.")] = 3.0
+    tls_timeout_s: Annotated[Seconds, Meta(description="TLS handshake.")] = 5.0
+    pool_wait_timeout_s: Annotated[Seconds, Meta(description="Waiting for a pooled connection.")] = 2.0
+    write_idle_timeout_s: Annotated[Seconds, Meta(description="The provider accepts no byte of the request.")] = 30.0
+    # Below 60 s and 75 s, where common load balancers drop idle connections.
+    pool_idle_timeout_s: Annotated[Seconds, Meta(description="An unused connection is closed after this.")] = 45.0
+    pool_max_age_s: Annotated[Seconds, Meta(description="A connection is replaced at this age, give or take 20 %.")] = (
+        600.0
+    )
+
+
+class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one request may spend: attempts and clocks."""
+
+    attempts: Annotated[int, Meta(ge=1, le=10, description="Attempts per request over all targets.")] = 3
+    attempts_per_target: Annotated[int, Meta(ge=1, le=10, description="Attempts at the same target.")] = 2
+    ambiguous_retry: Annotated[
+        Literal["once", "never"],
+        Meta(description="Whether a request that may have been carried out is tried again, at another target."),
+    ] = "once"
+    ttft_soft_timeout_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content before another target is tried; null: three times the target's "
+            "own 95th percentile, between 15 and 60 s."
+        ),
+    ] = None
+    ttft_timeout_s: Annotated[Seconds, Meta(description="Time to the first content before the attempt fails.")] = 120.0
+    idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
+    content_idle_timeout_s: Annotated[
+        Seconds, Meta(description="Time without content within a stream; a comment does not count.")
+    ] = 120.0
+    total_timeout_s: Annotated[Seconds, Meta(description="A whole request that is not streamed.")] = 600.0
+    stream_total_timeout_s: Annotated[Seconds, Meta(description="A whole streamed request.")] = 1_800.0
+
+
+class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Somebody who can be called. A provider of the catalogue needs no key here but those it should change."""
+
+    dialect: Annotated[
+        Literal["openai_chat"] | None,
+        Meta(description="The usual paths of a compatible server; `speaks` says the same in full."),
+    ] = None
+    speaks: Annotated[
+        Speaks | None,
+        Meta(
+            description="Path of each dialect the provider speaks, below its address.",
+            examples=[{"openai_chat": "/chat/completions"}],
+        ),
+    ] = None
+    address: Annotated[
+        str | None, Meta(description="URL that the paths are below.", examples=["http://127.0.0.1:8080/v1"])
+    ] = None
+    key: Annotated[
+        Secret | None,
+        Meta(
+            description="Key sent with each request; null: none, or for a provider of the catalogue whose address is "
+            "not changed here the one found in the environment.",
+            examples=["${OPENAI_API_KEY}"],
+        ),
+    ] = None
+    key_header: Annotated[
+        str,
+        Meta(description="Header that carries the key: `authorization` as a bearer token, any other as it is."),
+    ] = "authorization"
+    headers: Annotated[
+        dict[str, Secret], Meta(description="Headers sent with each request.", examples=[{"x-title": "mine"}])
+    ] = {}
+    timeouts: Annotated[Timeouts | None, Meta(description="Where it differs from `routing.timeouts`.")] = None
+    min_idle: Annotated[int, Meta(ge=0, le=1_000, description="Connections kept open in advance.")] = 0
+    http2: Annotated[bool, Meta(description="Speak HTTP/2 to this provider.")] = False
+    ca_file: Annotated[
+        str | None, Meta(description="PEM file of certificates to trust for this provider, beside the usual ones.")
+    ] = None
+
+
+class WeightedTarget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A target with its share of the traffic."""
+
+    to: Annotated[str, Meta(description="Provider and model.", examples=["openai/gpt-5"])]
+    weight: Annotated[Share | None, Meta(description="Share of the traffic; 0 takes the target out.")] = None
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A name clients ask for, and who answers."""
+
+    targets: Annotated[
+        tuple[str | WeightedTarget, ...],
+        Meta(description="Who may answer: `provider/model`, or `{to: provider/model, weight: 95}`."),
+    ]
+    policy: Annotated[
+        str | None,
+        Meta(
+            description='How targets are ordered: "ordered", "weighted", "fastest" or "package.module:function"; '
+            "null: as in `routing`.",
+            examples=["ordered", "weighted", "fastest", "mypackage.mine:rank"],
+        ),
+    ] = None
+    patience: Annotated[Patience | None, Meta(description="Where it differs from `routing.patience`.")] = None
+
+
+class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What holds for every model and provider that does not say otherwise."""
+
+    policy: Annotated[str, Meta(description="How targets are ordered.", examples=["ordered"])] = "ordered"
+    patience: Annotated[Patience, Meta(description="What one request may spend.")] = Patience()
+    timeouts: Annotated[Timeouts, Meta(description="Clocks of connections to providers.")] = Timeouts()
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What clients may ask of this process before it says no."""
+
+    max_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=1 << 30, description="Largest request body; a longer one is answered with 413.")
+    ] = 32 << 20
+    max_body_memory_bytes: Annotated[
+        int, Meta(ge=1_024, le=1 << 40, description="Bodies held at once, all requests together.")
+    ] = 512 << 20
+    max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000, description="Requests being answered at once.")] = 12_000
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Open client connections.")] = 16_384
+    body_timeout_s: Annotated[Seconds, Meta(description="Receiving a whole request body.")] = 120.0
+    client_stall_timeout_s: Annotated[Seconds, Meta(description="A client that takes no byte of its reply.")] = 30.0
+    drain_timeout_s: Annotated[Seconds, Meta(description="At a stop, how long running requests may go on.")] = 120.0
+
+
+class Observability(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the gateway says about itself."""
+
+    log_level: Annotated[LogLevel, Meta(description="Least important lines that are still written.")] = "info"
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. Every section may be left out."""
+
+    listen: Annotated[Listen, Meta(description="Where clients connect.")] = Listen()
+    providers: Annotated[dict[str, Provider], Meta(description="Who can be called, by a name of your choice.")] = {}
+    models: Annotated[dict[str, Model], Meta(description="Names clients ask for, and who answers.")] = {}
+    routing: Annotated[Routing, Meta(description="Defaults of models and providers.")] = Routing()
+    limits: Annotated[Limits, Meta(description="What clients may ask of this process.")] = Limits()
+    observability: Annotated[Observability, Meta(description="What the gateway says about itself.")] = Observability()
+
+
+def decode(tree: object) -> Config:
+    """A Config from plain dicts and lists. Raises msgspec.ValidationError, whose text may repeat a value."""
+    return msgspec.convert(tree, Config, dec_hook=_hide)
+
+
+def pack(config: Config) -> bytes:
+    """The configuration with its keys in clear, for an inherited pipe between our own processes and nothing else."""
+    return msgspec.msgpack.encode(config, enc_hook=_reveal)
+
+
+def unpack(blob: bytes) -> Config:
+    """What `pack` packed."""
+    return msgspec.msgpack.decode(blob, type=Config, dec_hook=_hide)
+
+
+def _hide(kind: type, value: Any) -> Secret:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _reveal(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"no way to pack a {type(value).__name__}")

@@ -1,0 +1,81 @@
+"""What is done to a configuration as plain dicts and lists, before it is decoded. No tree that goes in is changed."""
+
+import os
+from pathlib import Path as FilePath
+from typing import cast
+
+from fastroute.config.source import Path
+
+Tree = dict[str, object]
+
+
+def section(node: object, name: str) -> Tree:
+    """The mapping under `name`; empty when there is none."""
+    found = cast(Tree, node).get(name) if isinstance(node, dict) else None
+    return cast(Tree, found) if isinstance(found, dict) else {}
+
+
+def completed(tree: object) -> object:
+    """The tree with partial `patience` and `timeouts` blocks completed from `routing`."""
+    routing = section(tree, "routing")
+    for part, key in (("models", "patience"), ("providers", "timeouts")):
+        default = section(routing, key)
+        entries = section(tree, part)
+        if default and entries:
+            filled = {name: _with_default(entry, key, default) for name, entry in entries.items()}
+            tree = {**cast(Tree, tree), part: filled}
+    return tree
+
+
+def _with_default(entry: object, key: str, default: Tree) -> object:
+    own = cast(Tree, entry).get(key) if isinstance(entry, dict) else None
+    if not isinstance(own, dict):
+        return cast(object, entry)
+    return {**cast(Tree, entry), key: {**default, **cast(Tree, own)}}
+
+
+def anchored(tree: object, folder: FilePath) -> object:
+    """The tree with each `ca_file` seen from the folder the configuration is in."""
+    providers = section(tree, "providers")
+    if not any("ca_file" in entry for entry in providers.values() if isinstance(entry, dict)):
+        return tree
+    return {**cast(Tree, tree), "providers": {name: _anchored(entry, folder) for name, entry in providers.items()}}
+
+
+def _anchored(provider: object, folder: FilePath) -> object:
+    name = cast(Tree, provider).get("ca_file") if isinstance(provider, dict) else None
+    if not isinstance(name, str) or not name:
+        return cast(object, provider)
+    return {**cast(Tree, provider), "ca_file": os.fspath(folder / name)}
+
+
+def pruned(tree: object, paths: list[Path]) -> object:
+    """The tree without what is at `paths`. An item of a list becomes empty text, so the others keep their number."""
+    if () in paths:
+        return {}
+    result = _copied(tree)
+    for path in paths:
+        node = result
+        for step in path[:-1]:
+            node = child(node, step)
+        last = path[-1]
+        if isinstance(node, list) and isinstance(last, int):
+            cast(list[object], node)[last] = ""
+        elif isinstance(node, dict):
+            cast(dict[str | int, object], node).pop(last, None)
+    return result
+
+
+def child(node: object, step: str | int) -> object:
+    """What is one step below; None when that step cannot be taken."""
+    if isinstance(node, list) and isinstance(step, int):
+        return cast(list[object], node)[step]
+    return cast(Tree, node).get(str(step)) if isinstance(node, dict) else None
+
+
+def _copied(node: object) -> object:
+    if isinstance(node, dict):
+        return {key: _copied(value) for key, value in cast(Tree, node).items()}
+    if isinstance(node, list):
+        return [_copied(value) for value in cast(list[object], node)]
+    return node
