@@ -1,0 +1,186 @@
+"""The table: who answers to which name, at which address, with which key."""
+
+import json
+from typing import Any
+
+import pytest
+
+from fastroute.address import Address
+from fastroute.catalogue import find_providers
+from fastroute.config.schema import Config, Model, Patience, Provider, Routing, Timeouts, WeightedTarget
+from fastroute.errors import ConfigError
+from fastroute.secret import Secret
+from fastroute.table import Table, as_wire, compile_table
+
+NOTHING = find_providers({})
+KEYS = find_providers({"OPENAI_API_KEY": "sk-openai", "GROQ_API_KEY": "sk-groq"})
+
+
+def local(**settings: Any) -> Provider:
+    return Provider(**{"dialect": "openai_chat", "address": "http://127.0.0.1:8080/v1", **settings})
+
+
+def table_of(providers: dict[str, Provider], models: dict[str, Model] | None = None, **settings: Any) -> Table:
+    return compile_table(Config(providers=providers, models=models or {}, **settings), NOTHING, 1)
+
+
+def targets_of(table: Table, name: str) -> list[str]:
+    route = table.route_for(name)
+    assert route is not None
+    return [f"{choice.target.provider.name}/{choice.target.model}" for choice in route.choices]
+
+
+def test_a_model_becomes_a_route_with_its_targets_in_order() -> None:
+    table = table_of({"here": local(), "there": local()}, {"smart": Model(targets=("there/b", "here/a"))})
+    assert targets_of(table, "smart") == ["there/b", "here/a"]
+    route = table.routes["smart"]
+    assert (route.policy, route.patience) == ("ordered", Patience())
+    assert [choice.weight for choice in route.choices] == [1, 1]
+
+
+def test_targets_are_shared_between_routes_and_know_their_place() -> None:
+    models = {"one": Model(targets=("here/a", "here/b")), "two": Model(targets=("here/b",))}
+    table = table_of({"here": local()}, models)
+    assert [target.index for target in table.targets] == list(range(len(table.targets)))
+    assert table.routes["two"].choices[0].target is table.routes["one"].choices[1].target
+
+
+def test_an_address_is_split_once() -> None:
+    table = table_of({"a": local(address="https://Example.COM/openai/v1/"), "b": local(address="http://[::1]:8080")})
+    assert table.providers["a"].address == Address("https", "example.com", 443, "/openai/v1")
+    assert table.providers["b"].address == Address("http", "::1", 8080, "")
+
+
+def test_a_key_goes_into_its_header() -> None:
+    table = table_of(
+        {
+            "bearer": local(key=Secret("sk-1")),
+            "azure": local(key=Secret("sk-2"), key_header="Api-Key", headers={"X-Title": Secret("mine")}),
+            "none": local(),
+        }
+    )
+    assert table.providers["bearer"].headers == (("authorization", Secret("Bearer sk-1")),)
+    assert table.providers["azure"].headers == (("x-title", Secret("mine")), ("api-key", Secret("sk-2")))
+    assert table.providers["none"].headers == ()
+
+
+def test_no_key_is_in_the_text_of_a_table() -> None:
+    table = table_of(
+        {"a": local(key=Secret("hunter2"), headers={"x": Secret("hunter2")})}, {"m": Model(targets=("a/x",))}
+    )
+    assert "hunter2" not in repr(table) + str(table) + repr(table.targets)
+
+
+def test_weights_policy_and_patience_come_from_the_model_then_from_routing() -> None:
+    routing = Routing(policy="fastest", patience=Patience(attempts=5), timeouts=Timeouts(dns_timeout_s=1))
+    models = {
+        "split": Model(
+            targets=(WeightedTarget(to="a/x", weight=95), WeightedTarget(to="a/y", weight=5)),
+            policy="weighted",
+            patience=Patience(attempts=1),
+        ),
+        "plain": Model(targets=("a/x",)),
+    }
+    table = table_of({"a": local()}, models, routing=routing)
+    split, plain = table.routes["split"], table.routes["plain"]
+    assert [choice.weight for choice in split.choices] == [95, 5]
+    assert (split.policy, split.patience.attempts) == ("weighted", 1)
+    assert (plain.policy, plain.patience.attempts) == ("fastest", 5)
+    assert table.providers["a"].timeouts == Timeouts(dns_timeout_s=1)
+
+
+def test_a_name_is_a_route_first_and_a_provider_second() -> None:
+    table = table_of({"here": local()}, {"here/tiny": Model(targets=("here/other",))})
+    assert targets_of(table, "here/tiny") == ["here/other"]
+    assert targets_of(table, "here/anything") == ["here/anything"]
+    assert targets_of(table, "here/accounts/x/models/y") == ["here/accounts/x/models/y"]
+
+
+@pytest.mark.parametrize("name", ["", "/", "here", "here/", "/here", "nobody/x", "mock/echo", "mock/other"])
+def test_other_names_lead_nowhere(name: str) -> None:
+    assert table_of({"here": local()}).route_for(name) is None
+
+
+def test_a_name_that_passes_through_uses_the_providers_own_place_in_the_table() -> None:
+    table = table_of({"here": local(), "there": local()})
+    route = table.route_for("there/x")
+    assert route is not None
+    target = route.choices[0].target
+    assert (target.model, table.targets[target.index].model) == ("x", None)
+    assert table.targets[target.index].provider is table.providers["there"]
+
+
+def test_the_nearest_names_are_told() -> None:
+    models = {name: Model(targets=("a/x",)) for name in ("gpt-5", "gpt-5-mini", "claude", "GPT-4.1")}
+    table = table_of({"a": local()}, models)
+    assert table.nearest("gpt5")[0] == "gpt-5"
+    assert table.nearest("gpt-4.1") == ["GPT-4.1", "gpt-5"]
+    assert table.nearest("zzzz") == []
+    assert table.nearest("x" * 100_000) == []
+
+
+def test_without_a_configuration_everything_found_and_the_echo_can_be_called() -> None:
+    table = compile_table(Config(), KEYS, 1)
+    assert list(table.providers) == ["openai", "groq", "mock"]
+    assert targets_of(table, "openai/gpt-5") == ["openai/gpt-5"]
+    assert targets_of(table, "mock/echo") == ["mock/echo"]
+    assert table.route_for("mock/other") is None
+    assert table.providers["groq"].headers == (("authorization", Secret("Bearer sk-groq")),)
+
+
+def test_with_a_configuration_only_what_it_names_can_be_called() -> None:
+    table = compile_table(Config(models={"fast": Model(targets=("groq/x",))}), KEYS, 1)
+    assert list(table.providers) == ["groq"]
+    assert table.route_for("openai/gpt-5") is None
+    assert targets_of(table, "groq/y") == ["groq/y"]
+
+
+def test_the_echo_exists_when_a_configuration_names_it() -> None:
+    table = table_of({}, {"test": Model(targets=("mock/echo",))})
+    assert targets_of(table, "mock/echo") == targets_of(table, "test") == ["mock/echo"]
+
+
+def test_a_provider_of_the_catalogue_can_be_changed_in_part() -> None:
+    table = compile_table(Config(providers={"openai": Provider(min_idle=4)}), KEYS, 1)
+    openai = table.providers["openai"]
+    assert (openai.address.host, openai.min_idle) == ("api.openai.com", 4)
+    assert openai.headers == (("authorization", Secret("Bearer sk-openai")),)
+
+
+def test_a_key_that_was_found_does_not_go_to_another_address() -> None:
+    table = compile_table(Config(providers={"openai": Provider(address="http://elsewhere.example/v1")}), KEYS, 1)
+    assert table.providers["openai"].headers == ()
+    assert table.providers["openai"].speaks["openai_chat"] == "/chat/completions"
+
+
+def test_a_reference_to_nothing_is_refused_in_the_words_of_check() -> None:
+    config = Config(providers={"there": local()}, models={"smart": Model(targets=("there/a", "thre/b"))})
+    with pytest.raises(ConfigError) as caught:
+        compile_table(config, NOTHING, 1)
+    assert str(caught.value) == 'models.smart.targets[1]: no provider "thre"; did you mean "there"?'
+
+
+def test_a_provider_whose_key_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match='provider "groq" has no key; set GROQ_API_KEY'):
+        compile_table(Config(models={"fast": Model(targets=("groq/x",))}), NOTHING, 1)
+
+
+def test_the_wire_form_is_plain_and_refers_by_number() -> None:
+    models = {"smart": Model(targets=(WeightedTarget(to="b/x", weight=3),), policy="weighted")}
+    table = table_of({"a": local(), "b": local(key=Secret("sk-1"), http2=True)}, models)
+    wire = json.loads(json.dumps(as_wire(table)))
+    assert wire["generation"] == 1
+    (route,) = wire["routes"]
+    (choice,) = route["choices"]
+    target = wire["targets"][choice["target"]]
+    provider = wire["providers"][target["provider"]]
+    assert (target["model"], choice["weight"], provider["name"], provider["http2"]) == ("x", 3, "b", True)
+    assert provider["headers"] == [["authorization", "Bearer sk-1"]]
+    assert (provider["scheme"], provider["host"], provider["port"], provider["prefix"]) == (
+        "http",
+        "127.0.0.1",
+        8080,
+        "/v1",
+    )
+    assert route["patience"]["attempts"] == 3
+    assert len(wire["targets"]) == len(table.targets)
