@@ -1,0 +1,132 @@
+"""The command line as a whole: help, options, what is imported and how fast it answers."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from fastroute.cli import COMMANDS, LazyGroup, main
+from fastroute.cli.frame import Command, command, config_option, option
+from fastroute.errors import ConfigError, EngineError, Mistake
+
+PACKAGE = Path(__file__).parents[2] / "python"
+WRITTEN = [
+    name
+    for name, entry in COMMANDS.items()
+    if (PACKAGE / f"{entry.place.partition(':')[0].replace('.', '/')}.py").is_file()
+]
+
+
+def in_new_process(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(PACKAGE)},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_help_shows_three_examples_first_and_then_the_commands_in_groups() -> None:
+    lines = CliRunner().invoke(main, ["--help"]).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [
+        ["fastroute", "serve"],
+        ["fastroute", "serve"],
+        ["fastroute", "check"],
+    ]
+    assert lines[4].startswith("Usage: fastroute") or lines[4].startswith("Usage: main")
+    groups = [line for line in lines if line in ("Run:", "Set up:", "Inspect:", "Test:")]
+    assert groups == ["Run:", "Set up:", "Inspect:", "Test:"]
+    for name, entry in COMMANDS.items():
+        assert any(line.split(maxsplit=1) == [name, entry.summary] for line in lines)
+
+
+def test_help_is_plain_text_everywhere() -> None:
+    result = CliRunner().invoke(main, ["--help"], color=True)
+    assert "\x1b" not in result.stdout
+
+
+def test_help_imports_no_command_and_nothing_heavy() -> None:
+    code = """
+import sys
+from click.testing import CliRunner
+from fastroute.cli import main
+assert CliRunner().invoke(main, ["--help"]).exit_code == 0
+print(*sys.modules)
+"""
+    loaded = set(in_new_process(code).split())
+    heavy = {"msgspec", "yaml", "jsonschema_rs", "granian", "uvloop", "asyncio", "fastroute._core", "fastroute.config"}
+    assert not loaded & (heavy | {entry.place.partition(":")[0] for entry in COMMANDS.values()})
+
+
+def test_help_answers_within_its_budget() -> None:
+    code = "from fastroute.cli import main; main(['--help'], prog_name='fastroute')"
+
+    def cpu_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        in_new_process(code)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    # CPU time, and the least of five: neighbours on the machine only ever add to it.
+    assert min(cpu_s() for _ in range(5)) < 0.150
+
+
+def test_an_unknown_command_exits_with_2() -> None:
+    result = CliRunner().invoke(main, ["servee"])
+    assert result.exit_code == 2
+    assert "No such command 'servee'" in result.output
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_option_of_a_command_has_a_variable_a_default_and_a_word_of_help(name: str) -> None:
+    found = main.get_command(click.Context(main), name)
+    assert isinstance(found, Command)
+    assert found.name == name
+    assert found.examples, "a command's help starts with examples"
+    assert found.help
+    for parameter in found.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert isinstance(parameter.envvar, str), parameter.name
+            assert parameter.envvar.startswith("FASTROUTE_"), parameter.name
+            assert parameter.show_envvar, parameter.name
+            assert parameter.show_default, parameter.name
+
+
+def test_an_option_frame_shows_variable_and_default() -> None:
+    @command("try", "fastroute try")
+    @option("--port", env="FASTROUTE_PORT", default=4000, help="Port.")
+    @config_option()
+    def attempt(port: int, config: str | None) -> None:
+        """Try."""
+        click.echo(f"{port} {config}")
+
+    text = " ".join(CliRunner().invoke(attempt, ["--help"]).stdout.split())
+    assert text.startswith("fastroute try Usage: try")
+    assert "[env var: FASTROUTE_PORT; default: 4000]" in text
+    assert "[env var: FASTROUTE_CONFIG; default: (none: keys from the environment)]" in text
+    run = CliRunner().invoke(attempt, [], env={"FASTROUTE_PORT": "1", "FASTROUTE_CONFIG": "x.yaml"})
+    assert run.stdout == "1 x.yaml\n"
+
+
+@pytest.mark.parametrize(
+    "error, status",
+    [(ConfigError([Mistake("a.yaml", 1, 2, "listen", "wrong", "do this")]), 2), (EngineError("it broke; do that"), 1)],
+)
+def test_what_is_raised_on_purpose_is_one_line_and_no_traceback(error: Exception, status: int) -> None:
+    group = LazyGroup("fastroute")
+
+    @click.command("fail")
+    def fail() -> None:
+        raise error
+
+    group.get_command = lambda ctx, cmd_name: fail  # type: ignore[method-assign]
+    result = CliRunner().invoke(group, ["fail"])
+    assert (result.exit_code, result.stderr) == (status, f"{error}\n")
