@@ -358,6 +358,33 @@ def test_a_good_file_has_no_mistakes(tmp_path: Path) -> None:
     assert mistakes_in(GOOD, tmp_path) == []
 
 
+FINE = {
+    "weights for a policy of one's own": (
+        HERE + "models: {a: {targets: [{to: here/a, weight: 1}, here/b], policy: 'pkg.mine:rank'}}"
+    ),
+    "a target taken out by its weight": (
+        HERE + "models: {a: {targets: [{to: here/a, weight: 0}, {to: here/b, weight: 1}], policy: weighted}}"
+    ),
+    "weights under the policy of all": (
+        HERE + "routing: {policy: weighted}\nmodels: {a: {targets: [{to: here/a, weight: 1}]}}"
+    ),
+    "models with slashes": HERE + "models: {org/name: {targets: [here/accounts/x/models/y]}}",
+    "ports that the system chooses": "listen: {port: 0, edge_port: 0, admin_port: 0}",
+    "a port of a door that stays shut": "listen: {port: 4001, edge: false}",
+    "a header beside no key": NEAR + "headers: {authorization: '${KEY}'}}}",
+    "an Azure resource": (
+        "providers: {azure: {dialect: openai_chat, key_header: api-key, key: '${KEY}', "
+        "address: 'https://res.openai.azure.com/openai/v1'}}"
+    ),
+    "IPv6": "providers: {here: {dialect: openai_chat, address: 'http://[::1]:8080'}}",
+}
+
+
+@pytest.mark.parametrize("text", FINE.values(), ids=FINE.keys())
+def test_what_is_unusual_and_right_is_not_complained_about(text: str, tmp_path: Path) -> None:
+    assert mistakes_in(text, tmp_path) == []
+
+
 def test_all_mistakes_of_a_file_are_told_at_once_in_file_order(tmp_path: Path) -> None:
     text = """\
 listen: {prot: 4000, open: yes}

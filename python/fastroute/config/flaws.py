@@ -197,16 +197,15 @@ def _weight_flaws(targets: tuple[str | WeightedTarget, ...], policy: str) -> Ite
     given = [index for index, weight in enumerate(weights) if weight is not None]
     if not given:
         return
-    path = ("targets", given[0], "weight")
-    if policy in POLICIES and policy != "weighted":
-        yield Flaw(
-            path, f'weights have no effect with policy "{policy}"', hint="write policy: weighted, or leave them out"
-        )
-    elif len(given) < len(weights):
+    # What weights mean to a policy of the user's own is its own affair.
+    if policy == "weighted" and len(given) < len(weights):
         bare = weights.index(None)
         yield Flaw(("targets", bare), "has no weight, and others have one", hint="give every target a weight, or none")
-    elif not any(weights):
+    elif policy == "weighted" and not any(weights):
         yield Flaw(("targets",), "every weight is 0", hint="at least one target must be left")
+    elif policy in POLICIES and policy != "weighted":
+        hint = "write policy: weighted, or leave them out"
+        yield Flaw(("targets", given[0], "weight"), f'weights have no effect with policy "{policy}"', hint=hint)
 
 
 def _policy_flaws(policy: str, path: Path) -> Iterator[Flaw]:
