@@ -1,10 +1,11 @@
 //! Reads and edits request bodies without building a tree: one pass over the frames as they arrive, then splices.
 //!
 //! [`Scanner`] checks a body strictly (RFC 8259 and the table in `docs/decisions/0002-json-verdicts.md`) and notes what
-//! a decision needs: model, stream, limits, counts, and where each top-level member stands. `splice` then changes a
+//! a decision needs: model, stream, limits, counts, and where each top-level member stands. [`splice`] then changes a
 //! few members and leaves every other byte, and every frame, as it came.
 //! The surprise: a body is never parsed again, so what the scan says of it must be what every upstream will read in it.
 
+mod edit;
 mod error;
 mod field;
 mod find;
@@ -15,6 +16,7 @@ mod place;
 mod reader;
 mod scan;
 mod scanner;
+mod splice;
 mod text;
 
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub use error::{JsonError, JsonErrorKind};
 pub use field::{Field, Kinds, Shape};
 pub use scan::{Media, Member, Roles, Scan};
 pub use scanner::Scanner;
+pub use splice::{Edit, Frames, SpliceError, quote, splice};
 
 /// Bounds of one request body. Each is refused by name, none is silently cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The scanner and its edits, tested from outside their files.
 
 mod cuts;
+mod edits;
 mod rules;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): dice that need no crate.
