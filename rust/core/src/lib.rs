@@ -4,6 +4,7 @@
 //! stands. The engine crate puts sockets and timers around it; the `fastroute.core` Python module exports it as is.
 #![forbid(unsafe_code)]
 
+pub mod cursor;
 pub mod dialects;
 pub mod failure;
 pub mod json;

@@ -1,0 +1,275 @@
+//! A forgiving cursor over JSON text: walks what is asked for and steps over the rest, without recursion or copies.
+//!
+//! Its one rule: what an upstream sent is read, not judged. Duplicate keys, any type in any place, `NaN` and broken
+//! UTF-8 inside strings are walked over; only text that ends too early or has no structure at all is refused. Its one
+//! surprise: brackets are counted, not matched, so it proves that a body is whole, never that it is strict JSON.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+
+/// The text ended inside a value, or a token stood where none may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// A position in JSON text. Opened containers are the caller's to keep track of: it nests by calling.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is not white space, left in place.
+    pub fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.text.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// True when only white space is left.
+    pub fn at_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
+    /// Steps into an object, or stays before a value that is none.
+    pub fn open_object(&mut self) -> bool {
+        self.take(b'{')
+    }
+
+    /// Steps into an array, or stays before a value that is none.
+    pub fn open_array(&mut self) -> bool {
+        self.take(b'[')
+    }
+
+    /// The next key of the open object, unescaped; `None` steps out of it. The value must then be opened or skipped.
+    pub fn key(&mut self) -> Result<Option<Cow<'a, [u8]>>, Broken> {
+        self.take(b',');
+        match self.peek() {
+            Some(b'"') => {
+                let raw = self.string()?;
+                if self.take(b':') {
+                    // `unescape` looks for a backslash only where one may be: keys are short.
+                    Ok(Some(unescape(raw)))
+                } else {
+                    Err(Broken)
+                }
+            }
+            Some(b'}') => {
+                self.at += 1;
+                Ok(None)
+            }
+            _ => Err(Broken),
+        }
+    }
+
+    /// True when the open array has one more element, which must then be opened or skipped; false steps out of it.
+    pub fn element(&mut self) -> Result<bool, Broken> {
+        self.take(b',');
+        match self.peek() {
+            Some(b']') => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(_) => Ok(true),
+            None => Err(Broken),
+        }
+    }
+
+    /// Steps over one value and returns its text as it stands, a string with its quotes.
+    pub fn skip(&mut self) -> Result<&'a [u8], Broken> {
+        let first = self.peek().ok_or(Broken)?;
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.string()?;
+            }
+            b'{' | b'[' => self.container()?,
+            b'}' | b']' | b',' | b':' => return Err(Broken),
+            _ => self.literal(),
+        }
+        self.text.get(start..self.at).ok_or(Broken)
+    }
+
+    fn take(&mut self, wanted: u8) -> bool {
+        let found = self.peek() == Some(wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Steps over a string and returns what stands between its quotes.
+    fn string(&mut self) -> Result<&'a [u8], Broken> {
+        let start = self.at + 1;
+        let mut at = start;
+        loop {
+            let rest = self.text.get(at..).ok_or(Broken)?;
+            let offset = memchr2(b'"', b'\\', rest).ok_or(Broken)?;
+            at += offset;
+            if self.text.get(at) == Some(&b'"') {
+                self.at = at + 1;
+                return self.text.get(start..at).ok_or(Broken);
+            }
+            at += 2;
+        }
+    }
+
+    fn container(&mut self) -> Result<(), Broken> {
+        let mut depth = 0_usize;
+        loop {
+            match self.text.get(self.at).ok_or(Broken)? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A number, `true`, `null`, and whatever else a lenient writer puts there (`NaN`, `-Infinity`).
+    fn literal(&mut self) {
+        while let Some(byte) = self.text.get(self.at) {
+            if matches!(
+                byte,
+                b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"'
+            ) {
+                break;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// What a string says, from the text between its quotes. An escape that means nothing is left as it stands.
+pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let mut quoted = Vec::with_capacity(raw.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(raw);
+    quoted.push(b'"');
+    match serde_json::from_slice::<String>(&quoted) {
+        Ok(text) => Cow::Owned(text.into_bytes()),
+        Err(_) => Cow::Borrowed(raw),
+    }
+}
+
+/// The text of a string value, unescaped; `None` for any other type.
+pub fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+        .map(unescape)
+}
+
+/// A count, however it is written: integer, float, string of either; below zero and `null` are 0.
+pub fn count(value: &[u8]) -> u64 {
+    let digits = std::str::from_utf8(value)
+        .unwrap_or_default()
+        .trim_matches('"');
+    if let Ok(count) = digits.parse::<u64>() {
+        return count;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and NaN becomes 0"
+    )]
+    digits.parse::<f64>().map_or(0, |count| count as u64)
+}
+
+/// Neither absent in any spelling nor empty: what a client library would call truthy.
+pub fn is_something(value: &[u8]) -> bool {
+    match value {
+        b"null" | b"false" | b"0" | b"\"\"" | b"" => false,
+        [b'{' | b'[', inner @ .., _] => inner.iter().any(|byte| !byte.is_ascii_whitespace()),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(text: &str) -> Result<Vec<(String, String)>, Broken> {
+        let mut cursor = Cursor::new(text.as_bytes());
+        let mut found = Vec::new();
+        assert!(cursor.open_object());
+        while let Some(key) = cursor.key()? {
+            let value = cursor.skip()?;
+            found.push((
+                String::from_utf8(key.into_owned()).unwrap(),
+                String::from_utf8_lossy(value).into_owned(),
+            ));
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn members_are_walked_whatever_their_types_and_spacing() {
+        let found =
+            members(r#"{ "a" :1 ,"b":{"x":["}","\""]},"c\u0061":"t\\","n":NaN,"a": null }"#)
+                .unwrap();
+        let expected = [
+            ("a", "1"),
+            ("b", r#"{"x":["}","\""]}"#),
+            ("ca", r#""t\\""#),
+            ("n", "NaN"),
+            ("a", "null"),
+        ];
+        assert_eq!(found.len(), expected.len());
+        for ((key, value), (want_key, want_value)) in found.iter().zip(expected) {
+            assert_eq!((key.as_str(), value.as_str()), (want_key, want_value));
+        }
+    }
+
+    #[test]
+    fn every_proper_prefix_of_an_object_is_broken() {
+        let whole = r#"{"a":[1,{"b":"c\n"}],"d":null}"#;
+        assert!(members(whole).is_ok());
+        for cut in 1..whole.len() {
+            assert_eq!(members(&whole[..cut]), Err(Broken), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn counts_are_read_in_every_spelling() {
+        for (written, meant) in [
+            ("12", 12),
+            ("12.0", 12),
+            ("\"7\"", 7),
+            ("1e3", 1000),
+            ("null", 0),
+            ("-5", 0),
+            ("NaN", 0),
+            ("{}", 0),
+        ] {
+            assert_eq!(count(written.as_bytes()), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn empty_values_are_nothing() {
+        for nothing in ["null", "false", "0", "\"\"", "{}", "[ ]", ""] {
+            assert!(!is_something(nothing.as_bytes()), "{nothing}");
+        }
+        for something in ["\"x\"", "1", "{\"a\":1}", "[0]", "true"] {
+            assert!(is_something(something.as_bytes()), "{something}");
+        }
+    }
+}
