@@ -1,0 +1,206 @@
+//! One JSON object of a chat completion, streamed or whole: the few things in it that matter, in one pass.
+//!
+//! Names are read by structure, never by searching the text, so a reply that talks about `"usage"` is not taken for
+//! one that reports it. What is unknown in a delta counts as content: a new kind of output must not be held back.
+
+use crate::cursor::{Broken, Cursor, count, is_something};
+
+/// Which member of a choice holds what was generated. Perplexity repeats the whole `message` beside each `delta`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Stream,
+    Reply,
+}
+
+/// Choices as bits. OpenAI allows 128; whatever is beyond shares the last bit.
+type Choices = u128;
+
+#[derive(Debug, Default)]
+pub(super) struct Chunk<'a> {
+    /// Value of the error member, of the object or of a choice, if it says anything.
+    pub(super) error: Option<&'a [u8]>,
+    pub(super) usage: Option<&'a [u8]>,
+    pub(super) model: Option<&'a [u8]>,
+    pub(super) choices: Choices,
+    pub(super) finished: Choices,
+    /// Index and reason, without quotes, of the first choice that has one.
+    pub(super) finish: Option<(u64, &'a [u8])>,
+    pub(super) has_content: bool,
+    pub(super) content_bytes: usize,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) fn parse(text: &'a [u8], shape: Shape) -> Result<Self, Broken> {
+        let mut cursor = Cursor::new(text);
+        let mut chunk = Self::default();
+        if !cursor.open_object() {
+            return Err(Broken);
+        }
+        while let Some(key) = cursor.key()? {
+            match key.as_ref() {
+                b"choices" if cursor.open_array() => {
+                    let mut position = 0;
+                    while cursor.element()? {
+                        chunk.read_choice(&mut cursor, position, shape)?;
+                        position += 1;
+                    }
+                }
+                b"model" => chunk.model = string(cursor.skip()?),
+                b"usage" => chunk.note_usage(cursor.skip()?),
+                b"error" => chunk.note_error(cursor.skip()?),
+                // Groq reports usage a second time here, and only here in some streams.
+                b"x_groq" if chunk.usage.is_none() && cursor.open_object() => {
+                    while let Some(key) = cursor.key()? {
+                        let value = cursor.skip()?;
+                        if key.as_ref() == b"usage" {
+                            chunk.note_usage(value);
+                        }
+                    }
+                }
+                _ => {
+                    cursor.skip()?;
+                }
+            }
+        }
+        if cursor.at_end() {
+            Ok(chunk)
+        } else {
+            Err(Broken)
+        }
+    }
+
+    fn note_usage(&mut self, value: &'a [u8]) {
+        if value != b"null" {
+            self.usage = Some(value);
+        }
+    }
+
+    fn note_error(&mut self, value: &'a [u8]) {
+        if is_something(value) {
+            self.error = Some(value);
+        }
+    }
+
+    fn read_choice(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        position: u64,
+        shape: Shape,
+    ) -> Result<(), Broken> {
+        if !cursor.open_object() {
+            cursor.skip()?;
+            return Ok(());
+        }
+        let mut index = position;
+        let mut finish = None;
+        while let Some(key) = cursor.key()? {
+            match (key.as_ref(), shape) {
+                (b"delta", Shape::Stream) | (b"message", Shape::Reply) if cursor.open_object() => {
+                    self.read_delta(cursor)?;
+                }
+                // The older completions have it in place of a delta or message.
+                (b"text", _) => self.add_text(cursor.skip()?),
+                (b"index", _) => index = count(cursor.skip()?),
+                // Some servers write "" or "null" until there is a reason.
+                (b"finish_reason", _) => {
+                    finish = string(cursor.skip()?).filter(|&reason| reason != b"null");
+                }
+                // Moonshot's older models report it per choice.
+                (b"usage", _) => self.note_usage(cursor.skip()?),
+                (b"error", _) => self.note_error(cursor.skip()?),
+                _ => {
+                    cursor.skip()?;
+                }
+            }
+        }
+        let bit = 1 << index.min(127);
+        self.choices |= bit;
+        if let Some(reason) = finish {
+            self.finished |= bit;
+            if self.finish.is_none_or(|(first, _)| index < first) {
+                self.finish = Some((index, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_delta(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Broken> {
+        // OpenRouter and others send the same reasoning under two names.
+        let mut reasoning_bytes = 0;
+        while let Some(key) = cursor.key()? {
+            match key.as_ref() {
+                // Known to come before, or without, anything generated.
+                b"role" | b"channel" | b"name" | b"obfuscation" | b"provider_metadata" => {
+                    cursor.skip()?;
+                }
+                b"content" | b"refusal" => self.add_text(cursor.skip()?),
+                b"reasoning_content" | b"reasoning" => {
+                    if let Some(text) = string(cursor.skip()?) {
+                        self.has_content = true;
+                        reasoning_bytes = text.len().max(reasoning_bytes);
+                    }
+                }
+                b"tool_calls" if cursor.open_array() => {
+                    while cursor.element()? {
+                        self.read_call(cursor)?;
+                    }
+                }
+                b"function_call" => self.read_call(cursor)?,
+                _ => {
+                    let value = cursor.skip()?;
+                    self.has_content |=
+                        matches!(value.first(), Some(b'"' | b'{' | b'[')) && is_something(value);
+                }
+            }
+        }
+        self.content_bytes += reasoning_bytes;
+        Ok(())
+    }
+
+    /// A tool call or a part of one; names and arguments are text the model wrote.
+    fn read_call(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Broken> {
+        if !cursor.open_object() {
+            self.has_content |= cursor.skip()? != b"null";
+            return Ok(());
+        }
+        self.has_content = true;
+        while let Some(key) = cursor.key()? {
+            match key.as_ref() {
+                b"function" | b"custom" if cursor.open_object() => {
+                    while let Some(key) = cursor.key()? {
+                        let value = cursor.skip()?;
+                        if matches!(key.as_ref(), b"name" | b"arguments" | b"input") {
+                            self.content_bytes += string(value).map_or(0, <[u8]>::len);
+                        }
+                    }
+                }
+                b"arguments" | b"name" => {
+                    self.content_bytes += string(cursor.skip()?).map_or(0, <[u8]>::len);
+                }
+                _ => {
+                    cursor.skip()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Text, or the list of parts that Mistral and Databricks send in its place.
+    fn add_text(&mut self, value: &'a [u8]) {
+        let bytes = match value.first() {
+            Some(b'"') => value.len() - 2,
+            Some(b'[') if is_something(value) => value.len(),
+            _ => 0,
+        };
+        self.has_content |= bytes > 0;
+        self.content_bytes += bytes;
+    }
+}
+
+/// What stands between the quotes of a string that is not empty, escapes and all.
+fn string(value: &[u8]) -> Option<&[u8]> {
+    match value {
+        [b'"', inner @ .., b'"'] if !inner.is_empty() => Some(inner),
+        _ => None,
+    }
+}

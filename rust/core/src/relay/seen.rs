@@ -1,0 +1,200 @@
+//! What the events of one stream have said so far, and what is to be done with each.
+
+use bytes::Bytes;
+
+use crate::{
+    cursor::unescape,
+    failure::{ErrorBody, Failure, Origin, classify},
+    relay::{
+        Inspect, RelaySpec,
+        chunk::{Chunk, Shape},
+    },
+    sse::Event,
+    usage::Usage,
+};
+
+/// Longest model name or finish reason that is kept; they are an upstream's words.
+const NAME_BYTES: usize = 256;
+
+/// What to do with an event.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Forward,
+    /// It is no JSON: forward it, unless the stream was cut inside it.
+    Broken,
+    /// Leave it out.
+    Hide,
+    /// Forward it, and nothing after it.
+    Last,
+    Fail(Failure),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) events: u64,
+    pub(super) content_events: u64,
+    pub(super) broken_events: u64,
+    pub(super) content_bytes: u64,
+    pub(super) content_started: bool,
+    pub(super) terminated: bool,
+    pub(super) usage: Option<Usage>,
+    pub(super) model: Option<Box<str>>,
+    pub(super) finish: Option<(u64, Box<str>)>,
+    pub(super) upstream_error: Option<Failure>,
+    pub(super) error_body: Option<Bytes>,
+    /// Choices that appeared, and those among them that have their finish reason.
+    choices: u128,
+    finished: u128,
+    /// A frame with nothing but usage came after the last content.
+    closed_by_usage: bool,
+}
+
+impl Seen {
+    pub(super) fn finished(&self) -> bool {
+        self.choices != 0 && self.choices & !self.finished == 0
+    }
+
+    /// The upstream said what it had to say. A frame of usage alone is sent once everything else is, which matters
+    /// where a server leaves the finish reason empty.
+    pub(super) fn ended(&self) -> bool {
+        self.terminated || self.finished() || self.closed_by_usage
+    }
+
+    pub(super) fn inspect(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
+        match spec.inspect {
+            Inspect::OpenAiChat => self.inspect_chat(spec, event),
+            Inspect::Raw => {
+                self.events += 1;
+                self.content_events += 1;
+                self.content_bytes += event.data.len() as u64;
+                self.content_started = true;
+                Verdict::Forward
+            }
+        }
+    }
+
+    /// Only what the event says about usage.
+    pub(super) fn note_usage(&mut self, spec: &RelaySpec, event: &Event<'_>) {
+        if let (Inspect::OpenAiChat, Ok(chunk)) =
+            (spec.inspect, Chunk::parse(event.data, Shape::Stream))
+        {
+            self.take_usage(spec, &chunk);
+        }
+    }
+
+    fn inspect_chat(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
+        if event.data.trim_ascii() == b"[DONE]" {
+            self.terminated = true;
+            self.content_started = true;
+            return Verdict::Last;
+        }
+        self.events += 1;
+        let Ok(chunk) = Chunk::parse(event.data, Shape::Stream) else {
+            self.broken_events += 1;
+            return if event.name == b"error" {
+                self.fail(event, event.data)
+            } else {
+                Verdict::Broken
+            };
+        };
+        self.take_usage(spec, &chunk);
+        if let Some(error) = chunk.error {
+            return self.fail(event, error);
+        }
+        if event.name == b"error" {
+            return self.fail(event, event.data);
+        }
+        if event.bare {
+            // Clients pass over it as we do; it is neither content nor an end.
+            self.broken_events += 1;
+            return Verdict::Broken;
+        }
+        if let Some(failure) = failed_finish(&chunk) {
+            if !self.content_started {
+                return Verdict::Fail(failure);
+            }
+            self.upstream_error = Some(failure);
+        }
+        self.take_chunk(&chunk);
+        if spec.hide_usage && chunk.choices == 0 && chunk.usage.is_some() {
+            Verdict::Hide
+        } else {
+            Verdict::Forward
+        }
+    }
+
+    fn take_usage(&mut self, spec: &RelaySpec, chunk: &Chunk<'_>) {
+        if let Some(usage) = chunk
+            .usage
+            .and_then(|usage| Usage::from_openai(usage, spec.usage_rule))
+        {
+            self.usage = Some(usage);
+        }
+    }
+
+    fn take_chunk(&mut self, chunk: &Chunk<'_>) {
+        if self.model.is_none() {
+            self.model = chunk.model.map(name);
+        }
+        self.choices |= chunk.choices;
+        self.finished |= chunk.finished;
+        if let Some((index, reason)) = chunk.finish
+            && self
+                .finish
+                .as_ref()
+                .is_none_or(|(first, _)| index <= *first)
+        {
+            self.finish = Some((index, name(reason)));
+        }
+        if chunk.has_content {
+            self.content_events += 1;
+            self.content_bytes += chunk.content_bytes as u64;
+        }
+        self.content_started |= chunk.has_content || chunk.finished != 0;
+        self.closed_by_usage = if chunk.choices == 0 {
+            self.closed_by_usage || chunk.usage.is_some() && self.content_started
+        } else {
+            self.closed_by_usage && !chunk.has_content
+        };
+    }
+
+    /// An error event. Before content another target may be asked. After it the client is told: in the upstream's
+    /// words where those reach it and speak of no key of ours, else in the caller's.
+    fn fail(&mut self, event: &Event<'_>, error: &[u8]) -> Verdict {
+        let said = ErrorBody::parse(error);
+        let failure = classify(200, &said);
+        let quotes_operator = matches!(said.status, Some(401..=403))
+            || failure.origin == Origin::Operator && !failure.pass_through;
+        if self.content_started && !event.bare && !quotes_operator {
+            self.upstream_error = Some(failure);
+            return Verdict::Last;
+        }
+        if !self.content_started {
+            self.error_body = Some(Bytes::copy_from_slice(event.data));
+        }
+        Verdict::Fail(failure)
+    }
+}
+
+/// Finish reasons by which a provider says that it broke off: DeepSeek `insufficient_system_resource`, OpenRouter and
+/// Mistral `error`, Z.ai `network_error`.
+pub(super) fn failed_finish(chunk: &Chunk<'_>) -> Option<Failure> {
+    let (_, reason) = chunk.finish?;
+    matches!(
+        reason,
+        b"error" | b"network_error" | b"insufficient_system_resource"
+    )
+    .then(|| {
+        let said = ErrorBody {
+            names: vec![name(reason).into_string()],
+            ..ErrorBody::default()
+        };
+        classify(200, &said)
+    })
+}
+
+/// A short text from between quotes.
+pub(super) fn name(raw: &[u8]) -> Box<str> {
+    let text = unescape(raw.get(..NAME_BYTES).unwrap_or(raw));
+    String::from_utf8_lossy(&text).into()
+}
