@@ -37,6 +37,11 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// How much of the text has been walked.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// True when only white space is left.
     pub fn at_end(&mut self) -> bool {
         self.peek().is_none()
@@ -118,19 +123,10 @@ impl<'a> Cursor<'a> {
     /// Steps over a string and returns what stands between its quotes, and whether there are escapes in it.
     #[inline]
     fn string(&mut self) -> Result<(&'a [u8], bool), Broken> {
-        let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            let rest = self.text.get(at..).ok_or(Broken)?;
-            at += find_quote_or_backslash(rest).ok_or(Broken)?;
-            if self.text.get(at) == Some(&b'"') {
-                self.at = at + 1;
-                return Ok((self.text.get(start..at).ok_or(Broken)?, escaped));
-            }
-            escaped = true;
-            at += 2;
-        }
+        let rest = self.text.get(self.at + 1..).ok_or(Broken)?;
+        let (length, escaped) = string_end(rest).ok_or(Broken)?;
+        self.at += length + 2;
+        Ok((rest.get(..length).ok_or(Broken)?, escaped))
     }
 
     fn container(&mut self) -> Result<(), Broken> {
@@ -163,6 +159,21 @@ impl<'a> Cursor<'a> {
             }
             self.at += 1;
         }
+    }
+}
+
+/// Where the string ends whose opening quote stands before `text`, and whether there are escapes in it.
+#[inline]
+pub(crate) fn string_end(text: &[u8]) -> Option<(usize, bool)> {
+    let mut at = 0;
+    let mut escaped = false;
+    loop {
+        at += find_quote_or_backslash(text.get(at..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return Some((at, escaped));
+        }
+        escaped = true;
+        at += 2;
     }
 }
 

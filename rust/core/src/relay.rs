@@ -18,6 +18,7 @@ use crate::{
 
 mod chunk;
 mod held;
+mod pattern;
 mod reply;
 mod seen;
 

@@ -77,6 +77,7 @@ struct Naive {
     terminated: bool,
     failed: bool,
     text: String,
+    content_events: u64,
 }
 
 fn naive(stream: &str) -> Naive {
@@ -108,6 +109,7 @@ fn naive(stream: &str) -> Naive {
         {
             naive.model = Some(model.to_owned());
         }
+        let mut has_content = false;
         for choice in event["choices"].as_array().into_iter().flatten() {
             if let Some(reason) = choice["finish_reason"]
                 .as_str()
@@ -119,7 +121,18 @@ fn naive(stream: &str) -> Naive {
             for key in ["content", "reasoning_content", "reasoning", "refusal"] {
                 naive.text += choice["delta"][key].as_str().unwrap_or_default();
             }
+            let members = choice["delta"].as_object().into_iter().flatten();
+            has_content |= choice["text"].as_str().is_some_and(|text| !text.is_empty());
+            has_content |= members
+                .filter(|(key, _)| !matches!(key.as_str(), "role" | "channel" | "name"))
+                .any(|(_, value)| match value {
+                    Value::String(text) => !text.is_empty(),
+                    Value::Array(list) => !list.is_empty(),
+                    Value::Object(members) => !members.is_empty(),
+                    _ => false,
+                });
         }
+        naive.content_events += u64::from(has_content);
     }
     naive
 }
@@ -162,6 +175,7 @@ fn recorded_streams_come_out_as_they_came_and_are_read_as_a_naive_reader_would()
             assert_eq!(relay.terminated(), naive.terminated, "{what}");
             assert_eq!(relay.model(), naive.model.as_deref(), "{what}");
             assert_eq!(relay.broken_events(), 0, "{what}");
+            assert_eq!(relay.content_events(), naive.content_events, "{what}");
             assert!(relay.content_bytes() > 0 || naive.text.is_empty(), "{what}");
         }
         let usage = naive.usage.map(|usage| usage.to_string());

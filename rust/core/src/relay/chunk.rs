@@ -3,6 +3,8 @@
 //! Names are read by structure, never by searching the text, so a reply that talks about `"usage"` is not taken for
 //! one that reports it. What is unknown in a delta counts as content: a new kind of output must not be held back.
 
+use std::ops::Range;
+
 use crate::cursor::{Broken, Cursor, count, is_something};
 
 /// Which member of a choice holds what was generated. Perplexity repeats the whole `message` beside each `delta`.
@@ -25,8 +27,12 @@ pub(super) struct Chunk<'a> {
     pub(super) finished: Choices,
     /// Index and reason, without quotes, of the first choice that has one.
     pub(super) finish: Option<(u64, &'a [u8])>,
-    pub(super) has_content: bool,
     pub(super) content_bytes: usize,
+    /// How many values the content consists of, and where the last text among them stands, without its quotes.
+    pub(super) content_parts: usize,
+    pub(super) text: Range<usize>,
+    /// Where a string stands that is there only to hide the length of the event.
+    pub(super) padding: Option<Range<usize>>,
 }
 
 impl<'a> Chunk<'a> {
@@ -48,6 +54,11 @@ impl<'a> Chunk<'a> {
                 b"model" => chunk.model = string(cursor.skip()?),
                 b"usage" => chunk.note_usage(cursor.skip()?),
                 b"error" => chunk.note_error(cursor.skip()?),
+                b"obfuscation" | b"p" => {
+                    if let Some(padding) = string(cursor.skip()?) {
+                        chunk.padding = Some(inside_quotes(&cursor, padding));
+                    }
+                }
                 // Groq reports usage a second time here, and only here in some streams.
                 b"x_groq" if chunk.usage.is_none() && cursor.open_object() => {
                     while let Some(key) = cursor.key()? {
@@ -99,7 +110,7 @@ impl<'a> Chunk<'a> {
                     self.read_delta(cursor)?;
                 }
                 // The older completions have it in place of a delta or message.
-                (b"text", _) => self.add_text(cursor.skip()?),
+                (b"text", _) => self.read_text(cursor)?,
                 (b"index", _) => index = count(cursor.skip()?),
                 // Some servers write "" or "null" until there is a reason.
                 (b"finish_reason", _) => {
@@ -133,10 +144,10 @@ impl<'a> Chunk<'a> {
                 b"role" | b"channel" | b"name" | b"obfuscation" | b"provider_metadata" => {
                     cursor.skip()?;
                 }
-                b"content" | b"refusal" => self.add_text(cursor.skip()?),
+                b"content" | b"refusal" => self.read_text(cursor)?,
                 b"reasoning_content" | b"reasoning" => {
                     if let Some(text) = string(cursor.skip()?) {
-                        self.has_content = true;
+                        self.note_text(inside_quotes(cursor, text));
                         reasoning_bytes = text.len().max(reasoning_bytes);
                     }
                 }
@@ -148,8 +159,9 @@ impl<'a> Chunk<'a> {
                 b"function_call" => self.read_call(cursor)?,
                 _ => {
                     let value = cursor.skip()?;
-                    self.has_content |=
+                    let is_content =
                         matches!(value.first(), Some(b'"' | b'{' | b'[')) && is_something(value);
+                    self.content_parts += usize::from(is_content);
                 }
             }
         }
@@ -160,41 +172,60 @@ impl<'a> Chunk<'a> {
     /// A tool call or a part of one; names and arguments are text the model wrote.
     fn read_call(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Broken> {
         if !cursor.open_object() {
-            self.has_content |= cursor.skip()? != b"null";
+            self.content_parts += usize::from(cursor.skip()? != b"null");
             return Ok(());
         }
-        self.has_content = true;
+        let before = self.content_parts;
         while let Some(key) = cursor.key()? {
             match key.as_ref() {
                 b"function" | b"custom" if cursor.open_object() => {
                     while let Some(key) = cursor.key()? {
-                        let value = cursor.skip()?;
-                        if matches!(key.as_ref(), b"name" | b"arguments" | b"input") {
-                            self.content_bytes += string(value).map_or(0, <[u8]>::len);
+                        match key.as_ref() {
+                            b"name" | b"arguments" | b"input" => self.read_text(cursor)?,
+                            _ => {
+                                cursor.skip()?;
+                            }
                         }
                     }
                 }
-                b"arguments" | b"name" => {
-                    self.content_bytes += string(cursor.skip()?).map_or(0, <[u8]>::len);
-                }
+                b"arguments" | b"name" => self.read_text(cursor)?,
                 _ => {
                     cursor.skip()?;
                 }
             }
         }
+        // A call without a word is still one.
+        self.content_parts = self.content_parts.max(before + 1);
         Ok(())
     }
 
     /// Text, or the list of parts that Mistral and Databricks send in its place.
-    fn add_text(&mut self, value: &'a [u8]) {
-        let bytes = match value.first() {
-            Some(b'"') => value.len() - 2,
-            Some(b'[') if is_something(value) => value.len(),
-            _ => 0,
-        };
-        self.has_content |= bytes > 0;
-        self.content_bytes += bytes;
+    fn read_text(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Broken> {
+        let value = cursor.skip()?;
+        if let Some(text) = string(value) {
+            self.note_text(inside_quotes(cursor, text));
+            self.content_bytes += text.len();
+        } else if value.first() == Some(&b'[') && is_something(value) {
+            self.content_parts += 1;
+            self.content_bytes += value.len();
+        }
+        Ok(())
     }
+
+    fn note_text(&mut self, text: Range<usize>) {
+        self.content_parts += 1;
+        self.text = text;
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        self.content_parts > 0
+    }
+}
+
+/// Where the string stands over which the cursor has just stepped.
+fn inside_quotes(cursor: &Cursor<'_>, text: &[u8]) -> Range<usize> {
+    let end = cursor.position().saturating_sub(1);
+    end.saturating_sub(text.len())..end
 }
 
 /// What stands between the quotes of a string that is not empty, escapes and all.

@@ -8,6 +8,7 @@ use crate::{
     relay::{
         Inspect, RelaySpec,
         chunk::{Chunk, Shape},
+        pattern::Pattern,
     },
     sse::Event,
     usage::Usage,
@@ -47,6 +48,7 @@ pub(super) struct Seen {
     finished: u128,
     /// A frame with nothing but usage came after the last content.
     closed_by_usage: bool,
+    pub(super) pattern: Pattern,
 }
 
 impl Seen {
@@ -89,6 +91,15 @@ impl Seen {
             return Verdict::Last;
         }
         self.events += 1;
+        if !event.bare
+            && event.name.is_empty()
+            && let Some(text_bytes) = self.pattern.text_bytes(event.data)
+        {
+            self.content_events += 1;
+            self.content_bytes += text_bytes as u64;
+            self.closed_by_usage = false;
+            return Verdict::Forward;
+        }
         let Ok(chunk) = Chunk::parse(event.data, Shape::Stream) else {
             self.broken_events += 1;
             return if event.name == b"error" {
@@ -116,6 +127,7 @@ impl Seen {
             self.upstream_error = Some(failure);
         }
         self.take_chunk(&chunk);
+        self.pattern.learn(event.data, &chunk);
         if spec.hide_usage && chunk.choices == 0 && chunk.usage.is_some() {
             Verdict::Hide
         } else {
@@ -146,15 +158,15 @@ impl Seen {
         {
             self.finish = Some((index, name(reason)));
         }
-        if chunk.has_content {
+        if chunk.has_content() {
             self.content_events += 1;
             self.content_bytes += chunk.content_bytes as u64;
         }
-        self.content_started |= chunk.has_content || chunk.finished != 0;
+        self.content_started |= chunk.has_content() || chunk.finished != 0;
         self.closed_by_usage = if chunk.choices == 0 {
             self.closed_by_usage || chunk.usage.is_some() && self.content_started
         } else {
-            self.closed_by_usage && !chunk.has_content
+            self.closed_by_usage && !chunk.has_content()
         };
     }
 

@@ -213,6 +213,74 @@ fn an_error_before_content_carries_its_own_status_and_the_body_the_client_may_se
 }
 
 #[test]
+fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
+    const TEXTS: [&str; 8] = [
+        "",
+        "a",
+        " tide",
+        "\\\"",
+        "\\\\",
+        "\\u00e9",
+        "say \\\"usage\\\":{",
+        "grün",
+    ];
+    let mut dice = Dice(0x5EED);
+    let mut shortcuts = 0;
+    for _ in 0..300 {
+        let mut seen = Seen::default();
+        let spec = RelaySpec::default();
+        let (mut events, mut bytes, mut finished) = (0, 0, 0);
+        for _ in 0..40 {
+            let key = ["content", "reasoning", "content", "role"][dice.below(40) / 12];
+            let finish = if dice.below(30) == 0 {
+                "\"stop\""
+            } else {
+                "null"
+            };
+            let usage = if dice.below(30) == 0 {
+                "{\"prompt_tokens\":1}"
+            } else {
+                "null"
+            };
+            let event = format!(
+                "{{\"choices\":[{{\"index\":{},\"delta\":{{\"{key}\":\"{}\"}},\"finish_reason\":{finish}}}],\
+                 \"usage\":{usage},\"obfuscation\":\"{}\"}}",
+                dice.below(20) / 19,
+                TEXTS[dice.below(TEXTS.len())],
+                "x".repeat(dice.below(3)),
+            );
+            shortcuts += usize::from(seen.pattern.text_bytes(event.as_bytes()).is_some());
+            let chunk = chunk::Chunk::parse(event.as_bytes(), chunk::Shape::Stream).unwrap();
+            events += u64::from(chunk.has_content());
+            bytes += chunk.content_bytes as u64;
+            finished |= chunk.finished;
+            let verdict = seen.inspect(
+                &spec,
+                &sse::Event {
+                    name: b"",
+                    data: event.as_bytes(),
+                    last_id: b"",
+                    start: 0,
+                    end: 0,
+                    bare: false,
+                },
+            );
+            assert!(matches!(verdict, Verdict::Forward));
+            assert_eq!(
+                (
+                    seen.content_events,
+                    seen.content_bytes,
+                    seen.finish.is_some()
+                ),
+                (events, bytes, finished != 0),
+                "{event}"
+            );
+        }
+    }
+    assert!(shortcuts > 1_000, "only {shortcuts} events took it");
+}
+
+#[test]
 fn without_inspection_events_go_on_as_they_are() {
     let spec = RelaySpec {
         inspect: Inspect::Raw,
