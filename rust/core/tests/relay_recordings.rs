@@ -32,7 +32,8 @@ struct Exchange {
 }
 
 fn exchanges(wanted: impl Fn(&Exchange) -> bool) -> Option<Vec<Exchange>> {
-    let Ok(folder) = env::var("FASTROUTE_RECORDINGS") else {
+    let Some(folder) = env::var_os("FASTROUTE_RECORDINGS").filter(|folder| !folder.is_empty())
+    else {
         println!("skipped 2,725 recorded exchanges: FASTROUTE_RECORDINGS is not set");
         return None;
     };

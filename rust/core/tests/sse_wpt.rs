@@ -43,7 +43,7 @@ fn strict_events(chunks: &[&[u8]]) -> Vec<Expected> {
 
 #[test]
 fn the_web_platforms_cases_give_their_events_however_they_are_cut() {
-    let Ok(folder) = env::var("FASTROUTE_CORPORA") else {
+    let Some(folder) = env::var_os("FASTROUTE_CORPORA").filter(|folder| !folder.is_empty()) else {
         println!("skipped 17 cases: FASTROUTE_CORPORA is not set");
         return;
     };
