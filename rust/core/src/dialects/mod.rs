@@ -1,1 +1,207 @@
-//! Wire formats: one file each, the same eight functions in every one.
+//! Wire formats: one module each, the same eight functions in every one.
+//!
+//! `parse_` reads a dialect into the neutral form of [`message`], `render_` writes it. A new dialect is one module and
+//! one line in the table below. The surprise: unary documents are values, but a stream needs memory, so events go
+//! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
+
+pub mod fold;
+pub mod message;
+pub mod openai_chat;
+pub mod openai_embeddings;
+
+pub(crate) mod mint;
+pub(crate) mod object;
+mod openai_error;
+pub(crate) mod output;
+mod place;
+
+use bytes::Bytes;
+
+use message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+pub use place::DialectError;
+pub(crate) use place::Place;
+
+/// Writes the enum and its dispatch from the table, so that a dialect cannot be half added.
+macro_rules! dialects {
+    ($($dialect:ident = $module:ident at $path:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Dialect {
+            $($dialect,)+
+        }
+
+        /// What must be remembered of an upstream's stream between two of its events.
+        #[derive(Debug)]
+        pub enum Reader {
+            $($dialect($module::Reader),)+
+        }
+
+        /// What must be remembered of a client's stream between two of its events.
+        #[derive(Debug)]
+        #[expect(clippy::large_enum_variant, reason = "one per stream, and the empty variants hold nothing at all")]
+        pub enum Writer {
+            $($dialect($module::Writer),)+
+        }
+
+        impl Dialect {
+            pub const ALL: &'static [Self] = &[$(Self::$dialect,)+];
+
+            /// The name used in configuration: `openai_chat`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$dialect => stringify!($module),)+
+                }
+            }
+
+            /// The path below a provider's base address.
+            pub const fn default_path(self) -> &'static str {
+                match self {
+                    $(Self::$dialect => $path,)+
+                }
+            }
+
+            pub fn parse_request(self, body: &[u8]) -> Result<Request<'_>, DialectError> {
+                match self {
+                    $(Self::$dialect => $module::parse_request(body),)+
+                }
+            }
+
+            pub fn render_request(self, request: &Request<'_>) -> Result<Rendered, DialectError> {
+                match self {
+                    $(Self::$dialect => $module::render_request(request),)+
+                }
+            }
+
+            pub fn parse_reply(self, body: &[u8]) -> Result<Reply<'_>, DialectError> {
+                match self {
+                    $(Self::$dialect => $module::parse_reply(body),)+
+                }
+            }
+
+            pub fn render_reply(self, reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
+                match self {
+                    $(Self::$dialect => $module::render_reply(reply, envelope),)+
+                }
+            }
+
+            /// Reads whatever an upstream sends in place of an answer; what is no error object becomes a plain one.
+            pub fn parse_error(self, body: &[u8]) -> ErrorReply<'_> {
+                match self {
+                    $(Self::$dialect => $module::parse_error(body),)+
+                }
+            }
+
+            pub fn render_error(self, error: &ErrorReply<'_>) -> Bytes {
+                match self {
+                    $(Self::$dialect => $module::render_error(error),)+
+                }
+            }
+
+            /// For a new upstream stream; `None` when the dialect has no streams.
+            pub fn reader(self) -> Option<Reader> {
+                match self {
+                    $(Self::$dialect => $module::reader().map(Reader::$dialect),)+
+                }
+            }
+
+            /// For a new client stream; `None` when the dialect has no streams.
+            pub fn writer(self, envelope: &Envelope<'_>) -> Option<Writer> {
+                match self {
+                    $(Self::$dialect => $module::writer(envelope).map(Writer::$dialect),)+
+                }
+            }
+        }
+
+        impl Reader {
+            /// Reads one event: its name (empty for most dialects) and its data, without framing.
+            pub fn parse_event<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
+                match self {
+                    $(Self::$dialect(reader) => $module::parse_event(reader, name, data),)+
+                }
+            }
+        }
+
+        impl Writer {
+            /// Appends the frames, framing included, that `event` means to the client; often none.
+            pub fn render_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$dialect(writer) => $module::render_event(writer, event, out),)+
+                }
+            }
+        }
+    };
+}
+
+dialects! {
+    OpenAiChat = openai_chat at "/chat/completions";
+    OpenAiEmbeddings = openai_embeddings at "/embeddings";
+}
+
+impl Dialect {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|d| d.name() == name)
+    }
+
+    /// The dialect that a client's request line asks for. A leading `/v1` and a query are allowed.
+    pub fn for_path(method: &str, path: &str) -> Option<Self> {
+        if method != "POST" {
+            return None;
+        }
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let path = path
+            .strip_prefix("/v1")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path);
+        Self::ALL.iter().copied().find(|d| d.default_path() == path)
+    }
+
+    /// The refusal of a request or reply that this dialect has no words for.
+    pub(crate) fn has_no_words(self) -> DialectError {
+        Place::Document.refuse(format!("cannot be said in {}", self.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dialect_is_found_by_its_name_and_its_path() {
+        for dialect in Dialect::ALL.iter().copied() {
+            assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
+            let path = dialect.default_path();
+            for path in [
+                path.to_owned(),
+                format!("/v1{path}"),
+                format!("/v1{path}?a=b"),
+            ] {
+                assert_eq!(Dialect::for_path("POST", &path), Some(dialect), "{path}");
+            }
+        }
+        assert_eq!(Dialect::OpenAiChat.name(), "openai_chat");
+    }
+
+    #[test]
+    fn other_request_lines_have_no_dialect() {
+        for (method, path) in [
+            ("GET", "/v1/chat/completions"),
+            ("POST", "/v1"),
+            ("POST", "/v1chat/completions"),
+            ("POST", "/v1/v1/chat/completions"),
+            ("POST", "/v1/chat/completions/"),
+            ("POST", "/v1/unknown"),
+        ] {
+            assert_eq!(Dialect::for_path(method, path), None, "{method} {path}");
+        }
+        assert_eq!(Dialect::from_name("OpenAiChat"), None);
+    }
+
+    #[test]
+    fn embeddings_do_not_stream() {
+        assert!(Dialect::OpenAiEmbeddings.reader().is_none());
+        assert!(
+            Dialect::OpenAiEmbeddings
+                .writer(&Envelope::default())
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! What comes back when it comes back in pieces.
+//!
+//! Pieces of one choice come in order and one text or reasoning block is open at a time; calls may interleave. A reader
+//! sends a start before the first delta and an end before anything else begins, so a writer needs no look-ahead.
+
+use smallvec::SmallVec;
+
+use super::{CallKind, Citation, ErrorReply, Extras, Finish, Json, Text, Usage};
+use crate::dialects::Dialect;
+
+/// The events of one frame, in order; most frames carry one or two.
+pub type Events<'a> = SmallVec<[Event<'a>; 2]>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// Comes once and first. `id` and `model` are empty when the upstream gave none.
+    MessageStart {
+        id: Text<'a>,
+        model: Text<'a>,
+        created_s: Option<u64>,
+        extras: Extras<'a>,
+    },
+    TextStart {
+        choice: u32,
+    },
+    TextDelta {
+        choice: u32,
+        text: Text<'a>,
+        logprobs: Option<Json<'a>>,
+    },
+    TextEnd {
+        choice: u32,
+    },
+    ReasoningStart {
+        choice: u32,
+    },
+    ReasoningDelta {
+        choice: u32,
+        text: Text<'a>,
+    },
+    ReasoningSignature {
+        choice: u32,
+        signature: Text<'a>,
+    },
+    /// Hidden reasoning, whole: no start, no end.
+    ReasoningRedacted {
+        choice: u32,
+        data: Text<'a>,
+    },
+    ReasoningEnd {
+        choice: u32,
+    },
+    RefusalDelta {
+        choice: u32,
+        text: Text<'a>,
+    },
+    /// `call` numbers the calls of a choice from 0 in order of appearance.
+    ToolCallStart {
+        choice: u32,
+        call: u32,
+        kind: CallKind,
+        id: Text<'a>,
+        name: Text<'a>,
+    },
+    ToolCallDelta {
+        choice: u32,
+        call: u32,
+        kind: CallKind,
+        arguments: Text<'a>,
+    },
+    ToolCallEnd {
+        choice: u32,
+        call: u32,
+    },
+    Citation {
+        choice: u32,
+        citation: Citation<'a>,
+    },
+    /// Once per choice, after its last piece.
+    Finish {
+        choice: u32,
+        finish: Finish<'a>,
+    },
+    /// May come more than once; the last is the truth.
+    Usage(Usage<'a>),
+    /// The stream has failed; nothing follows.
+    Error(ErrorReply<'a>),
+    /// Something only `dialect` understands.
+    Opaque {
+        dialect: Dialect,
+        name: Text<'a>,
+        raw: Json<'a>,
+    },
+    /// The end, as the sender of the stream meant it.
+    Done,
+}
+
+/// The reader and writer of a dialect that has no streams: a type without values, so there is nothing to call with.
+#[derive(Debug)]
+pub enum NoStream {}

@@ -1,0 +1,103 @@
+//! Text, raw JSON, and the fields that only one dialect understands.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::dialects::Dialect;
+
+pub type Text<'a> = Cow<'a, str>;
+
+/// JSON text that is known to be valid and is passed on as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json<'a>(Text<'a>);
+
+impl<'a> Json<'a> {
+    /// `None` when `text` is not one JSON value.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str::<&RawValue>(text).ok().map(Self::from)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_owned(self) -> Json<'static> {
+        Json(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// For text this crate has just written.
+    pub(crate) fn written(text: Vec<u8>) -> Json<'static> {
+        Json(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
+    }
+
+    pub(crate) fn as_raw(&self) -> Option<Cow<'_, RawValue>> {
+        serde_json::from_str(&self.0).ok().map(Cow::Borrowed)
+    }
+}
+
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(raw: &'a RawValue) -> Self {
+        Self(Cow::Borrowed(raw.get()))
+    }
+}
+
+/// A field of one dialect that has no neutral meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extra<'a> {
+    pub dialect: Dialect,
+    pub name: Text<'a>,
+    pub value: Json<'a>,
+}
+
+/// Such fields in the order in which they were read. A renderer writes those of its own dialect and no others.
+///
+/// An object of which some members are understood leaves the others here, as an object under its own name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extras<'a>(Vec<Extra<'a>>);
+
+impl<'a> Extras<'a> {
+    pub fn push(&mut self, extra: Extra<'a>) {
+        self.0.push(extra);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Extra<'a>> {
+        self.0.iter()
+    }
+
+    pub fn of(&self, dialect: Dialect) -> impl Iterator<Item = &Extra<'a>> {
+        self.0.iter().filter(move |extra| extra.dialect == dialect)
+    }
+
+    pub fn get(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
+        self.of(dialect)
+            .find(|extra| extra.name == name)
+            .map(|extra| &extra.value)
+    }
+
+    pub fn into_owned(self) -> Extras<'static> {
+        let owned = self.0.into_iter().map(|extra| Extra {
+            dialect: extra.dialect,
+            name: Cow::Owned(extra.name.into_owned()),
+            value: extra.value.into_owned(),
+        });
+        Extras(owned.collect())
+    }
+}
+
+/// How a value was written that a dialect lets its users write in more than one way. It carries no meaning; a renderer
+/// of the same dialect repeats it, so that reading and writing are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spelling {
+    /// A bare string or number; null where there is nothing to say.
+    #[default]
+    Plain,
+    /// A list or an object.
+    Structured,
+    /// Left out.
+    Absent,
+}

@@ -1,0 +1,167 @@
+//! What a client asks for.
+
+use bytes::Bytes;
+
+use super::{CallKind, EmbeddingsRequest, Extras, Json, Spelling, Text, Turn};
+use crate::dialects::Dialect;
+
+/// A request of any dialect. Which variant a dialect reads and writes is fixed; the other is refused.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value per exchange, moved once; a box would only add a pointer to every read"
+)]
+pub enum Request<'a> {
+    Chat(ChatRequest<'a>),
+    Embeddings(EmbeddingsRequest<'a>),
+}
+
+impl Request<'_> {
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Chat(chat) => &chat.model,
+            Self::Embeddings(embeddings) => &embeddings.model,
+        }
+    }
+}
+
+/// A request body in the target's dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub body: Bytes,
+    /// What the target's dialect cannot say, as names and places (`messages[2].content[0]`), never values.
+    pub dropped: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChatRequest<'a> {
+    pub model: Text<'a>,
+    /// System turns stand where the client put them.
+    pub turns: Vec<Turn<'a>>,
+    pub tools: Vec<Tool<'a>>,
+    pub tool_choice: Option<ToolChoice<'a>>,
+    pub parallel_tool_calls: Option<bool>,
+    pub response_format: Option<ResponseFormat<'a>>,
+    pub sampling: Sampling<'a>,
+    /// The limit that counts reasoning too.
+    pub max_completion_tokens: Option<u64>,
+    /// Its deprecated predecessor; [`Self::max_output_tokens`] chooses.
+    pub max_tokens: Option<u64>,
+    pub reasoning: Option<ReasoningWish<'a>>,
+    pub stream: Option<bool>,
+    pub stream_options: Option<StreamOptions<'a>>,
+    pub user: Option<Text<'a>>,
+    pub safety_identifier: Option<Text<'a>>,
+    pub prompt_cache_key: Option<Text<'a>>,
+    pub service_tier: Option<Text<'a>>,
+    pub verbosity: Option<Text<'a>>,
+    pub store: Option<bool>,
+    pub metadata: Option<Json<'a>>,
+    pub extras: Extras<'a>,
+}
+
+impl ChatRequest<'_> {
+    /// The output limit in force: OpenAI prefers the current field where both are given.
+    pub fn max_output_tokens(&self) -> Option<u64> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    pub fn streams(&self) -> bool {
+        self.stream == Some(true)
+    }
+
+    pub fn include_usage(&self) -> bool {
+        self.stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage == Some(true))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tool<'a> {
+    Callable(Callable<'a>),
+    /// A tool the provider runs itself, or a kind only `dialect` knows.
+    Opaque {
+        dialect: Dialect,
+        raw: Json<'a>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Callable<'a> {
+    pub kind: CallKind,
+    pub name: Text<'a>,
+    pub description: Option<Text<'a>>,
+    /// JSON Schema of the arguments; for the custom kind, its grammar.
+    pub parameters: Option<Json<'a>>,
+    pub strict: Option<bool>,
+    pub cache_mark: Option<Json<'a>>,
+    pub extras: Extras<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolChoice<'a> {
+    /// `LegacyFunction` when it was said as `function_call`.
+    pub kind: CallKind,
+    pub mode: ToolChoiceMode<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolChoiceMode<'a> {
+    None,
+    Auto,
+    Required,
+    Named(Text<'a>),
+    /// One of these, by name; `required` says that one must be called.
+    Allowed {
+        tools: Vec<(CallKind, Text<'a>)>,
+        required: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResponseFormat<'a> {
+    Text,
+    JsonObject,
+    JsonSchema {
+        name: Option<Text<'a>>,
+        description: Option<Text<'a>>,
+        schema: Option<Json<'a>>,
+        strict: Option<bool>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sampling<'a> {
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub top_k: Option<u64>,
+    pub frequency_penalty: Option<f64>,
+    pub presence_penalty: Option<f64>,
+    pub seed: Option<i64>,
+    pub n: Option<u64>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<u64>,
+    pub stop: Option<Stop<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stop<'a> {
+    pub sequences: Vec<Text<'a>>,
+    pub spelling: Spelling,
+}
+
+/// How much the model should think: an effort by name, as the client said it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReasoningWish<'a> {
+    pub effort: Option<Text<'a>>,
+    pub summary: Option<Text<'a>>,
+    /// `Structured` for the object form that clients of the Responses API carry over.
+    pub spelling: Spelling,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StreamOptions<'a> {
+    pub include_usage: Option<bool>,
+    pub extras: Extras<'a>,
+}

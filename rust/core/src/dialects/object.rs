@@ -1,0 +1,368 @@
+//! One JSON object at a time, its members in order and unread until somebody takes them.
+//!
+//! Its rule: what nobody takes is still there at the end, as `Extras`. A null member is never taken, so an explicit null
+//! survives like any unknown field. Each level is scanned again when it is opened; nothing is copied.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::message::{Extra, Extras, Json, Text};
+use super::place::{DialectError, Place};
+use super::{Dialect, output};
+
+/// What to do about a member of the wrong type: requests are refused, replies and events are read around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Strict,
+    Lenient,
+}
+
+type Member<'a> = (Text<'a>, &'a RawValue);
+
+#[derive(Debug)]
+pub(crate) struct Object<'a, 'p> {
+    members: Vec<Member<'a>>,
+    pub(crate) place: Place<'p>,
+    pub(crate) mode: Mode,
+}
+
+impl<'a> Object<'a, 'static> {
+    /// Opens a whole body. Refuses what is not UTF-8, not JSON or not an object.
+    pub(crate) fn document(body: &'a [u8], mode: Mode) -> Result<Self, DialectError> {
+        Self::open(document(body)?, Place::Document, mode)
+    }
+}
+
+impl<'a, 'p> Object<'a, 'p> {
+    pub(crate) fn open(
+        raw: &'a RawValue,
+        place: Place<'p>,
+        mode: Mode,
+    ) -> Result<Self, DialectError> {
+        let Some(members) = members(raw) else {
+            return Err(place.refuse("must be a JSON object"));
+        };
+        // Where parsers disagree on which of two equal keys counts, a gateway must not choose for the upstream.
+        if mode == Mode::Strict && has_twins(&members) {
+            return Err(place.refuse("must not have the same key twice"));
+        }
+        Ok(Self {
+            members,
+            place,
+            mode,
+        })
+    }
+
+    /// Opens a value that may be something else than an object.
+    pub(crate) fn lenient(raw: &'a RawValue) -> Option<Object<'a, 'static>> {
+        Object::open(raw, Place::Document, Mode::Lenient).ok()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The member as it stands, taken or not; null counts as absent.
+    pub(crate) fn peek(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, raw) = self.members.iter().rev().find(|(key, _)| key == name)?;
+        (raw.get() != "null").then_some(raw)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(key, _)| key == name)
+    }
+
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.members.retain(|(key, _)| key != name);
+    }
+
+    /// Takes a member when `read` can make something of it and leaves it otherwise, whatever the mode.
+    pub(crate) fn take_if<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Option<T> {
+        let value = read(self.peek(name)?)?;
+        self.forget(name);
+        Some(value)
+    }
+
+    fn take<T>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Result<Option<T>, DialectError> {
+        match self.take_if(name, read) {
+            None if self.mode == Mode::Strict && self.peek(name).is_some() => Err(self
+                .place
+                .member(name)
+                .refuse(format!("must be {expected}"))),
+            taken => Ok(taken),
+        }
+    }
+
+    pub(crate) fn take_text(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Text<'a>>, DialectError> {
+        self.take(name, "a string of whole characters", text)
+    }
+
+    pub(crate) fn require_text(&mut self, name: &'static str) -> Result<Text<'a>, DialectError> {
+        self.take_text(name)?
+            .ok_or_else(|| self.place.member(name).refuse("is required"))
+    }
+
+    pub(crate) fn take_u64(&mut self, name: &'static str) -> Result<Option<u64>, DialectError> {
+        self.take(name, "a whole number of at least 0", whole)
+    }
+
+    pub(crate) fn take_i64(&mut self, name: &'static str) -> Result<Option<i64>, DialectError> {
+        self.take(name, "a whole number", |raw| raw.get().parse().ok())
+    }
+
+    pub(crate) fn take_f64(&mut self, name: &'static str) -> Result<Option<f64>, DialectError> {
+        self.take(name, "a number", number)
+    }
+
+    pub(crate) fn take_bool(&mut self, name: &'static str) -> Result<Option<bool>, DialectError> {
+        self.take(name, "true or false", |raw| raw.get().parse().ok())
+    }
+
+    pub(crate) fn take_list(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
+        self.take(name, "a list", list)
+    }
+
+    /// A list with something in it; an empty one stays where it is.
+    pub(crate) fn take_filled_list(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
+        if self.peek(name).and_then(list).is_some_and(|l| l.is_empty()) {
+            return Ok(None);
+        }
+        self.take_list(name)
+    }
+
+    pub(crate) fn take_object(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<&'a RawValue>, DialectError> {
+        self.take(name, "a JSON object", |raw| {
+            raw.get().starts_with('{').then_some(raw)
+        })
+    }
+
+    pub(crate) fn take_json(&mut self, name: &str) -> Option<Json<'a>> {
+        self.take_if(name, |raw| Some(Json::from(raw)))
+    }
+
+    /// What nobody took, in order, as fields only `dialect` understands.
+    pub(crate) fn into_extras(self, dialect: Dialect) -> Extras<'a> {
+        let mut extras = Extras::default();
+        self.spill(dialect, &mut extras);
+        extras
+    }
+
+    /// As [`Self::into_extras`], onto what is there already.
+    pub(crate) fn spill(self, dialect: Dialect, extras: &mut Extras<'a>) {
+        for (name, raw) in self.members {
+            extras.push(Extra {
+                dialect,
+                name,
+                value: Json::from(raw),
+            });
+        }
+    }
+
+    /// What nobody took of an inner object, to lie in its parent's extras under `name`.
+    pub(crate) fn into_rest(self, dialect: Dialect, name: &'static str) -> Extra<'a> {
+        let rest = self.into_extras(dialect);
+        let mut out = Vec::new();
+        output::object(&mut out, |members| members.extras(dialect, &rest));
+        Extra {
+            dialect,
+            name: name.into(),
+            value: Json::written(out),
+        }
+    }
+
+    pub(crate) fn into_members(self) -> impl Iterator<Item = (Text<'a>, &'a RawValue)> {
+        self.members.into_iter()
+    }
+}
+
+/// Reads a body as one JSON value, without looking inside.
+pub(crate) fn document(body: &[u8]) -> Result<&RawValue, DialectError> {
+    let text = simdutf8::compat::from_utf8(body).map_err(|fault| {
+        let at = fault.valid_up_to();
+        Place::Document.refuse(format!("is not UTF-8 at byte {at}"))
+    })?;
+    serde_json::from_str(text).map_err(|fault| {
+        // Only the position: the parser's own wording may quote the document.
+        let (line, column) = (fault.line(), fault.column());
+        Place::Document.refuse(format!("is not JSON at line {line}, column {column}"))
+    })
+}
+
+/// A string; borrowed when it holds no escapes. `None` for other types and for lone surrogates.
+pub(crate) fn text(raw: &RawValue) -> Option<Text<'_>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+}
+
+pub(crate) fn number(raw: &RawValue) -> Option<f64> {
+    let text = raw.get();
+    let numeric = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let value: f64 = numeric.then(|| text.parse().ok())??;
+    value.is_finite().then_some(value)
+}
+
+/// A whole number, also when a server writes it as `12.0`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is checked to be whole, not negative and below 2^53"
+)]
+pub(crate) fn whole(raw: &RawValue) -> Option<u64> {
+    if let Ok(exact) = raw.get().parse() {
+        return Some(exact);
+    }
+    let value = number(raw)?;
+    let exact = value >= 0.0 && value.fract() == 0.0 && value < 9_007_199_254_740_992.0;
+    exact.then_some(value as u64)
+}
+
+pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn members(raw: &RawValue) -> Option<Vec<Member<'_>>> {
+    serde_json::from_str::<Members<'_>>(raw.get())
+        .ok()
+        .map(|members| members.0)
+}
+
+fn has_twins(members: &[Member<'_>]) -> bool {
+    // A handful of members is compared in place; a set is for objects somebody blew up.
+    if members.len() > 32 {
+        let mut seen = HashSet::with_capacity(members.len());
+        return !members.iter().all(|(name, _)| seen.insert(name));
+    }
+    let mut rest = members;
+    while let Some(((name, _), tail)) = rest.split_first() {
+        if tail.iter().any(|(other, _)| other == name) {
+            return true;
+        }
+        rest = tail;
+    }
+    false
+}
+
+struct Members<'a>(Vec<Member<'a>>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Text<'a>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(body: &str) -> Object<'_, 'static> {
+        Object::document(body.as_bytes(), Mode::Strict).unwrap()
+    }
+
+    #[test]
+    fn what_nobody_takes_is_left_in_order_nulls_included() {
+        let mut object = open(r#"{"z":1,"model":"m","seed":null,"a":[ 2 ]}"#);
+        assert_eq!(object.take_text("model").unwrap().as_deref(), Some("m"));
+        assert_eq!(object.take_i64("seed").unwrap(), None);
+        let extras = object.into_extras(Dialect::OpenAiChat);
+        let left: Vec<_> = extras
+            .iter()
+            .map(|e| (e.name.as_ref(), e.value.as_str()))
+            .collect();
+        assert_eq!(left, [("z", "1"), ("seed", "null"), ("a", "[ 2 ]")]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_refused_in_requests_and_left_alone_in_replies() {
+        let body = br#"{"n":"two"}"#;
+        let error = open(r#"{"n":"two"}"#).take_u64("n").unwrap_err();
+        assert_eq!(error.to_string(), "n: must be a whole number of at least 0");
+        let mut reply = Object::document(body, Mode::Lenient).unwrap();
+        assert_eq!(reply.take_u64("n").unwrap(), None);
+        assert!(reply.has("n"));
+    }
+
+    #[test]
+    fn the_same_key_twice_is_refused_in_requests_and_the_last_counts_in_replies() {
+        let body = br#"{"a":1,"\u0061":2}"#;
+        assert!(Object::document(body, Mode::Strict).is_err());
+        let mut reply = Object::document(body, Mode::Lenient).unwrap();
+        assert_eq!(reply.take_u64("a").unwrap(), Some(2));
+        assert!(reply.is_empty());
+    }
+
+    #[test]
+    fn no_refusal_repeats_what_was_sent() {
+        for body in [
+            &b"{\"model\":\"sk-secret\",}"[..],
+            b"\"sk-secret\"",
+            b"{\"sk-secret\":1,\"sk-secret\":2}",
+            b"sk-secret\xff",
+        ] {
+            let error = Object::document(body, Mode::Strict).unwrap_err();
+            assert!(!format!("{error:?}").contains("sk-"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_no_string() {
+        let mut object = open(r#"{"model":"\ud800"}"#);
+        assert!(object.take_text("model").is_err());
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_floats() {
+        let mut object = open(r#"{"a":12.0,"b":1e3,"c":1.5,"d":-1}"#);
+        assert_eq!(object.take_u64("a").unwrap(), Some(12));
+        assert_eq!(object.take_u64("b").unwrap(), Some(1000));
+        assert!(object.take_u64("c").is_err());
+        assert!(object.take_u64("d").is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! The content of a message: a string, or a list of parts, both ways.
+//!
+//! A part that is not exactly what the neutral form can hold stays as it is, in its place, as an opaque block.
+
+use serde_json::value::RawValue;
+
+use super::DIALECT;
+use crate::dialects::message::{
+    Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+/// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
+pub(super) fn take_content<'a>(
+    message: &mut Object<'a, '_>,
+) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
+    let place = message.place.member("content");
+    let Some(raw) = message.peek("content") else {
+        let spelling = if message.has("content") {
+            Spelling::Plain
+        } else {
+            Spelling::Absent
+        };
+        message.forget("content");
+        return Ok((Vec::new(), spelling));
+    };
+    let blocks = if let Some(text) = object::text(raw) {
+        (vec![Block::text(text)], Spelling::Plain)
+    } else if let Some(items) = object::list(raw) {
+        let blocks = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| parse_part(item, place.item(index), message.mode));
+        (blocks.collect::<Result<_, _>>()?, Spelling::Structured)
+    } else if message.mode == Mode::Strict {
+        return Err(place.refuse("must be a string or a list of parts"));
+    } else {
+        return Ok((Vec::new(), Spelling::Absent));
+    };
+    message.forget("content");
+    Ok(blocks)
+}
+
+fn parse_part<'a>(
+    raw: &'a RawValue,
+    place: Place<'_>,
+    mode: Mode,
+) -> Result<Block<'a>, DialectError> {
+    let opaque = || {
+        Block::new(Content::Opaque {
+            dialect: DIALECT,
+            raw: Json::from(raw),
+        })
+    };
+    let mut part = match Object::open(raw, place, mode) {
+        Ok(part) => part,
+        Err(_) if mode == Mode::Lenient => return Ok(opaque()),
+        Err(error) => return Err(error),
+    };
+    let Some(kind) = part.take_text("type")? else {
+        return match mode {
+            Mode::Lenient => Ok(opaque()),
+            Mode::Strict => Err(place.member("type").refuse("is required")),
+        };
+    };
+    let content = match kind.as_ref() {
+        "text" => {
+            if mode == Mode::Strict
+                && part
+                    .peek("text")
+                    .is_none_or(|raw| object::text(raw).is_none())
+            {
+                return Err(place.member("text").refuse("must be a string"));
+            }
+            part.take_if("text", object::text)
+                .map(|text| Content::Text {
+                    text,
+                    citations: Vec::new(),
+                })
+        }
+        "refusal" => part
+            .take_if("refusal", object::text)
+            .map(|text| Content::Refusal {
+                text,
+                spelling: Spelling::Structured,
+            }),
+        "image_url" => part.take_if("image_url", image),
+        "input_audio" => part.take_if("input_audio", audio),
+        "file" => part.take_if("file", file),
+        "thinking" => part.take_if("thinking", thinking),
+        _ => None,
+    };
+    let Some(content) = content else {
+        return Ok(opaque());
+    };
+    Ok(Block {
+        content,
+        cache_mark: part.take_json("cache_control"),
+        extras: part.into_extras(DIALECT),
+    })
+}
+
+fn image(raw: &RawValue) -> Option<Content<'_>> {
+    let mut image = Object::lenient(raw)?;
+    let source = MediaSource::from_url(image.take_if("url", object::text)?);
+    let detail = image.take_if("detail", object::text);
+    image
+        .is_empty()
+        .then_some(Content::Image { source, detail })
+}
+
+fn audio(raw: &RawValue) -> Option<Content<'_>> {
+    let mut audio = Object::lenient(raw)?;
+    let data = audio.take_if("data", object::text)?;
+    let format = audio.take_if("format", object::text)?;
+    let source = MediaSource::Base64 {
+        media_type: format!("audio/{format}").into(),
+        data,
+    };
+    audio.is_empty().then_some(Content::Audio { source })
+}
+
+fn file(raw: &RawValue) -> Option<Content<'_>> {
+    let mut file = Object::lenient(raw)?;
+    let filename = file.take_if("filename", object::text);
+    let source = match file.take_if("file_id", object::text) {
+        Some(id) => MediaSource::FileId(id),
+        None => MediaSource::from_url(file.take_if("file_data", object::text)?),
+    };
+    file.is_empty()
+        .then_some(Content::File { source, filename })
+}
+
+/// Mistral's reasoning: a part that holds text parts. More than one of them has no neutral form.
+fn thinking(raw: &RawValue) -> Option<Content<'_>> {
+    let items = object::list(raw)?;
+    let [item] = items.as_slice() else {
+        return None;
+    };
+    let mut item = Object::lenient(item)?;
+    item.take_if("type", |raw| (raw.get() == "\"text\"").then_some(()))?;
+    let text = item.take_if("text", object::text)?;
+    item.is_empty().then(|| {
+        Content::Reasoning(Reasoning {
+            text,
+            field: ReasoningField::ThinkingPart,
+            ..Reasoning::default()
+        })
+    })
+}
+
+/// Whether a block is written among the content, or has a field of its own in the message.
+pub(super) fn is_part(block: &Block<'_>) -> bool {
+    match &block.content {
+        Content::Text { .. }
+        | Content::Image { .. }
+        | Content::Audio { .. }
+        | Content::File { .. } => true,
+        Content::Refusal { spelling, .. } => *spelling == Spelling::Structured,
+        Content::Reasoning(reasoning) => reasoning.field == ReasoningField::ThinkingPart,
+        Content::Opaque { dialect, .. } => *dialect == DIALECT,
+        Content::ToolCall(_) | Content::ToolResult(_) => false,
+    }
+}
+
+/// Writes `content`: a string where nothing would be lost by that, else parts.
+pub(super) fn write_content(message: &mut Members<'_>, parts: &[&Block<'_>], spelling: Spelling) {
+    if spelling == Spelling::Structured {
+        message.list("content", parts, |out, part| write_part(out, part));
+    } else if parts.is_empty() {
+        if spelling == Spelling::Plain {
+            message.null("content");
+        }
+    } else if let Some(text) = bare_text(parts) {
+        message.text("content", &text);
+    } else {
+        message.list("content", parts, |out, part| write_part(out, part));
+    }
+}
+
+/// Blocks that are nothing but text, joined without a separator, as the blocks of one stream would be.
+fn bare_text<'b>(parts: &[&'b Block<'_>]) -> Option<Text<'b>> {
+    let mut joined: Option<Text<'b>> = None;
+    for part in parts {
+        let Content::Text { text, .. } = &part.content else {
+            return None;
+        };
+        if part.cache_mark.is_some() || part.extras.of(DIALECT).next().is_some() {
+            return None;
+        }
+        match &mut joined {
+            None => joined = Some(Text::Borrowed(text)),
+            Some(joined) => joined.to_mut().push_str(text),
+        }
+    }
+    joined
+}
+
+fn write_part(out: &mut Buffer, block: &Block<'_>) {
+    if let Content::Opaque { raw, .. } = &block.content {
+        return output::raw(out, raw.as_str());
+    }
+    output::object(out, |part| {
+        match &block.content {
+            Content::Text { text, .. } => {
+                part.text("type", "text");
+                part.text("text", text);
+            }
+            Content::Refusal { text, .. } => {
+                part.text("type", "refusal");
+                part.text("refusal", text);
+            }
+            Content::Image { source, detail } => {
+                part.text("type", "image_url");
+                part.object("image_url", |image| {
+                    image.text_if("url", source.to_url().as_deref());
+                    image.text_if("detail", detail.as_deref());
+                });
+            }
+            Content::Audio { source } => {
+                part.text("type", "input_audio");
+                part.object("input_audio", |audio| write_audio(audio, source));
+            }
+            Content::File { source, filename } => {
+                part.text("type", "file");
+                part.object("file", |file| {
+                    file.text_if("filename", filename.as_deref());
+                    match source {
+                        MediaSource::FileId(id) => file.text("file_id", id),
+                        _ => file.text_if("file_data", source.to_url().as_deref()),
+                    }
+                });
+            }
+            Content::Reasoning(reasoning) => {
+                part.text("type", "thinking");
+                part.list("thinking", [&reasoning.text], |out, text| {
+                    output::object(out, |inner| {
+                        inner.text("type", "text");
+                        inner.text("text", text);
+                    });
+                });
+            }
+            Content::ToolCall(_) | Content::ToolResult(_) | Content::Opaque { .. } => {}
+        }
+        part.json_if("cache_control", block.cache_mark.as_ref());
+        part.extras(DIALECT, &block.extras);
+    });
+}
+
+fn write_audio(audio: &mut Members<'_>, source: &MediaSource<'_>) {
+    if let MediaSource::Base64 { media_type, data } = source {
+        audio.text("data", data);
+        let format = media_type.strip_prefix("audio/").unwrap_or(media_type);
+        audio.text("format", format);
+    } else {
+        audio.text_if("data", source.to_url().as_deref());
+    }
+}

@@ -1,0 +1,186 @@
+//! Which piece of a stream belongs to which tool call.
+//!
+//! Servers number calls from 0, from 1, all with 0 or not at all, and repeat or leave out ids and names. Here calls are
+//! numbered by their first appearance, and one without an id gets one that depends only on the stream.
+
+use serde_json::value::RawValue;
+
+use super::refuse;
+use crate::dialects::message::{CallKind, Event, Events, Text};
+use crate::dialects::object::{self, Object};
+use crate::dialects::{DialectError, mint};
+
+/// More calls than any model makes; beyond them a server would only make us remember.
+const MOST_CALLS: usize = 1024;
+
+/// The calls of one choice, in order of appearance.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Vec<Call>);
+
+#[derive(Debug)]
+struct Call {
+    kind: CallKind,
+    wire_index: Option<u64>,
+    wire_id: String,
+    name: String,
+    started: bool,
+}
+
+/// One entry of `tool_calls` in one chunk. Null, empty and left out are the same: nothing said.
+pub(super) struct Piece<'a> {
+    kind: CallKind,
+    index: Option<u64>,
+    id: Text<'a>,
+    name: Text<'a>,
+    arguments: Text<'a>,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn from_entry(raw: &'a RawValue) -> Option<Self> {
+        let mut entry = Object::lenient(raw)?;
+        let (kind, name, input) = if entry.peek("custom").is_some() {
+            (CallKind::Custom, "custom", "input")
+        } else {
+            (CallKind::Function, "function", "arguments")
+        };
+        let mut piece = Self::from_function(kind, entry.peek(name), input);
+        piece.index = entry.take_if("index", object::whole);
+        let id = entry.take_if("id", object::text);
+        // Mistral's own SDK says the word null where there is no id.
+        piece.id = id.filter(|id| id != "null").unwrap_or_default();
+        Some(piece)
+    }
+
+    /// The legacy form: a function and nothing around it.
+    pub(super) fn from_function_call(raw: &'a RawValue) -> Self {
+        Self::from_function(CallKind::LegacyFunction, Some(raw), "arguments")
+    }
+
+    fn from_function(kind: CallKind, raw: Option<&'a RawValue>, input: &str) -> Self {
+        let mut function = raw.and_then(Object::lenient);
+        let mut take = |name: &str| {
+            let text = function.as_mut()?.take_if(name, object::text);
+            text.or(None)
+        };
+        Self {
+            kind,
+            index: None,
+            id: Text::default(),
+            name: take("name").unwrap_or_default(),
+            arguments: take(input).unwrap_or_default(),
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add<'a>(
+        &mut self,
+        piece: Piece<'a>,
+        choice: u32,
+        stream_id: &str,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let position = match self.find(&piece) {
+            Some(position) => position,
+            None if self.0.len() == MOST_CALLS => {
+                return Err(refuse("holds more tool calls than a stream may have"));
+            }
+            None => {
+                self.0.push(Call {
+                    kind: piece.kind,
+                    wire_index: piece.index,
+                    wire_id: String::new(),
+                    name: String::new(),
+                    started: false,
+                });
+                self.0.len() - 1
+            }
+        };
+        let number = u32::try_from(position).unwrap_or(u32::MAX);
+        let Some(call) = self.0.get_mut(position) else {
+            return Ok(());
+        };
+        if !call.started {
+            if call.wire_id.is_empty() {
+                call.wire_id = piece.id.into_owned();
+            }
+            if call.name.is_empty() {
+                call.name = piece.name.into_owned();
+            }
+            // A name may come one chunk late, but never after the first piece of the arguments.
+            if !call.name.is_empty() || !piece.arguments.is_empty() {
+                events.push(call.start(choice, number, stream_id));
+            }
+        }
+        if !piece.arguments.is_empty() {
+            events.push(Event::ToolCallDelta {
+                choice,
+                call: number,
+                kind: call.kind,
+                arguments: piece.arguments,
+            });
+        }
+        Ok(())
+    }
+
+    /// Which call a piece belongs to; `None` for a new one.
+    fn find(&self, piece: &Piece<'_>) -> Option<usize> {
+        let opens = !piece.name.is_empty();
+        if piece.kind == CallKind::LegacyFunction {
+            return self.0.iter().position(|call| call.kind == piece.kind);
+        }
+        // Some servers number every whole call 0, and some repeat id and name in every piece: the same id is the same
+        // call, another id together with a name is another call.
+        if !piece.id.is_empty()
+            && let Some(same) = self.0.iter().rposition(|call| call.wire_id == piece.id)
+        {
+            return Some(same);
+        }
+        let candidate = match piece.index {
+            Some(_) => self
+                .0
+                .iter()
+                .rposition(|call| call.wire_index == piece.index)?,
+            None if opens => return None,
+            None => self.0.len().checked_sub(1)?,
+        };
+        let known = self.0.get(candidate)?;
+        let another = opens && !piece.id.is_empty() && !known.wire_id.is_empty();
+        (!another).then_some(candidate)
+    }
+
+    /// Ends every call; one that never got a name or an argument starts here, so that it is not lost.
+    pub(super) fn finish(&mut self, choice: u32, stream_id: &str, events: &mut Events<'_>) {
+        for (number, call) in (0..).zip(&mut self.0) {
+            if !call.started {
+                events.push(call.start(choice, number, stream_id));
+            }
+            events.push(Event::ToolCallEnd {
+                choice,
+                call: number,
+            });
+        }
+    }
+}
+
+impl Call {
+    fn start<'a>(&mut self, choice: u32, number: u32, stream_id: &str) -> Event<'a> {
+        self.started = true;
+        let id = if self.wire_id.is_empty() && self.kind != CallKind::LegacyFunction {
+            mint::call_id(stream_id, choice, number)
+        } else {
+            self.wire_id.clone()
+        };
+        Event::ToolCallStart {
+            choice,
+            call: number,
+            kind: self.kind,
+            id: id.into(),
+            name: self.name.clone().into(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What must be remembered of one choice of a stream: which block is open, which calls were made, whether it is over.
+
+use super::calls::{Calls, Piece};
+use super::refuse;
+use crate::dialects::DialectError;
+use crate::dialects::message::{Event, Events, Finish, FinishReason, Json, Text};
+use crate::dialects::object::{self, Object};
+
+/// More choices than any model gives; beyond them a server would only make us remember.
+const MOST_CHOICES: usize = 128;
+
+#[derive(Debug, Default)]
+pub(super) struct Choices(Vec<ChoiceState>);
+
+#[derive(Debug, Default)]
+pub(super) struct ChoiceState {
+    index: u32,
+    open: Open,
+    calls: Calls,
+    finished: bool,
+    /// `finish_reason: ""`, which some servers send with every chunk and some only at the end.
+    empty_finish: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    #[default]
+    Nothing,
+    Text,
+    Reasoning,
+}
+
+impl Choices {
+    pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {
+        let crowd = || refuse("holds more choices than a stream may have");
+        let index = u32::try_from(index).map_err(|_| crowd())?;
+        let known = self.0.iter().position(|state| state.index == index);
+        let position = known.unwrap_or(self.0.len());
+        if known.is_none() && position < MOST_CHOICES {
+            self.0.push(ChoiceState {
+                index,
+                ..ChoiceState::default()
+            });
+        }
+        self.0.get_mut(position).ok_or_else(crowd)
+    }
+
+    /// At the end of a stream, an empty reason turns out to have been the only one.
+    pub(super) fn flush(&mut self, stream_id: &str, events: &mut Events<'_>) {
+        for state in &mut self.0 {
+            if state.empty_finish && !state.finished {
+                let reason = if state.calls.is_empty() {
+                    FinishReason::Stop
+                } else {
+                    FinishReason::ToolCalls
+                };
+                let native = None;
+                state.finish(Finish { reason, native }, stream_id, events);
+            }
+        }
+    }
+}
+
+impl ChoiceState {
+    pub(super) fn finished(&self) -> bool {
+        self.finished
+    }
+
+    pub(super) fn called(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    pub(super) fn note_empty_finish(&mut self) {
+        self.empty_finish = true;
+    }
+
+    pub(super) fn delta<'a>(
+        &mut self,
+        mut delta: Object<'a, '_>,
+        logprobs: Option<Json<'a>>,
+        stream_id: &str,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        self.reasoning(&mut delta, events);
+        self.refusal(&mut delta, events);
+        self.content(&mut delta, logprobs, events);
+        let entries = delta
+            .take_if("tool_calls", object::list)
+            .unwrap_or_default();
+        let pieces = entries.into_iter().filter_map(Piece::from_entry);
+        let legacy = delta.peek("function_call").map(Piece::from_function_call);
+        for piece in pieces.chain(legacy) {
+            self.switch(Open::Nothing, events);
+            self.calls.add(piece, self.index, stream_id, events)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish<'a>(
+        &mut self,
+        finish: Finish<'a>,
+        stream_id: &str,
+        events: &mut Events<'a>,
+    ) {
+        self.switch(Open::Nothing, events);
+        self.finished = true;
+        let choice = self.index;
+        self.calls.finish(choice, stream_id, events);
+        events.push(Event::Finish { choice, finish });
+    }
+
+    fn switch(&mut self, open: Open, events: &mut Events<'_>) {
+        if self.open == open {
+            return;
+        }
+        let choice = self.index;
+        match self.open {
+            Open::Nothing => {}
+            Open::Text => events.push(Event::TextEnd { choice }),
+            Open::Reasoning => events.push(Event::ReasoningEnd { choice }),
+        }
+        match open {
+            Open::Nothing => {}
+            Open::Text => events.push(Event::TextStart { choice }),
+            Open::Reasoning => events.push(Event::ReasoningStart { choice }),
+        }
+        self.open = open;
+    }
+
+    /// The richest of the fields that say the same: the details where they are, else the first flat one.
+    fn reasoning<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
+        let details = delta.take_if("reasoning_details", object::list);
+        let details = details.unwrap_or_default();
+        if !details.is_empty() {
+            for item in details.into_iter().filter_map(Object::lenient) {
+                self.reasoning_detail(item, events);
+            }
+            return;
+        }
+        let flat = ["reasoning_content", "reasoning"]
+            .into_iter()
+            .find_map(|name| delta.take_if(name, object::text));
+        self.reasoning_text(flat.unwrap_or_default(), events);
+    }
+
+    fn reasoning_detail<'a>(&mut self, mut item: Object<'a, '_>, events: &mut Events<'a>) {
+        let choice = self.index;
+        for name in ["text", "summary"] {
+            let text = item.take_if(name, object::text);
+            self.reasoning_text(text.unwrap_or_default(), events);
+        }
+        if let Some(signature) = item.take_if("signature", object::text) {
+            self.switch(Open::Reasoning, events);
+            events.push(Event::ReasoningSignature { choice, signature });
+        }
+        if let Some(data) = item.take_if("data", object::text) {
+            self.switch(Open::Nothing, events);
+            events.push(Event::ReasoningRedacted { choice, data });
+        }
+    }
+
+    fn reasoning_text<'a>(&mut self, text: Text<'a>, events: &mut Events<'a>) {
+        if text.is_empty() {
+            return;
+        }
+        self.switch(Open::Reasoning, events);
+        events.push(Event::ReasoningDelta {
+            choice: self.index,
+            text,
+        });
+    }
+
+    fn refusal<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
+        let text = delta.take_if("refusal", object::text).unwrap_or_default();
+        if text.is_empty() {
+            return;
+        }
+        self.switch(Open::Nothing, events);
+        events.push(Event::RefusalDelta {
+            choice: self.index,
+            text,
+        });
+    }
+
+    fn content<'a>(
+        &mut self,
+        delta: &mut Object<'a, '_>,
+        logprobs: Option<Json<'a>>,
+        events: &mut Events<'a>,
+    ) {
+        let Some(parts) = delta.take_if("content", object::list) else {
+            let text = delta.take_if("content", object::text).unwrap_or_default();
+            self.text(text, logprobs, events);
+            return;
+        };
+        // Mistral's models send parts where they think.
+        for mut part in parts.into_iter().filter_map(Object::lenient) {
+            let text = part.take_if("text", object::text).unwrap_or_default();
+            self.text(text, None, events);
+            let thoughts = part.take_if("thinking", object::list).unwrap_or_default();
+            for mut thought in thoughts.into_iter().filter_map(Object::lenient) {
+                let text = thought.take_if("text", object::text).unwrap_or_default();
+                self.reasoning_text(text, events);
+            }
+        }
+    }
+
+    fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
+        if text.is_empty() && logprobs.is_none() {
+            return;
+        }
+        self.switch(Open::Text, events);
+        events.push(Event::TextDelta {
+            choice: self.index,
+            text,
+            logprobs,
+        });
+    }
+}

@@ -1,0 +1,152 @@
+//! Reads the chunks of a stream: what is odd in them is straightened here, so that writers need not know of it.
+//!
+//! Its rule: a choice starts, runs and finishes once, whatever the server repeats. What one choice remembers is in
+//! `choice.rs`, which piece belongs to which call in `calls.rs`.
+
+mod calls;
+mod choice;
+#[cfg(test)]
+mod tests;
+
+use serde_json::value::RawValue;
+
+use super::reply::take_finish;
+use super::{DIALECT, usage};
+use crate::dialects::message::{ErrorReply, Event, Events, FinishReason};
+use crate::dialects::object::{Mode, Object};
+use crate::dialects::{DialectError, Place, openai_error};
+use choice::Choices;
+
+#[derive(Debug, Default)]
+pub struct Reader {
+    started: bool,
+    ended: bool,
+    id: String,
+    choices: Choices,
+}
+
+impl Reader {
+    pub(super) fn parse<'a>(
+        &mut self,
+        name: &str,
+        data: &'a [u8],
+    ) -> Result<Events<'a>, DialectError> {
+        let mut events = Events::new();
+        let data = data.trim_ascii();
+        if data.is_empty() || self.ended {
+            return Ok(events);
+        }
+        if data == b"[DONE]" {
+            self.choices.flush(&self.id, &mut events);
+            self.ended = true;
+            events.push(Event::Done);
+        } else if name == "error" {
+            // Groq names the event and sends the error object alone or wrapped.
+            self.fail(openai_error::parse_error(DIALECT, data), &mut events);
+        } else {
+            self.chunk(Object::document(data, Mode::Lenient)?, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn chunk<'a>(
+        &mut self,
+        mut chunk: Object<'a, '_>,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
+        let bare = !chunk.has("choices") && chunk.has("message");
+        if bare || chunk.peek("error").is_some() {
+            self.fail(openai_error::parse_document(DIALECT, chunk), events);
+            return Ok(());
+        }
+        let choices = chunk.take_list("choices")?.unwrap_or_default();
+        let usage = chunk.take_object("usage")?.map(usage::parse);
+        self.start(chunk, !choices.is_empty(), events)?;
+        for (position, raw) in choices.into_iter().enumerate() {
+            self.choice(raw, position, events)?;
+        }
+        if !self.ended {
+            events.extend(usage.map(Event::Usage));
+        }
+        Ok(())
+    }
+
+    /// Azure and Copilot open with a chunk that has neither id nor choices: the first that says something is the start.
+    fn start<'a>(
+        &mut self,
+        mut chunk: Object<'a, '_>,
+        has_choices: bool,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let id = chunk.take_text("id")?.unwrap_or_default();
+        if self.started || (id.is_empty() && !has_choices) {
+            return Ok(());
+        }
+        self.started = true;
+        id.as_ref().clone_into(&mut self.id);
+        let model = chunk.take_text("model")?.unwrap_or_default();
+        let created_s = chunk.take_u64("created")?;
+        // Padding against the guessing of lengths belongs to the chunk it came with.
+        for name in ["object", "obfuscation", "p"] {
+            chunk.forget(name);
+        }
+        events.push(Event::MessageStart {
+            id,
+            model,
+            created_s,
+            extras: chunk.into_extras(DIALECT),
+        });
+        Ok(())
+    }
+
+    fn choice<'a>(
+        &mut self,
+        raw: &'a RawValue,
+        position: usize,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let Some(mut choice) = Object::lenient(raw) else {
+            return Ok(());
+        };
+        let index = choice.take_u64("index")?.unwrap_or(position as u64);
+        let state = self.choices.state(index)?;
+        // OpenRouter repeats the finished choice beside the usage.
+        if self.ended || state.finished() {
+            return Ok(());
+        }
+        let logprobs = choice.take_json("logprobs");
+        if let Some(delta) = choice.take_if("delta", Object::lenient) {
+            state.delta(delta, logprobs, &self.id, events)?;
+        }
+        if choice
+            .peek("finish_reason")
+            .is_some_and(|raw| raw.get() == "\"\"")
+        {
+            state.note_empty_finish();
+            return Ok(());
+        }
+        match take_finish(&mut choice, state.called()) {
+            Some(finish) if finish.reason == FinishReason::Error => {
+                let error = ErrorReply {
+                    message: "the upstream ended its answer with an error".into(),
+                    code: finish.native,
+                    ..ErrorReply::default()
+                };
+                self.fail(error, events);
+            }
+            Some(finish) => state.finish(finish, &self.id, events),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn fail<'a>(&mut self, error: ErrorReply<'a>, events: &mut Events<'a>) {
+        self.ended = true;
+        events.push(Event::Error(error));
+    }
+}
+
+fn refuse(message: &'static str) -> DialectError {
+    Place::Document.member("choices").refuse(message)
+}

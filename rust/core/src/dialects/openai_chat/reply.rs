@@ -1,0 +1,158 @@
+//! The whole reply, both ways, and the finish reasons.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::{DIALECT, turn, usage};
+use crate::dialects::message::{ChatReply, Choice, Content, Envelope, Finish, FinishReason, Text};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
+    let mut reply = Object::document(body, Mode::Lenient)?;
+    let place = Place::Document.member("choices");
+    let Some(choices) = reply.take_list("choices")? else {
+        return Err(place.refuse("must be a list"));
+    };
+    let choices = choices
+        .into_iter()
+        .enumerate()
+        .map(|(index, raw)| parse_choice(raw, place.item(index), index));
+    let choices = choices.collect::<Result<_, _>>()?;
+    reply.forget("object");
+    Ok(ChatReply {
+        id: reply.take_text("id")?.unwrap_or_default(),
+        model: reply.take_text("model")?.unwrap_or_default(),
+        created_s: reply.take_u64("created")?,
+        choices,
+        usage: reply.take_object("usage")?.map(usage::parse),
+        extras: reply.into_extras(DIALECT),
+    })
+}
+
+fn parse_choice<'a>(
+    raw: &'a RawValue,
+    place: Place<'_>,
+    position: usize,
+) -> Result<Choice<'a>, DialectError> {
+    let mut choice = Object::open(raw, place, Mode::Lenient)?;
+    let inner = place.member("message");
+    let Some(message) = choice.take_object("message")? else {
+        return Err(inner.refuse("is required"));
+    };
+    let turn = turn::parse(message, inner, Mode::Lenient)?;
+    let called = turn
+        .blocks
+        .iter()
+        .any(|block| matches!(block.content, Content::ToolCall(_)));
+    let index = choice.take_u64("index")?.unwrap_or(position as u64);
+    Ok(Choice {
+        index: u32::try_from(index).map_err(|_| place.member("index").refuse("is too large"))?,
+        turn,
+        finish: take_finish(&mut choice, called),
+        logprobs: choice.take_json("logprobs"),
+        extras: choice.into_extras(DIALECT),
+    })
+}
+
+/// Takes `finish_reason`. A word outside the published five keeps its neutral meaning and itself, as `native`.
+pub(super) fn take_finish<'a>(choice: &mut Object<'a, '_>, called: bool) -> Option<Finish<'a>> {
+    let word = choice.take_if("finish_reason", object::text)?;
+    let native = choice.take_if("native_finish_reason", object::text);
+    let reason = match word.as_ref() {
+        "stop" => FinishReason::Stop,
+        "length" => FinishReason::Length,
+        "tool_calls" => FinishReason::ToolCalls,
+        "content_filter" => FinishReason::ContentFilter,
+        "function_call" => FinishReason::FunctionCall,
+        _ => {
+            return Some(Finish {
+                reason: reason_of_word(&word, called),
+                native: native.or(Some(word).filter(|word| !word.is_empty())),
+            });
+        }
+    };
+    Some(Finish { reason, native })
+}
+
+/// What words mean that servers use in place of the published five; what they call goes before what they say.
+fn reason_of_word(word: &str, called: bool) -> FinishReason {
+    match word {
+        "model_length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
+        "sensitive" => FinishReason::ContentFilter,
+        "error" | "insufficient_system_resource" | "network_error" => FinishReason::Error,
+        _ if called => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    }
+}
+
+/// The published word; `None` for an error, which has none.
+pub(super) fn word_of_reason(reason: FinishReason) -> Option<&'static str> {
+    match reason {
+        FinishReason::Stop => Some("stop"),
+        FinishReason::Length => Some("length"),
+        FinishReason::ToolCalls => Some("tool_calls"),
+        FinishReason::ContentFilter => Some("content_filter"),
+        FinishReason::FunctionCall => Some("function_call"),
+        FinishReason::Error => None,
+    }
+}
+
+pub(super) fn write_finish(choice: &mut Members<'_>, finish: &Finish<'_>) {
+    match word_of_reason(finish.reason) {
+        Some(word) => choice.text("finish_reason", word),
+        None => choice.null("finish_reason"),
+    }
+    choice.text_if("native_finish_reason", finish.native.as_deref());
+}
+
+pub(super) fn render(
+    reply: &ChatReply<'_>,
+    envelope: &Envelope<'_>,
+) -> Result<Bytes, DialectError> {
+    let choices = Place::Document.member("choices");
+    for (index, choice) in reply.choices.iter().enumerate() {
+        let failed = matches!(&choice.finish, Some(finish) if finish.reason == FinishReason::Error);
+        if failed {
+            let place = choices.item(index);
+            return Err(place.member("finish_reason").refuse("is an error"));
+        }
+    }
+    let mut out = Buffer::with_capacity(1024);
+    output::object(&mut out, |members| {
+        members.text("id", or(&reply.id, envelope.id));
+        members.text("object", "chat.completion");
+        members.whole("created", reply.created_s.unwrap_or(envelope.created_s));
+        members.text("model", or(&reply.model, envelope.model));
+        members.list("choices", &reply.choices, write_choice);
+        if let Some(usage) = &reply.usage {
+            members.object("usage", |members| usage::write(usage, members));
+        }
+        members.extras(DIALECT, &reply.extras);
+    });
+    Ok(out.into())
+}
+
+fn write_choice(out: &mut Buffer, choice: &Choice<'_>) {
+    output::object(out, |members| {
+        members.whole("index", choice.index.into());
+        members.object("message", |message| {
+            turn::write_reply(message, &choice.turn);
+        });
+        match choice.logprobs.as_ref() {
+            Some(logprobs) => members.raw("logprobs", logprobs.as_str()),
+            None => members.null("logprobs"),
+        }
+        match &choice.finish {
+            Some(finish) => write_finish(members, finish),
+            None => members.null("finish_reason"),
+        }
+        members.extras(DIALECT, &choice.extras);
+    });
+}
+
+/// The upstream's own word, or ours where it said nothing.
+pub(super) fn or<'t>(said: &'t Text<'_>, ours: &'t str) -> &'t str {
+    if said.is_empty() { ours } else { said }
+}

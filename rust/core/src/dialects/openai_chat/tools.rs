@@ -1,0 +1,348 @@
+//! Tools, the choice among them, and the calls of a message, in all three generations of them, both ways.
+
+use serde_json::value::RawValue;
+
+use super::DIALECT;
+use crate::dialects::message::{
+    Block, CallKind, Callable, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice,
+    ToolChoiceMode,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+/// Takes `tools` and `functions`, in this order.
+pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
+    let mut tools = Vec::new();
+    let place = Place::Document.member("tools");
+    for (index, raw) in request
+        .take_filled_list("tools")?
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        tools.push(parse_tool(raw, place.item(index))?);
+    }
+    let place = Place::Document.member("functions");
+    for (index, raw) in request
+        .take_filled_list("functions")?
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let mut function = Object::open(raw, place.item(index), Mode::Strict)?;
+        let mut callable = take_callable(&mut function, CallKind::LegacyFunction)?;
+        callable.extras = function.into_extras(DIALECT);
+        tools.push(Tool::Callable(callable));
+    }
+    Ok(tools)
+}
+
+fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+    let mut tool = Object::open(raw, place, Mode::Strict)?;
+    let (kind, name) = match tool.require_text("type")?.as_ref() {
+        "function" => (CallKind::Function, "function"),
+        "custom" => (CallKind::Custom, "custom"),
+        _ => {
+            return Ok(Tool::Opaque {
+                dialect: DIALECT,
+                raw: Json::from(raw),
+            });
+        }
+    };
+    let inner = place.member(name);
+    let Some(body) = tool.take_object(name)? else {
+        return Err(inner.refuse("is required"));
+    };
+    let mut function = Object::open(body, inner, Mode::Strict)?;
+    let mut callable = take_callable(&mut function, kind)?;
+    callable.cache_mark = tool.take_json("cache_control");
+    callable.extras = tool.into_extras(DIALECT);
+    if !function.is_empty() {
+        callable.extras.push(function.into_rest(DIALECT, name));
+    }
+    Ok(Tool::Callable(callable))
+}
+
+fn take_callable<'a>(
+    function: &mut Object<'a, '_>,
+    kind: CallKind,
+) -> Result<Callable<'a>, DialectError> {
+    Ok(Callable {
+        kind,
+        name: function.require_text("name")?,
+        description: function.take_text("description")?,
+        parameters: match kind {
+            CallKind::Custom => function.take_json("format"),
+            _ => function.take_object("parameters")?.map(Json::from),
+        },
+        strict: function.take_bool("strict")?,
+        cache_mark: None,
+        extras: Extras::default(),
+    })
+}
+
+pub(super) fn write_tools(request: &mut Members<'_>, tools: &[Tool<'_>]) {
+    let is_legacy = |tool: &&Tool<'_>| matches!(tool, Tool::Callable(callable) if callable.kind == CallKind::LegacyFunction);
+    let is_ours = |tool: &&Tool<'_>| match tool {
+        Tool::Callable(_) => !is_legacy(tool),
+        Tool::Opaque { dialect, .. } => *dialect == DIALECT,
+    };
+    if tools.iter().any(|tool| is_ours(&tool)) {
+        request.list("tools", tools.iter().filter(is_ours), write_tool);
+    }
+    if tools.iter().any(|tool| is_legacy(&tool)) {
+        request.list("functions", tools.iter().filter(is_legacy), |out, tool| {
+            if let Tool::Callable(callable) = tool {
+                output::object(out, |function| {
+                    write_callable(function, callable);
+                    function.extras(DIALECT, &callable.extras);
+                });
+            }
+        });
+    }
+}
+
+fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
+    match tool {
+        Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
+        Tool::Callable(callable) => output::object(out, |tool| {
+            let name = kind_name(callable.kind);
+            tool.text("type", name);
+            tool.object(name, |function| {
+                write_callable(function, callable);
+                function.rest_of(name, DIALECT, &callable.extras);
+            });
+            tool.json_if("cache_control", callable.cache_mark.as_ref());
+            tool.extras(DIALECT, &callable.extras);
+        }),
+    }
+}
+
+fn write_callable(function: &mut Members<'_>, callable: &Callable<'_>) {
+    function.text("name", &callable.name);
+    function.text_if("description", callable.description.as_deref());
+    let parameters = match callable.kind {
+        CallKind::Custom => "format",
+        _ => "parameters",
+    };
+    function.json_if(parameters, callable.parameters.as_ref());
+    function.flag_if("strict", callable.strict);
+}
+
+fn kind_name(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Custom => "custom",
+        CallKind::Function | CallKind::LegacyFunction => "function",
+    }
+}
+
+/// Takes `tool_choice`, or `function_call` where there is none. What is not exactly understood stays.
+pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice<'a>> {
+    if request.has("tool_choice") {
+        return request.take_if("tool_choice", parse_choice);
+    }
+    let mode = request.take_if("function_call", |raw| {
+        mode_by_name(raw).or_else(|| {
+            let mut choice = Object::lenient(raw)?;
+            let name = choice.take_if("name", object::text)?;
+            choice.is_empty().then_some(ToolChoiceMode::Named(name))
+        })
+    })?;
+    Some(ToolChoice {
+        kind: CallKind::LegacyFunction,
+        mode,
+    })
+}
+
+fn mode_by_name<'a>(raw: &RawValue) -> Option<ToolChoiceMode<'a>> {
+    match object::text(raw)?.as_ref() {
+        "none" => Some(ToolChoiceMode::None),
+        "auto" => Some(ToolChoiceMode::Auto),
+        "required" => Some(ToolChoiceMode::Required),
+        _ => None,
+    }
+}
+
+fn parse_choice(raw: &RawValue) -> Option<ToolChoice<'_>> {
+    if let Some(mode) = mode_by_name(raw) {
+        return Some(ToolChoice {
+            kind: CallKind::Function,
+            mode,
+        });
+    }
+    if let Some((kind, name)) = named_tool(raw) {
+        return Some(ToolChoice {
+            kind,
+            mode: ToolChoiceMode::Named(name),
+        });
+    }
+    let mut choice = Object::lenient(raw)?;
+    choice.take_if("type", |raw| {
+        (raw.get() == "\"allowed_tools\"").then_some(())
+    })?;
+    let mut allowed = choice.take_if("allowed_tools", Object::lenient)?;
+    let mode = allowed.take_if("mode", object::text)?;
+    let required = match mode.as_ref() {
+        "required" => true,
+        "auto" => false,
+        _ => return None,
+    };
+    let tools = allowed.take_if("tools", object::list)?;
+    let tools: Option<Vec<_>> = tools.into_iter().map(named_tool).collect();
+    (choice.is_empty() && allowed.is_empty()).then_some(ToolChoice {
+        kind: CallKind::Function,
+        mode: ToolChoiceMode::Allowed {
+            tools: tools?,
+            required,
+        },
+    })
+}
+
+/// `{"type":"function","function":{"name":…}}` and nothing else; the same for custom tools.
+fn named_tool(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
+    let mut tool = Object::lenient(raw)?;
+    let kind = match tool.take_if("type", object::text)?.as_ref() {
+        "function" => CallKind::Function,
+        "custom" => CallKind::Custom,
+        _ => return None,
+    };
+    let mut inner = tool.take_if(kind_name(kind), Object::lenient)?;
+    let name = inner.take_if("name", object::text)?;
+    (tool.is_empty() && inner.is_empty()).then_some((kind, name))
+}
+
+pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
+    let legacy = choice.kind == CallKind::LegacyFunction;
+    let field = if legacy {
+        "function_call"
+    } else {
+        "tool_choice"
+    };
+    match &choice.mode {
+        ToolChoiceMode::None => request.text(field, "none"),
+        ToolChoiceMode::Auto => request.text(field, "auto"),
+        ToolChoiceMode::Required => request.text(field, "required"),
+        ToolChoiceMode::Named(name) if legacy => {
+            request.object(field, |choice| choice.text("name", name));
+        }
+        ToolChoiceMode::Named(name) => write_named_tool(request.key(field), choice.kind, name),
+        ToolChoiceMode::Allowed { tools, required } => request.object(field, |choice| {
+            choice.text("type", "allowed_tools");
+            choice.object("allowed_tools", |allowed| {
+                allowed.text("mode", if *required { "required" } else { "auto" });
+                allowed.list("tools", tools, |out, (kind, name)| {
+                    write_named_tool(out, *kind, name);
+                });
+            });
+        }),
+    }
+}
+
+fn write_named_tool(out: &mut Buffer, kind: CallKind, name: &str) {
+    output::object(out, |tool| {
+        tool.text("type", kind_name(kind));
+        tool.object(kind_name(kind), |inner| inner.text("name", name));
+    });
+}
+
+/// Takes `tool_calls` and `function_call` of an assistant's message.
+pub(super) fn take_calls<'a>(
+    message: &mut Object<'a, '_>,
+    blocks: &mut Vec<Block<'a>>,
+) -> Result<(), DialectError> {
+    let here = message.place;
+    let place = here.member("tool_calls");
+    let calls = message.take_filled_list("tool_calls")?;
+    for (index, raw) in calls.into_iter().flatten().enumerate() {
+        blocks.push(parse_call(raw, place.item(index), message.mode)?);
+    }
+    let place = here.member("function_call");
+    if let Some(raw) = message.take_object("function_call")? {
+        let mut call = Object::open(raw, place, message.mode)?;
+        let content = Content::ToolCall(ToolCall {
+            kind: CallKind::LegacyFunction,
+            id: "".into(),
+            name: required(&mut call, "name")?,
+            arguments: required(&mut call, "arguments")?,
+        });
+        let mut block = Block::new(content);
+        block.extras = call.into_extras(DIALECT);
+        blocks.push(block);
+    }
+    Ok(())
+}
+
+fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> Result<Text<'a>, DialectError> {
+    match object.mode {
+        Mode::Strict => object.require_text(name),
+        Mode::Lenient => Ok(object.take_text(name)?.unwrap_or_default()),
+    }
+}
+
+fn parse_call<'a>(
+    raw: &'a RawValue,
+    place: Place<'_>,
+    mode: Mode,
+) -> Result<Block<'a>, DialectError> {
+    let mut call = Object::open(raw, place, mode)?;
+    // Some servers leave the type out; there was only one for years.
+    let (kind, name, input) = match call.take_text("type")?.as_deref() {
+        Some("function") | None => (CallKind::Function, "function", "arguments"),
+        Some("custom") => (CallKind::Custom, "custom", "input"),
+        Some(_) => return Err(place.member("type").refuse("must be function or custom")),
+    };
+    let id = required(&mut call, "id")?;
+    let inner = place.member(name);
+    let Some(body) = call.take_object(name)? else {
+        return Err(inner.refuse("is required"));
+    };
+    let mut function = Object::open(body, inner, mode)?;
+    let content = Content::ToolCall(ToolCall {
+        kind,
+        id,
+        name: required(&mut function, "name")?,
+        arguments: required(&mut function, input)?,
+    });
+    let mut block = Block::new(content);
+    block.extras = call.into_extras(DIALECT);
+    if !function.is_empty() {
+        block.extras.push(function.into_rest(DIALECT, name));
+    }
+    Ok(block)
+}
+
+pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>]) {
+    let calls = || {
+        blocks.iter().filter_map(|block| match &block.content {
+            Content::ToolCall(call) => Some((block, call)),
+            _ => None,
+        })
+    };
+    let current = || calls().filter(|(_, call)| call.kind != CallKind::LegacyFunction);
+    if current().next().is_some() {
+        message.list("tool_calls", current(), |out, (block, call)| {
+            output::object(out, |entry| {
+                let (name, input) = match call.kind {
+                    CallKind::Custom => ("custom", "input"),
+                    _ => ("function", "arguments"),
+                };
+                entry.text("id", &call.id);
+                entry.text("type", name);
+                entry.object(name, |function| {
+                    function.text("name", &call.name);
+                    function.text(input, &call.arguments);
+                    function.rest_of(name, DIALECT, &block.extras);
+                });
+                entry.extras(DIALECT, &block.extras);
+            });
+        });
+    }
+    if let Some((block, call)) = calls().find(|(_, call)| call.kind == CallKind::LegacyFunction) {
+        message.object("function_call", |function| {
+            function.text("name", &call.name);
+            function.text("arguments", &call.arguments);
+            function.extras(DIALECT, &block.extras);
+        });
+    }
+}

@@ -1,0 +1,310 @@
+//! Error objects as OpenAI writes them, and as everybody who speaks its dialects writes them instead.
+//!
+//! Reading never fails: an upstream that answers with HTML has still said that something is wrong. What is not JSON is
+//! not quoted; a page may hold anything.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::message::{ErrorReply, Text};
+use super::object::{self, Mode, Object};
+use super::output::{self, Buffer, Members};
+use super::{Dialect, Place};
+
+const NOT_JSON: &str = "the upstream answered with an error that is not JSON";
+const NO_MESSAGE: &str = "the upstream answered with an error without a message";
+
+pub(super) fn parse_error(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
+    let Ok(document) = object::document(body) else {
+        return plain(NOT_JSON);
+    };
+    // Vertex wraps its error object in a list of one.
+    let document = match object::list(document) {
+        Some(items) => items.first().copied().unwrap_or(document),
+        None => document,
+    };
+    match Object::open(document, Place::Document, Mode::Lenient) {
+        Ok(object) => parse_document(dialect, object),
+        Err(_) => plain(object::text(document).unwrap_or(NOT_JSON.into())),
+    }
+}
+
+/// Reads an object that is an error, or holds one under `error`.
+pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>) -> ErrorReply<'a> {
+    match document.peek("error") {
+        // {"error": {…}}: nearly everybody.
+        Some(raw) if raw.get().starts_with('{') => match Object::lenient(raw) {
+            Some(object) => parse_object(dialect, object),
+            None => plain(NO_MESSAGE),
+        },
+        // {"error": "…", "code": "…"}: xAI, Ollama, Venice. Here `code` is a sentence about the kind of error.
+        Some(raw) => {
+            let mut error = plain(object::text(raw).unwrap_or(NO_MESSAGE.into()));
+            error.code = document.take_if("code", word);
+            error
+        }
+        // {"message": …} with or without `object: "error"`: Mistral, Cohere, DashScope, Bedrock.
+        None if document.has("message") => parse_object(dialect, document),
+        // {"detail": …}: FastAPI servers, among them Mistral's and vLLM's.
+        None => parse_detail(&document),
+    }
+}
+
+fn parse_object<'a>(dialect: Dialect, mut object: Object<'a, '_>) -> ErrorReply<'a> {
+    let message = object.take_if("message", |raw| {
+        // A list of complaints is kept as the JSON text that it is.
+        Some(object::text(raw).unwrap_or(Text::Borrowed(raw.get())))
+    });
+    let kind = object
+        .take_if("type", word)
+        .or_else(|| object.take_if("status", word))
+        .or_else(|| object.take_if("error_type", word));
+    let raw_status = object.take_if("raw_status_code", object::whole);
+    let code = object.take_if("code", word);
+    let status = raw_status
+        .or_else(|| code.as_deref().and_then(|code| code.parse().ok()))
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (400..600).contains(status));
+    let detail = object
+        .peek("metadata")
+        .and_then(Object::lenient)
+        .and_then(|mut metadata| metadata.take_if("raw", object::text));
+    object.forget("object");
+    ErrorReply {
+        message: message.unwrap_or(NO_MESSAGE.into()),
+        kind,
+        code,
+        param: object.take_if("param", word),
+        status,
+        detail,
+        extras: object.into_extras(dialect),
+    }
+}
+
+/// Validation errors: a sentence, or a list of complaints with the path to each (`loc`).
+fn parse_detail<'a>(document: &Object<'a, '_>) -> ErrorReply<'a> {
+    let Some(detail) = document.peek("detail") else {
+        return plain(NO_MESSAGE);
+    };
+    if let Some(sentence) = object::text(detail) {
+        return plain(sentence);
+    }
+    let mut complaints = Vec::new();
+    let mut param = None;
+    for item in object::list(detail).unwrap_or_default() {
+        let Some(mut item) = Object::lenient(item) else {
+            continue;
+        };
+        if let Some(message) = item.take_if("msg", object::text) {
+            complaints.push(message.into_owned());
+        }
+        if param.is_none() {
+            param = item.take_if("loc", |raw| {
+                let steps: Vec<_> = object::list(raw)?.into_iter().filter_map(word).collect();
+                // The first step says only that the fault is in the body.
+                let steps = match steps.split_first() {
+                    Some((first, rest)) if first == "body" => rest,
+                    _ => &steps,
+                };
+                Some(steps.join("."))
+            });
+        }
+    }
+    ErrorReply {
+        message: if complaints.is_empty() {
+            NO_MESSAGE.into()
+        } else {
+            complaints.join("; ").into()
+        },
+        param: param.map(Text::Owned),
+        ..ErrorReply::default()
+    }
+}
+
+/// A string, or a number written as one: several servers put the status into `code`.
+fn word(raw: &RawValue) -> Option<Text<'_>> {
+    object::text(raw).or_else(|| object::number(raw).map(|_| Text::Borrowed(raw.get())))
+}
+
+fn plain<'a>(message: impl Into<Text<'a>>) -> ErrorReply<'a> {
+    ErrorReply {
+        message: message.into(),
+        ..ErrorReply::default()
+    }
+}
+
+pub(super) fn render_error(dialect: Dialect, error: &ErrorReply<'_>) -> Bytes {
+    let mut out = Buffer::with_capacity(error.message.len() + 96);
+    write_document(dialect, error, &mut out);
+    out.into()
+}
+
+/// Writes `{"error":{…}}` with all four members that the published schema requires.
+pub(super) fn write_document(dialect: Dialect, error: &ErrorReply<'_>, out: &mut Buffer) {
+    output::object(out, |document| {
+        document.object("error", |object| {
+            object.text("message", &error.message);
+            object.text("type", error.kind.as_deref().unwrap_or("api_error"));
+            text_or_null(object, "param", error.param.as_deref());
+            text_or_null(object, "code", error.code.as_deref());
+            object.extras(dialect, &error.extras);
+        });
+    });
+}
+
+fn text_or_null(object: &mut Members<'_>, name: &'static str, value: Option<&str>) {
+    match value {
+        Some(value) => object.text(name, value),
+        None => object.null(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> ErrorReply<'_> {
+        parse_error(Dialect::OpenAiChat, body.as_bytes())
+    }
+
+    /// body, message, kind, code, param, status
+    type Shape = (
+        &'static str,
+        &'static str,
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<u16>,
+    );
+
+    const SHAPES: &[Shape] = &[
+        (
+            r#"{"error":{"message":"too hot","type":"invalid_request_error","param":"temperature","code":null}}"#,
+            "too hot",
+            Some("invalid_request_error"),
+            None,
+            Some("temperature"),
+            None,
+        ),
+        (
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":"r"}"#,
+            "busy",
+            Some("overloaded_error"),
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"[{"error":{"code":404,"message":"no such model","status":"NOT_FOUND","details":[]}}]"#,
+            "no such model",
+            Some("NOT_FOUND"),
+            Some("404"),
+            None,
+            Some(404),
+        ),
+        (
+            r#"{"object":"error","message":"bad model","type":"invalid_model","param":null,"code":"1500","raw_status_code":400}"#,
+            "bad model",
+            Some("invalid_model"),
+            Some("1500"),
+            None,
+            Some(400),
+        ),
+        (
+            r#"{"detail":"Unauthorized"}"#,
+            "Unauthorized",
+            None,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["body"],"msg":"extra"}]}"#,
+            "field required; extra",
+            None,
+            None,
+            Some("messages.0"),
+            None,
+        ),
+        (
+            r#"{"code":"InvalidApiKey","message":"no key","request_id":"r"}"#,
+            "no key",
+            None,
+            Some("InvalidApiKey"),
+            None,
+            None,
+        ),
+        (
+            r#"{"code":"The caller may not","error":"key disabled"}"#,
+            "key disabled",
+            None,
+            Some("The caller may not"),
+            None,
+            None,
+        ),
+        (
+            r#"{"id":"1","message":"no such model"}"#,
+            "no such model",
+            None,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"error":"model not loaded"}"#,
+            "model not loaded",
+            None,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"error":{"code":"401","message":"denied"}}"#,
+            "denied",
+            None,
+            Some("401"),
+            None,
+            Some(401),
+        ),
+        ("<html>sk-secret</html>", NOT_JSON, None, None, None, None),
+        ("", NOT_JSON, None, None, None, None),
+        ("null", NOT_JSON, None, None, None, None),
+        ("{}", NO_MESSAGE, None, None, None, None),
+        (r#"{"error":{}}"#, NO_MESSAGE, None, None, None, None),
+    ];
+
+    #[test]
+    fn every_shape_of_error_is_understood() {
+        for (body, message, kind, code, param, status) in SHAPES {
+            let error = parse(body);
+            assert_eq!(error.message, *message, "{body}");
+            assert_eq!(error.kind.as_deref(), *kind, "{body}");
+            assert_eq!(error.code.as_deref(), *code, "{body}");
+            assert_eq!(error.param.as_deref(), *param, "{body}");
+            assert_eq!(error.status, *status, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_provider_behind_a_router_is_heard() {
+        let error = parse(
+            r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":\"inner\"}","provider_name":"P"}},"user_id":"u"}"#,
+        );
+        assert_eq!(error.detail.as_deref(), Some(r#"{"error":"inner"}"#));
+        assert_eq!(error.status, Some(400));
+    }
+
+    #[test]
+    fn openai_errors_keep_what_they_say_and_always_have_four_members() {
+        let body = r#"{"error":{"message":"m","type":"t","param":null,"code":"c","failed_generation":"x"}}"#;
+        let rendered = render_error(Dialect::OpenAiChat, &parse(body));
+        assert_eq!(rendered, body);
+        let rendered = render_error(Dialect::OpenAiChat, &parse("{}"));
+        assert_eq!(
+            rendered,
+            format!(
+                r#"{{"error":{{"message":"{NO_MESSAGE}","type":"api_error","param":null,"code":null}}}}"#
+            )
+        );
+    }
+}

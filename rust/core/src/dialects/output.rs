@@ -1,0 +1,221 @@
+//! Writes JSON text: objects member by member, in the order they are told.
+//!
+//! Its rule: a member is written once; extras fill only what nothing else has written. Newlines between the tokens of
+//! raw JSON become spaces, because a line end would break the frame of an event stream.
+
+use std::io::Write as _;
+
+use smallvec::SmallVec;
+
+use super::Dialect;
+use super::message::{Extras, Json};
+use super::object::Object;
+
+pub(crate) type Buffer = Vec<u8>;
+
+/// Writes one object; `fill` adds its members.
+pub(crate) fn object(out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
+    out.push(b'{');
+    fill(&mut Members {
+        out,
+        written: SmallVec::new(),
+        started: false,
+    });
+    out.push(b'}');
+}
+
+/// Copies `head`, an object without its closing brace, and adds members to it.
+pub(crate) fn continue_object(out: &mut Buffer, head: &[u8], fill: impl FnOnce(&mut Members<'_>)) {
+    out.extend_from_slice(head);
+    fill(&mut Members {
+        out,
+        written: SmallVec::new(),
+        started: true,
+    });
+    out.push(b'}');
+}
+
+pub(crate) fn list<T>(
+    out: &mut Buffer,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Buffer, T),
+) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+pub(crate) fn text(out: &mut Buffer, value: &str) {
+    // A vector takes every byte, so neither this nor the numbers below can fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+pub(crate) fn raw(out: &mut Buffer, value: &str) {
+    let start = out.len();
+    out.extend_from_slice(value.as_bytes());
+    // Inside JSON strings a line end is always escaped: what is left stands between tokens.
+    if memchr::memchr2(b'\n', b'\r', value.as_bytes()).is_some() {
+        for byte in out.iter_mut().skip(start) {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
+/// The members of an object being written.
+pub(crate) struct Members<'o> {
+    out: &'o mut Buffer,
+    written: SmallVec<[&'static str; 16]>,
+    started: bool,
+}
+
+impl Members<'_> {
+    pub(crate) fn key(&mut self, name: &'static str) -> &mut Buffer {
+        self.written.push(name);
+        self.comma();
+        text(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    fn comma(&mut self) {
+        if self.started {
+            self.out.push(b',');
+        }
+        self.started = true;
+    }
+
+    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
+        text(self.key(name), value);
+    }
+
+    pub(crate) fn text_if(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    pub(crate) fn whole(&mut self, name: &'static str, value: u64) {
+        let _ = write!(self.key(name), "{value}");
+    }
+
+    pub(crate) fn whole_if(&mut self, name: &'static str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.whole(name, value);
+        }
+    }
+
+    pub(crate) fn signed_if(&mut self, name: &'static str, value: Option<i64>) {
+        if let Some(value) = value {
+            let _ = write!(self.key(name), "{value}");
+        }
+    }
+
+    /// The shortest decimal text that reads back as the same number; `null` for what JSON cannot say.
+    pub(crate) fn float_if(&mut self, name: &'static str, value: Option<f64>) {
+        if let Some(value) = value {
+            let _ = serde_json::to_writer(self.key(name), &value);
+        }
+    }
+
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
+        self.raw(name, if value { "true" } else { "false" });
+    }
+
+    pub(crate) fn flag_if(&mut self, name: &'static str, value: Option<bool>) {
+        if let Some(value) = value {
+            self.flag(name, value);
+        }
+    }
+
+    pub(crate) fn null(&mut self, name: &'static str) {
+        self.raw(name, "null");
+    }
+
+    pub(crate) fn raw(&mut self, name: &'static str, value: &str) {
+        raw(self.key(name), value);
+    }
+
+    pub(crate) fn json_if(&mut self, name: &'static str, value: Option<&Json<'_>>) {
+        if let Some(value) = value {
+            self.raw(name, value.as_str());
+        }
+    }
+
+    pub(crate) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
+        object(self.key(name), fill);
+    }
+
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        write: impl FnMut(&mut Buffer, T),
+    ) {
+        list(self.key(name), items, write);
+    }
+
+    /// Writes the fields that only `dialect` understands, where nothing else stands under their name.
+    pub(crate) fn extras(&mut self, dialect: Dialect, extras: &Extras<'_>) {
+        for extra in extras.of(dialect) {
+            self.fill(&extra.name, extra.value.as_str());
+        }
+    }
+
+    /// Finishes an object that was opened for its known members: adds the unknown ones, which lie in the parent's
+    /// extras as an object under the same name.
+    pub(crate) fn rest_of(&mut self, name: &str, dialect: Dialect, extras: &Extras<'_>) {
+        let Some(rest) = extras.get(dialect, name) else {
+            return;
+        };
+        if let Some(members) = rest.as_raw().as_deref().and_then(Object::lenient) {
+            for (name, value) in members.into_members() {
+                self.fill(&name, value.get());
+            }
+        }
+    }
+
+    fn fill(&mut self, name: &str, value: &str) {
+        if self.written.contains(&name) {
+            return;
+        }
+        self.comma();
+        text(self.out, name);
+        self.out.push(b':');
+        raw(self.out, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialects::message::Extra;
+
+    #[test]
+    fn extras_fill_what_is_not_written_and_never_write_twice() {
+        let mut extras = Extras::default();
+        for (name, value) in [("model", "\"old\""), ("top_k", "[1,\r\n2]")] {
+            extras.push(Extra {
+                dialect: Dialect::OpenAiChat,
+                name: name.into(),
+                value: Json::parse(value).unwrap(),
+            });
+        }
+        let mut out = Vec::new();
+        object(&mut out, |members| {
+            members.text("model", "new \"one\"\n");
+            members.extras(Dialect::OpenAiChat, &extras);
+            members.extras(Dialect::OpenAiEmbeddings, &extras);
+        });
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"model":"new \"one\"\n","top_k":[1,  2]}"#
+        );
+    }
+}
