@@ -204,7 +204,15 @@ impl Fold {
     }
 
     fn cite(&mut self, choice: u32, citation: &Citation<'_>) {
-        if let Some(Content::Text { citations, .. }) = self.last(choice) {
+        let blocks = &mut self.choice(choice).turn.blocks;
+        let cited = blocks
+            .iter_mut()
+            .rev()
+            .find_map(|block| match &mut block.content {
+                Content::Text { citations, .. } => Some(citations),
+                _ => None,
+            });
+        if let Some(citations) = cited {
             citations.push(citation.clone().into_owned());
         }
     }

@@ -189,8 +189,10 @@ fn parse_embedding<'a>(
 
 fn parse_usage(raw: &RawValue) -> Option<Usage<'_>> {
     let mut object = Object::lenient(raw)?;
-    let prompt_tokens = object.take_if("prompt_tokens", object::whole).unwrap_or(0);
+    let prompt_tokens = object.take_if("prompt_tokens", object::whole);
     let total_tokens = object.take_if("total_tokens", object::whole);
+    // Everything is read and nothing written, so one count stands for the other.
+    let prompt_tokens = prompt_tokens.or(total_tokens).unwrap_or(0);
     Some(Usage {
         tokens: TokenUsage {
             prompt_tokens,

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use super::message::ErrorReply;
+
 /// Why a document cannot be read or written in a dialect; enough for a 400 in the caller's own error shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialectError {
@@ -15,6 +17,19 @@ pub struct DialectError {
     pub message: Cow<'static, str>,
     /// The same place as OpenAI's error objects spell it: `messages[0].content`. `None` for the whole document.
     pub param: Option<String>,
+}
+
+impl DialectError {
+    /// The answer to the client who can mend it: a 400 in the neutral form, for any dialect to render.
+    pub fn to_reply(&self) -> ErrorReply<'static> {
+        ErrorReply {
+            message: self.to_string().into(),
+            kind: Some("invalid_request_error".into()),
+            param: self.param.clone().map(Cow::Owned),
+            status: Some(400),
+            ..ErrorReply::default()
+        }
+    }
 }
 
 impl fmt::Display for DialectError {

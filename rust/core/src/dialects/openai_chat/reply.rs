@@ -21,12 +21,15 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
         .map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let choices = choices.collect::<Result<_, _>>()?;
     reply.forget("object");
+    let usage = reply.take_object("usage")?.map(usage::parse);
+    // The published schema knows an absent usage, not a null one.
+    reply.forget("usage");
     Ok(ChatReply {
         id: reply.take_text("id")?.unwrap_or_default(),
         model: reply.take_text("model")?.unwrap_or_default(),
         created_s: reply.take_u64("created")?,
         choices,
-        usage: reply.take_object("usage")?.map(usage::parse),
+        usage,
         extras: reply.into_extras(DIALECT),
     })
 }

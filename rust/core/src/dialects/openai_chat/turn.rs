@@ -162,7 +162,8 @@ fn take_citations<'a>(message: &mut Object<'a, '_>, content: &mut [Block<'a>]) {
     *citations = links.unwrap_or_default();
 }
 
-fn link(raw: &RawValue) -> Option<Citation<'_>> {
+/// An annotation that is a link and nothing else.
+pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
     let mut annotation = Object::lenient(raw)?;
     annotation.take_if("type", |raw| {
         (raw.get() == "\"url_citation\"").then_some(())
@@ -350,9 +351,7 @@ fn write_citations(message: &mut Members<'_>, turn: &Turn<'_>) {
     for block in &turn.blocks {
         if let Content::Text { text, citations } = &block.content {
             placed.extend(citations.iter().map(|citation| (start, citation)));
-            if turn.blocks.len() > 1 {
-                start += text.chars().count() as u64;
-            }
+            start += text.chars().count() as u64;
         }
     }
     if placed.is_empty() {

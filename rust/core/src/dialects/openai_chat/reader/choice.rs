@@ -5,6 +5,7 @@ use super::refuse;
 use crate::dialects::DialectError;
 use crate::dialects::message::{Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
+use crate::dialects::openai_chat::turn::link;
 
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
@@ -84,6 +85,12 @@ impl ChoiceState {
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
         self.content(&mut delta, logprobs, events);
+        let annotations = delta.take_if("annotations", object::list);
+        let links = annotations.into_iter().flatten().filter_map(link);
+        events.extend(links.map(|citation| Event::Citation {
+            choice: self.index,
+            citation,
+        }));
         let entries = delta
             .take_if("tool_calls", object::list)
             .unwrap_or_default();

@@ -87,8 +87,8 @@ impl Reader {
         id.as_ref().clone_into(&mut self.id);
         let model = chunk.take_text("model")?.unwrap_or_default();
         let created_s = chunk.take_u64("created")?;
-        // Padding against the guessing of lengths belongs to the chunk it came with.
-        for name in ["object", "obfuscation", "p"] {
+        // Padding against the guessing of lengths belongs to the chunk it came with, and a null to its absence.
+        for name in ["object", "obfuscation", "p", "usage", "choices", "error"] {
             chunk.forget(name);
         }
         events.push(Event::MessageStart {
