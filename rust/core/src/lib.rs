@@ -6,6 +6,7 @@
 
 pub mod cursor;
 pub mod dialects;
+pub mod echo;
 pub mod failure;
 pub mod json;
 pub mod relay;
