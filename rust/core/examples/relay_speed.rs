@@ -41,10 +41,8 @@ fn main() {
     let stream = stream();
     println!("{} bytes per event", stream.len() / EVENTS as usize);
     for size in [64, 400, 1_460, 16_384] {
-        let frames: Vec<Bytes> = (0..stream.len())
-            .step_by(size)
-            .map(|at| stream.slice(at..stream.len().min(at + size)))
-            .collect();
+        let frames: Vec<Bytes> =
+            (0..stream.len()).step_by(size).map(|at| stream.slice(at..stream.len().min(at + size))).collect();
         let parsed = best(|| {
             let mut parser = Parser::new(Limits::default());
             for frame in &frames {
@@ -63,8 +61,6 @@ fn main() {
             }
             black_box(relay.content_events());
         });
-        println!(
-            "frames of {size:>6} bytes: parser {parsed:>6.0} ns, relay {relayed:>6.0} ns per event"
-        );
+        println!("frames of {size:>6} bytes: parser {parsed:>6.0} ns, relay {relayed:>6.0} ns per event");
     }
 }

@@ -16,12 +16,8 @@ const CHUNK: &str = "CreateChatCompletionStreamResponse";
 const EMBEDDINGS: &str = "CreateEmbeddingResponse";
 const ERROR: &str = "ErrorResponse";
 
-const ENVELOPE: Envelope<'static> = Envelope {
-    id: "chatcmpl-ours",
-    model: "example",
-    created_s: 1_700_000_000,
-    include_usage: true,
-};
+const ENVELOPE: Envelope<'static> =
+    Envelope { id: "chatcmpl-ours", model: "example", created_s: 1_700_000_000, include_usage: true };
 
 /// Replies that leave out what the schema requires.
 const INCOMPLETE: &[&str] = &[
@@ -30,11 +26,8 @@ const INCOMPLETE: &[&str] = &[
     r#"{"id":"","choices":[{"message":{"role":null,"content":"Hi"},"finish_reason":"eos","logprobs":null}],"usage":null}"#,
 ];
 
-const ERRORS: &[&str] = &[
-    "<html>",
-    r#"{"detail":"no"}"#,
-    r#"{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}"#,
-];
+const ERRORS: &[&str] =
+    &["<html>", r#"{"detail":"no"}"#, r#"{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}"#];
 
 const QUESTIONS: &[&str] = &[
     r#"{"model":"mock/echo","messages":[{"role":"user","content":"Hello there, captain"}],"stream_options":{"include_usage":true}}"#,
@@ -48,11 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/dialects");
     let chat = Dialect::OpenAiChat;
     for (case, body) in cases(&golden.join("openai_chat/replies"))? {
-        print(
-            CHAT,
-            &case,
-            &chat.render_reply(&chat.parse_reply(body.as_bytes())?, &ENVELOPE)?,
-        )?;
+        print(CHAT, &case, &chat.render_reply(&chat.parse_reply(body.as_bytes())?, &ENVELOPE)?)?;
     }
     for body in INCOMPLETE {
         let reply = chat.parse_reply(body.as_bytes())?;
@@ -65,29 +54,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     for body in ERRORS {
-        print(
-            ERROR,
-            "errors",
-            &chat.render_error(&chat.parse_error(body.as_bytes())),
-        )?;
+        print(ERROR, "errors", &chat.render_error(&chat.parse_error(body.as_bytes())))?;
     }
     let words = |text: &str| u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX);
     for question in QUESTIONS {
         let question = question.as_bytes();
-        print(
-            CHAT,
-            "echo",
-            &echo::reply(question, "mock/echo", "chatcmpl-1", 7, &words)?,
-        )?;
+        print(CHAT, "echo", &echo::reply(question, "mock/echo", "chatcmpl-1", 7, &words)?)?;
         let frames = echo::events(question, "mock/echo", "chatcmpl-1", 7, &words)?;
         print_stream("echo", std::str::from_utf8(&frames.concat())?)?;
     }
     let question = br#"{"model":"mock/echo","input":["a","b"]}"#;
-    print(
-        EMBEDDINGS,
-        "echo",
-        &echo::embeddings(question, "mock/echo", &words)?,
-    )?;
+    print(EMBEDDINGS, "echo", &echo::embeddings(question, "mock/echo", &words)?)?;
     Ok(())
 }
 
@@ -104,10 +81,7 @@ fn rewritten(stream: &str) -> Result<String, Box<dyn Error>> {
     let mut reader = Dialect::OpenAiChat.reader().ok_or("no reader")?;
     let mut writer = Dialect::OpenAiChat.writer(&ENVELOPE).ok_or("no writer")?;
     let mut out = Vec::new();
-    for data in stream
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-    {
+    for data in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {
         for event in reader.parse_event("", data.as_bytes())? {
             writer.render_event(&event, &mut out);
         }
@@ -116,15 +90,8 @@ fn rewritten(stream: &str) -> Result<String, Box<dyn Error>> {
 }
 
 fn print_stream(case: &str, stream: &str) -> Result<(), Box<dyn Error>> {
-    for data in stream
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-    {
-        let schema = if data.starts_with("{\"error\"") {
-            ERROR
-        } else {
-            CHUNK
-        };
+    for data in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        let schema = if data.starts_with("{\"error\"") { ERROR } else { CHUNK };
         if data != "[DONE]" {
             print(schema, case, data.as_bytes())?;
         }

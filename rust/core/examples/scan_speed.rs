@@ -20,8 +20,7 @@ fn run(body: &[u8]) -> Option<Scan> {
 }
 
 const PROSE: &str = "The quick brown fox jumps over the lazy dog while seventeen engineers argue about cache lines. ";
-const CODE: &str =
-    "def f(x):\\n    return \\\"{}\\\".format(x)  # größer als nötig, 例えば日本語\\n\\t";
+const CODE: &str = "def f(x):\\n    return \\\"{}\\\".format(x)  # größer als nötig, 例えば日本語\\n\\t";
 
 /// A conversation whose messages have `length` bytes of `text` each.
 fn chat(bytes: usize, length: usize, text: &str) -> String {
@@ -50,9 +49,8 @@ fn image(bytes: usize) -> String {
 }
 
 fn tools(count: usize) -> String {
-    let mut body = String::from(
-        "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[",
-    );
+    let mut body =
+        String::from("{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[");
     for nth in 0..count {
         let comma = if nth == 0 { "" } else { "," };
         let _ = write!(
@@ -65,13 +63,8 @@ fn tools(count: usize) -> String {
 }
 
 fn tokens(count: usize) -> String {
-    let list: Vec<String> = (0..count)
-        .map(|nth| (nth * 7919 % 100_000).to_string())
-        .collect();
-    format!(
-        "{{\"model\":\"text-embedding-3-small\",\"input\":[{}]}}",
-        list.join(",")
-    )
+    let list: Vec<String> = (0..count).map(|nth| (nth * 7919 % 100_000).to_string()).collect();
+    format!("{{\"model\":\"text-embedding-3-small\",\"input\":[{}]}}", list.join(","))
 }
 
 fn indented(body: &str) -> Option<String> {
@@ -102,10 +95,7 @@ fn bodies() -> Vec<(&'static str, String)> {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let only = arguments.next();
-    let seconds = arguments
-        .next()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(5);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5);
     for (name, body) in bodies() {
         if only.as_deref().is_some_and(|only| only != name) {
             continue;
@@ -115,12 +105,8 @@ fn main() {
             continue;
         };
         let repeat = (200_000 / body.len()).max(1);
-        let until = Instant::now()
-            + if only.is_some() {
-                Duration::from_secs(seconds)
-            } else {
-                Duration::from_millis(300)
-            };
+        let until =
+            Instant::now() + if only.is_some() { Duration::from_secs(seconds) } else { Duration::from_millis(300) };
         let mut best = f64::MAX;
         while Instant::now() < until {
             let start = Instant::now();

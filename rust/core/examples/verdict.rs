@@ -49,16 +49,11 @@ fn main() -> io::Result<()> {
     while input.read_exact(&mut length).is_ok() {
         let length = u32::from_le_bytes(length);
         body.clear();
-        input
-            .by_ref()
-            .take(u64::from(length))
-            .read_to_end(&mut body)?;
+        input.by_ref().take(u64::from(length)).read_to_end(&mut body)?;
         let whole = scan(&body, Shape::Chat, &Limits::default());
         if whole != in_frames(&body, 1 + body.len() % 13) {
             let text = String::from_utf8_lossy(&body);
-            return Err(io::Error::other(format!(
-                "frames change the verdict on {text}"
-            )));
+            return Err(io::Error::other(format!("frames change the verdict on {text}")));
         }
         let line = match whole {
             Ok(found) => verdict(&found),

@@ -71,11 +71,7 @@ impl<'a> Cursor<'a> {
                 if !self.take(b':') {
                     return Err(Broken);
                 }
-                Ok(Some(if escaped {
-                    unescape(raw)
-                } else {
-                    Cow::Borrowed(raw)
-                }))
+                Ok(Some(if escaped { unescape(raw) } else { Cow::Borrowed(raw) }))
             }
             Some(b'}') => {
                 self.at += 1;
@@ -151,10 +147,7 @@ impl<'a> Cursor<'a> {
     /// A number, `true`, `null`, and whatever else a lenient writer puts there (`NaN`, `-Infinity`).
     fn literal(&mut self) {
         while let Some(byte) = self.text.get(self.at) {
-            if matches!(
-                byte,
-                b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"'
-            ) {
+            if matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"') {
                 break;
             }
             self.at += 1;
@@ -189,8 +182,7 @@ fn find_quote_or_backslash(rest: &[u8]) -> Option<usize> {
     let (words, _) = rest.as_chunks::<8>();
     for (index, word) in words.iter().take(WORDS).enumerate() {
         let word = u64::from_le_bytes(*word);
-        let found = zero_bytes(word ^ (ONES * u64::from(b'"')))
-            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let found = zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\')));
         if found != 0 {
             return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }
@@ -216,17 +208,12 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
 
 /// The text of a string value, unescaped; `None` for any other type.
 pub fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    value
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-        .map(unescape)
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).map(unescape)
 }
 
 /// A count, however it is written: integer, float, string of either; below zero and `null` are 0.
 pub fn count(value: &[u8]) -> u64 {
-    let digits = std::str::from_utf8(value)
-        .unwrap_or_default()
-        .trim_matches('"');
+    let digits = std::str::from_utf8(value).unwrap_or_default().trim_matches('"');
     if let Ok(count) = digits.parse::<u64>() {
         return count;
     }
@@ -257,26 +244,15 @@ mod tests {
         assert!(cursor.open_object());
         while let Some(key) = cursor.key()? {
             let value = cursor.skip()?;
-            found.push((
-                String::from_utf8(key.into_owned()).unwrap(),
-                String::from_utf8_lossy(value).into_owned(),
-            ));
+            found.push((String::from_utf8(key.into_owned()).unwrap(), String::from_utf8_lossy(value).into_owned()));
         }
         Ok(found)
     }
 
     #[test]
     fn members_are_walked_whatever_their_types_and_spacing() {
-        let found =
-            members(r#"{ "a" :1 ,"b":{"x":["}","\""]},"c\u0061":"t\\","n":NaN,"a": null }"#)
-                .unwrap();
-        let expected = [
-            ("a", "1"),
-            ("b", r#"{"x":["}","\""]}"#),
-            ("ca", r#""t\\""#),
-            ("n", "NaN"),
-            ("a", "null"),
-        ];
+        let found = members(r#"{ "a" :1 ,"b":{"x":["}","\""]},"c\u0061":"t\\","n":NaN,"a": null }"#).unwrap();
+        let expected = [("a", "1"), ("b", r#"{"x":["}","\""]}"#), ("ca", r#""t\\""#), ("n", "NaN"), ("a", "null")];
         assert_eq!(found.len(), expected.len());
         for ((key, value), (want_key, want_value)) in found.iter().zip(expected) {
             assert_eq!((key.as_str(), value.as_str()), (want_key, want_value));
@@ -294,16 +270,9 @@ mod tests {
 
     #[test]
     fn counts_are_read_in_every_spelling() {
-        for (written, meant) in [
-            ("12", 12),
-            ("12.0", 12),
-            ("\"7\"", 7),
-            ("1e3", 1000),
-            ("null", 0),
-            ("-5", 0),
-            ("NaN", 0),
-            ("{}", 0),
-        ] {
+        for (written, meant) in
+            [("12", 12), ("12.0", 12), ("\"7\"", 7), ("1e3", 1000), ("null", 0), ("-5", 0), ("NaN", 0), ("{}", 0)]
+        {
             assert_eq!(count(written.as_bytes()), meant, "{written}");
         }
     }

@@ -102,9 +102,7 @@ impl Failure {
     /// by itself is worth a client's second try.
     pub fn client_should_retry(&self) -> bool {
         match self.kind {
-            Kind::RateLimited => self
-                .retry_after_ms
-                .is_some_and(|wait| wait <= PATIENT_CLIENT_MS),
+            Kind::RateLimited => self.retry_after_ms.is_some_and(|wait| wait <= PATIENT_CLIENT_MS),
             Kind::Overloaded => self.origin == Origin::Gateway || self.retry_after_ms.is_some(),
             Kind::Shutdown | Kind::LedgerUnavailable => true,
             _ => false,
@@ -150,9 +148,7 @@ pub fn render_openai_error(failure: &Failure) -> Bytes {
         },
     };
     // Four strings always serialize; an empty body would still be a correct refusal.
-    serde_json::to_vec(&error)
-        .map(Bytes::from)
-        .unwrap_or_default()
+    serde_json::to_vec(&error).map(Bytes::from).unwrap_or_default()
 }
 
 /// The same as an event of a stream that has begun. After it the stream ends, without `[DONE]`.

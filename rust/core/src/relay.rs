@@ -113,9 +113,7 @@ impl Relay {
                 return Ok(());
             }
         }
-        let Self {
-            parser, seen, spec, ..
-        } = self;
+        let Self { parser, seen, spec, .. } = self;
         let fed = parser.feed(&frame, |event| match (kept.end, seen.terminated) {
             (None, _) => match seen.inspect(spec, &event) {
                 Verdict::Forward | Verdict::Broken => {}
@@ -134,11 +132,8 @@ impl Relay {
         let finished = match fed {
             Ok(finished) => finished,
             Err(error) => {
-                kept.failure = kept.failure.or_else(|| {
-                    kept.end
-                        .is_none()
-                        .then(|| Failure::new(Kind::ResponseTooLarge))
-                });
+                kept.failure =
+                    kept.failure.or_else(|| kept.end.is_none().then(|| Failure::new(Kind::ResponseTooLarge)));
                 error.finished
             }
         };
@@ -163,14 +158,9 @@ impl Relay {
             return Ok(());
         }
         self.phase = Phase::Stopped;
-        let Self {
-            parser, seen, spec, ..
-        } = self;
+        let Self { parser, seen, spec, .. } = self;
         let mut verdict = Verdict::Broken;
-        if parser
-            .end(|event| verdict = seen.inspect(spec, &event))
-            .is_err()
-        {
+        if parser.end(|event| verdict = seen.inspect(spec, &event)).is_err() {
             verdict = Verdict::Broken;
         }
         let told = match verdict {
@@ -193,11 +183,7 @@ impl Relay {
             return Ok(());
         }
         let nothing_came = self.seen.events == self.seen.broken_events;
-        Err(Failure::new(if nothing_came {
-            Kind::Malformed
-        } else {
-            Kind::Truncated
-        }))
+        Err(Failure::new(if nothing_came { Kind::Malformed } else { Kind::Truncated }))
     }
 
     /// The commit point is passed: an event with content (text, reasoning, refusal, tool call, audio, …), a finish
@@ -273,9 +259,7 @@ impl Relay {
         let owed = self.phase == Phase::StoppedBeforeLf && frame.first() == Some(&b'\n');
         self.phase = Phase::Stopped;
         if !self.seen.terminated {
-            let Self {
-                parser, seen, spec, ..
-            } = self;
+            let Self { parser, seen, spec, .. } = self;
             // Beyond the limits there is no more usage to learn, and nothing else is wanted here.
             let _done = parser.feed(frame, |event| seen.note_usage(spec, &event));
         }
@@ -284,13 +268,7 @@ impl Relay {
         }
     }
 
-    fn pass_on(
-        &mut self,
-        mut frame: Bytes,
-        finished: usize,
-        kept: Kept,
-        out: &mut Slices,
-    ) -> Result<(), Failure> {
+    fn pass_on(&mut self, mut frame: Bytes, finished: usize, kept: Kept, out: &mut Slices) -> Result<(), Failure> {
         let rest = frame.split_off(finished);
         if kept.failure.is_some() && !self.seen.content_started {
             self.open.clear();

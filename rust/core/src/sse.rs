@@ -22,10 +22,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 1 MiB each: text deltas stay below 100 KiB; models that stream images or audio are given more.
     fn default() -> Self {
-        Self {
-            line_bytes: 1 << 20,
-            event_bytes: 1 << 20,
-        }
+        Self { line_bytes: 1 << 20, event_bytes: 1 << 20 }
     }
 }
 
@@ -129,10 +126,7 @@ impl Parser {
     /// The same, but a block whose first line begins with `{` or `[`, which no field name does, is dispatched as
     /// [`Event::bare`]: some servers break off with a plain JSON error between events or instead of them.
     pub fn with_bare_json(limits: Limits) -> Self {
-        Self {
-            keeps_bare_json: true,
-            ..Self::new(limits)
-        }
+        Self { keeps_bare_json: true, ..Self::new(limits) }
     }
 
     /// The reconnection time the stream asked for.
@@ -163,10 +157,7 @@ impl Parser {
                 }
             }
         }
-        while let Some(offset) = chunk
-            .get(round.at..)
-            .and_then(|rest| memchr2(b'\n', b'\r', rest))
-        {
+        while let Some(offset) = chunk.get(round.at..).and_then(|rest| memchr2(b'\n', b'\r', rest)) {
             let (start, end) = (round.at, round.at + offset);
             round.at = end + 1;
             if chunk.get(end) == Some(&b'\r') {
@@ -186,14 +177,12 @@ impl Parser {
                 self.line = recycled(whole);
             }
         }
-        self.line
-            .extend_from_slice(chunk.get(round.at..).unwrap_or_default());
+        self.line.extend_from_slice(chunk.get(round.at..).unwrap_or_default());
         self.check(self.line.len(), &round)?;
         self.has_data = !matches!(round.data, Data::None);
         if let Data::InChunk(start, end) = round.data {
             self.data.clear();
-            self.data
-                .extend_from_slice(chunk.get(start..end).unwrap_or_default());
+            self.data.extend_from_slice(chunk.get(start..end).unwrap_or_default());
         }
         Ok(round.finished)
     }
@@ -206,8 +195,7 @@ impl Parser {
         }
         let mut round = Round::new(&[], self.has_data);
         if self.bom_seen < BOM.len() {
-            self.line
-                .extend_from_slice(BOM.get(..self.bom_seen).unwrap_or_default());
+            self.line.extend_from_slice(BOM.get(..self.bom_seen).unwrap_or_default());
             self.bom_seen = BOM.len();
         }
         let line = std::mem::take(&mut self.line);
@@ -226,8 +214,7 @@ impl Parser {
                 at += 1;
             } else {
                 // No mark after all: its bytes begin the first line.
-                self.line
-                    .extend_from_slice(BOM.get(..self.bom_seen).unwrap_or_default());
+                self.line.extend_from_slice(BOM.get(..self.bom_seen).unwrap_or_default());
                 self.bom_seen = BOM.len();
             }
         }
@@ -235,13 +222,9 @@ impl Parser {
     }
 
     fn check(&mut self, line_bytes: usize, round: &Round<'_>) -> Result<(), SseError> {
-        if line_bytes > self.limits.line_bytes
-            || self.block_bytes + line_bytes > self.limits.event_bytes
-        {
+        if line_bytes > self.limits.line_bytes || self.block_bytes + line_bytes > self.limits.event_bytes {
             self.block = Block::Refused;
-            return Err(SseError {
-                finished: round.finished,
-            });
+            return Err(SseError { finished: round.finished });
         }
         Ok(())
     }
@@ -273,11 +256,7 @@ impl Parser {
             self.add_data(line, offset, round);
         } else if let Some(value) = line.strip_prefix(b"data:") {
             let skipped = if value.first() == Some(&b' ') { 6 } else { 5 };
-            self.add_data(
-                line.get(skipped..).unwrap_or_default(),
-                offset.map(|start| start + skipped),
-                round,
-            );
+            self.add_data(line.get(skipped..).unwrap_or_default(), offset.map(|start| start + skipped), round);
         } else {
             self.take_field(line, round);
         }
@@ -315,8 +294,7 @@ impl Parser {
                     Data::None => self.data.clear(),
                     Data::InChunk(start, end) => {
                         self.data.clear();
-                        self.data
-                            .extend_from_slice(round.chunk.get(start..end).unwrap_or_default());
+                        self.data.extend_from_slice(round.chunk.get(start..end).unwrap_or_default());
                         self.data.push(b'\n');
                     }
                     Data::Owned => self.data.push(b'\n'),
@@ -366,12 +344,7 @@ struct Round<'c> {
 impl<'c> Round<'c> {
     fn new(chunk: &'c [u8], has_data: bool) -> Self {
         let data = if has_data { Data::Owned } else { Data::None };
-        Self {
-            chunk,
-            at: 0,
-            finished: 0,
-            data,
-        }
+        Self { chunk, at: 0, finished: 0, data }
     }
 
     fn close(&mut self) {
@@ -389,11 +362,6 @@ fn recycled(mut buffer: Vec<u8>) -> Vec<u8> {
 
 /// Whether a `content-type` names an event stream: that type alone, whatever its parameters.
 pub fn is_event_stream(content_type: &[u8]) -> bool {
-    let essence = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"text/event-stream")
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }

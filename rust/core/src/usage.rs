@@ -97,9 +97,7 @@ impl Written {
                         let value = cursor.skip()?;
                         match key.as_ref() {
                             b"cached_tokens" => written.cached = number(value),
-                            b"cache_write_tokens"
-                            | b"cache_creation_input_tokens"
-                            | b"cache_creation_tokens" => {
+                            b"cache_write_tokens" | b"cache_creation_input_tokens" | b"cache_creation_tokens" => {
                                 written.cache_write = written.cache_write.max(count(value));
                             }
                             _ => {}
@@ -182,10 +180,7 @@ mod tests {
         let usage = r#"{"prompt_tokens":100,"completion_tokens":40,"total_tokens":140,
             "prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":30},
             "completion_tokens_details":{"reasoning_tokens":25}}"#;
-        assert_eq!(
-            read(usage, UsageRule::Invariant),
-            [100, 40, 140, 60, 30, 25]
-        );
+        assert_eq!(read(usage, UsageRule::Invariant), [100, 40, 140, 60, 30, 25]);
     }
 
     #[test]
@@ -197,43 +192,17 @@ mod tests {
 
     #[test]
     fn no_usage_is_not_zero_usage() {
-        for nothing in [
-            "null",
-            "{}",
-            "[]",
-            "3",
-            "",
-            "{\"cost\":1}",
-            "{\"prompt_tokens\":1",
-        ] {
-            assert_eq!(
-                Usage::from_openai(nothing.as_bytes(), UsageRule::Invariant),
-                None,
-                "{nothing}"
-            );
+        for nothing in ["null", "{}", "[]", "3", "", "{\"cost\":1}", "{\"prompt_tokens\":1"] {
+            assert_eq!(Usage::from_openai(nothing.as_bytes(), UsageRule::Invariant), None, "{nothing}");
         }
-        assert_eq!(
-            read(
-                r#"{"prompt_tokens":0,"completion_tokens":0}"#,
-                UsageRule::Invariant
-            ),
-            [0; 6]
-        );
+        assert_eq!(read(r#"{"prompt_tokens":0,"completion_tokens":0}"#, UsageRule::Invariant), [0; 6]);
     }
 
     #[test]
     fn cache_reads_are_found_beside_the_details_and_the_details_win() {
-        for outside in [
-            "cached_tokens",
-            "num_cached_tokens",
-            "prompt_cache_hit_tokens",
-        ] {
+        for outside in ["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"] {
             let usage = format!(r#"{{"prompt_tokens":10,"completion_tokens":1,"{outside}":8}}"#);
-            assert_eq!(
-                read(&usage, UsageRule::Invariant),
-                [10, 1, 11, 8, 0, 0],
-                "{outside}"
-            );
+            assert_eq!(read(&usage, UsageRule::Invariant), [10, 1, 11, 8, 0, 0], "{outside}");
         }
         let both = r#"{"prompt_tokens":10,"prompt_cache_hit_tokens":8,"prompt_tokens_details":{"cached_tokens":6}}"#;
         assert_eq!(read(both, UsageRule::Invariant), [10, 0, 10, 6, 0, 0]);
@@ -241,7 +210,8 @@ mod tests {
 
     #[test]
     fn dashscope_writes_cache_creation_into_the_prompt_details() {
-        let usage = r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cache_creation_input_tokens":9}}"#;
+        let usage =
+            r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cache_creation_input_tokens":9}}"#;
         assert_eq!(read(usage, UsageRule::Invariant), [10, 1, 11, 0, 9, 0]);
     }
 
@@ -257,35 +227,20 @@ mod tests {
     fn reasoning_left_out_of_the_completion_is_added_only_where_the_total_proves_it() {
         let apart = r#"{"prompt_tokens":12,"completion_tokens":3,"total_tokens":115,
             "completion_tokens_details":{"reasoning_tokens":100}}"#;
-        assert_eq!(
-            read(apart, UsageRule::ReasoningApart),
-            [12, 103, 115, 0, 0, 100]
-        );
+        assert_eq!(read(apart, UsageRule::ReasoningApart), [12, 103, 115, 0, 0, 100]);
         let inside = r#"{"prompt_tokens":12,"completion_tokens":103,"total_tokens":115,
             "completion_tokens_details":{"reasoning_tokens":100}}"#;
-        assert_eq!(
-            read(inside, UsageRule::ReasoningApart),
-            [12, 103, 115, 0, 0, 100]
-        );
+        assert_eq!(read(inside, UsageRule::ReasoningApart), [12, 103, 115, 0, 0, 100]);
     }
 
     #[test]
     fn unnamed_thoughts_and_audio_are_taken_from_the_total() {
         let usage = r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":40}"#;
-        assert_eq!(
-            read(usage, UsageRule::CompletionFromTotal),
-            [10, 30, 40, 0, 0, 0]
-        );
-        assert_eq!(
-            read(usage, UsageRule::PromptFromTotal),
-            [35, 5, 40, 0, 0, 0]
-        );
+        assert_eq!(read(usage, UsageRule::CompletionFromTotal), [10, 30, 40, 0, 0, 0]);
+        assert_eq!(read(usage, UsageRule::PromptFromTotal), [35, 5, 40, 0, 0, 0]);
         assert_eq!(read(usage, UsageRule::Invariant), [10, 5, 15, 0, 0, 0]);
         let short = r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":0}"#;
-        assert_eq!(
-            read(short, UsageRule::CompletionFromTotal),
-            [10, 5, 15, 0, 0, 0]
-        );
+        assert_eq!(read(short, UsageRule::CompletionFromTotal), [10, 5, 15, 0, 0, 0]);
     }
 
     #[test]

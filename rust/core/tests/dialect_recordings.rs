@@ -16,9 +16,7 @@ use std::path::PathBuf;
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::{Fold, FoldError};
-use fastroute_core::dialects::message::{
-    CallKind, ChatReply, Content, Envelope, FinishReason, Reply,
-};
+use fastroute_core::dialects::message::{CallKind, ChatReply, Content, Envelope, FinishReason, Reply};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
@@ -95,18 +93,12 @@ fn recorded_requests_are_said_again_as_they_were_said() {
             // We may refuse only what the provider refused as well; Z.ai alone takes tool results without an id.
             Err(error) => {
                 let stricter = error.pointer.ends_with("/tool_call_id");
-                assert!(
-                    stricter || is_error(&exchange),
-                    "{}: {error}",
-                    exchange["id"]
-                );
+                assert!(stricter || is_error(&exchange), "{}: {error}", exchange["id"]);
                 refused += 1;
             }
         }
     }
-    println!(
-        "{same} requests the same, {refused} refused by us and by the provider, {no_model} without a model"
-    );
+    println!("{same} requests the same, {refused} refused by us and by the provider, {no_model} without a model");
 }
 
 #[test]
@@ -118,19 +110,14 @@ fn what_real_clients_send_is_said_again_as_it_was_said() {
     let mut counts = BTreeMap::new();
     for line in traffic.lines() {
         let request: Value = serde_json::from_str(line).unwrap();
-        let (method, path) = (
-            request["method"].as_str().unwrap(),
-            request["path"].as_str().unwrap(),
-        );
+        let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
         let Some(dialect) = Dialect::for_path(method, path) else {
             continue;
         };
         let body = request["body"].to_string();
         let parsed = dialect
             .parse_request(body.as_bytes())
-            .unwrap_or_else(|error| {
-                panic!("{} {}: {error}", request["client"], request["scenario"])
-            });
+            .unwrap_or_else(|error| panic!("{} {}: {error}", request["client"], request["scenario"]));
         let rendered = dialect.render_request(&parsed).unwrap();
         let said = serde_json::from_slice(&rendered.body).unwrap();
         assert_same(&said, &request["body"], &request["client"]);
@@ -170,12 +157,9 @@ fn completed(mut reply: Value, dialect: Dialect) -> Value {
             choice["finish_reason"] = json!(reason);
             choice["native_finish_reason"] = native;
         }
-        for (object, name) in [
-            ("", "logprobs"),
-            ("", "finish_reason"),
-            ("/message", "refusal"),
-            ("/message", "content"),
-        ] {
+        for (object, name) in
+            [("", "logprobs"), ("", "finish_reason"), ("/message", "refusal"), ("/message", "content")]
+        {
             let object = choice.pointer_mut(object).unwrap().as_object_mut().unwrap();
             object.entry(name).or_insert(Value::Null);
         }
@@ -222,9 +206,7 @@ fn recorded_errors_keep_their_message() {
         let body = exchange["response_body"].as_str().unwrap();
         let original: Value = serde_json::from_str(body).unwrap_or_default();
         let places = ["/error/message", "/message", "/error", "/detail"];
-        let message = places
-            .iter()
-            .find_map(|place| original.pointer(place)?.as_str());
+        let message = places.iter().find_map(|place| original.pointer(place)?.as_str());
         let error = dialect.parse_error(body.as_bytes());
         if let Some(message) = message {
             assert_eq!(error.message, message, "{}", exchange["id"]);
@@ -258,8 +240,7 @@ fn text_of(value: &Value) -> String {
 }
 
 fn tokens_of(usage: &Value) -> [u64; 3] {
-    ["prompt_tokens", "completion_tokens", "total_tokens"]
-        .map(|name| usage[name].as_u64().unwrap_or(0))
+    ["prompt_tokens", "completion_tokens", "total_tokens"].map(|name| usage[name].as_u64().unwrap_or(0))
 }
 
 /// `None` when the stream holds an error.
@@ -292,14 +273,11 @@ fn join(body: &str) -> Option<Answer> {
                     (Value::Number(index), _) => index.to_string(),
                     (_, id) => id.to_string(),
                 };
-                let position = keys
-                    .iter()
-                    .position(|known| *known == key)
-                    .unwrap_or_else(|| {
-                        keys.push(key);
-                        joined.calls.push(Default::default());
-                        keys.len() - 1
-                    });
+                let position = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+                    keys.push(key);
+                    joined.calls.push(Default::default());
+                    keys.len() - 1
+                });
                 let (name, arguments) = &mut joined.calls[position];
                 let function = &call["function"];
                 if name.is_empty() {
@@ -317,19 +295,13 @@ fn join(body: &str) -> Option<Answer> {
 /// The ids that the chunks of a stream carry.
 fn ids(body: &str) -> BTreeSet<String> {
     let chunks = data_lines(body).filter_map(|data| serde_json::from_str::<Value>(data).ok());
-    chunks
-        .filter_map(|chunk| chunk["id"].as_str().map(str::to_owned))
-        .filter(|id| !id.is_empty())
-        .collect()
+    chunks.filter_map(|chunk| chunk["id"].as_str().map(str::to_owned)).filter(|id| !id.is_empty()).collect()
 }
 
 fn reasoning_of(delta: &Value) -> String {
     let details = delta["reasoning_details"].as_array();
     if let Some(details) = details.filter(|details| !details.is_empty()) {
-        return details
-            .iter()
-            .map(|item| text_of(&item["text"]) + &text_of(&item["summary"]))
-            .collect();
+        return details.iter().map(|item| text_of(&item["text"]) + &text_of(&item["summary"])).collect();
     }
     for flat in ["reasoning_content", "reasoning"] {
         if delta[flat].is_string() {
@@ -341,9 +313,7 @@ fn reasoning_of(delta: &Value) -> String {
 }
 
 fn data_lines(body: &str) -> impl Iterator<Item = &str> {
-    body.lines()
-        .filter_map(|line| line.trim_start().strip_prefix("data:"))
-        .map(str::trim)
+    body.lines().filter_map(|line| line.trim_start().strip_prefix("data:")).map(str::trim)
 }
 
 fn answer_of(reply: &ChatReply<'_>) -> Answer {
@@ -357,9 +327,7 @@ fn answer_of(reply: &ChatReply<'_>) -> Answer {
                 Content::ToolCall(call) => {
                     assert_eq!(call.kind, CallKind::Function);
                     assert!(!call.id.is_empty(), "a call without an id");
-                    joined
-                        .calls
-                        .push((call.name.to_string(), call.arguments.to_string()));
+                    joined.calls.push((call.name.to_string(), call.arguments.to_string()));
                 }
                 other => panic!("an unexpected block: {other:?}"),
             }
@@ -377,11 +345,7 @@ fn answer_of(reply: &ChatReply<'_>) -> Answer {
     });
     let usage = reply.usage.as_ref().map(|usage| {
         let tokens = usage.tokens;
-        [
-            tokens.prompt_tokens,
-            tokens.completion_tokens,
-            tokens.total_tokens,
-        ]
+        [tokens.prompt_tokens, tokens.completion_tokens, tokens.total_tokens]
     });
     (choices.collect(), usage)
 }
@@ -390,10 +354,7 @@ fn answer_of(reply: &ChatReply<'_>) -> Answer {
 fn read_twice(body: &str) -> [Result<ChatReply<'static>, FoldError>; 2] {
     let dialect = Dialect::OpenAiChat;
     let once = |body: &str| {
-        let envelope = Envelope {
-            include_usage: true,
-            ..Envelope::default()
-        };
+        let envelope = Envelope { include_usage: true, ..Envelope::default() };
         let mut reader = dialect.reader().unwrap();
         let mut writer = dialect.writer(&envelope).unwrap();
         let mut fold = Fold::new(1 << 20);
@@ -438,8 +399,7 @@ fn recorded_streams_fold_into_what_their_chunks_say() {
         for folded in read_twice(body) {
             match folded {
                 Ok(reply) => {
-                    let (choices, usage) =
-                        join(body).unwrap_or_else(|| panic!("{id} holds an error"));
+                    let (choices, usage) = join(body).unwrap_or_else(|| panic!("{id} holds an error"));
                     let (said_choices, said_usage) = answer_of(&reply);
                     assert_eq!(said_choices, choices, "{id}");
                     assert_eq!(said_usage, usage, "{id}");
@@ -452,19 +412,14 @@ fn recorded_streams_fold_into_what_their_chunks_say() {
                 Err(FoldError::Unfinished) => {
                     let (choices, _) = join(body).unwrap();
                     let finished = |joined: &Joined| joined.finish.is_some();
-                    assert!(
-                        choices.is_empty() || !choices.values().all(finished),
-                        "{id}"
-                    );
+                    assert!(choices.is_empty() || !choices.values().all(finished), "{id}");
                     unfinished += 1;
                 }
                 Err(error) => panic!("{id}: {error:?}"),
             }
         }
     }
-    println!(
-        "read and read again: {same} the same, {failed} failed, {unfinished} unfinished, {joined} left out"
-    );
+    println!("read and read again: {same} the same, {failed} failed, {unfinished} unfinished, {joined} left out");
     assert!(joined <= 3);
 }
 

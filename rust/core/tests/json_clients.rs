@@ -26,32 +26,17 @@ fn every_recorded_client_is_understood() {
     let (mut bodies, mut chats) = (0, 0);
     for line in traffic.lines() {
         let request: Value = serde_json::from_str(line).unwrap();
-        let (client, path, body) = (
-            &request["client"],
-            request["path"].as_str().unwrap(),
-            &request["body"],
-        );
+        let (client, path, body) = (&request["client"], request["path"].as_str().unwrap(), &request["body"]);
         if !body.is_object() {
             continue;
         }
-        for text in [
-            body.to_string(),
-            serde_json::to_string_pretty(body).unwrap(),
-        ] {
+        for text in [body.to_string(), serde_json::to_string_pretty(body).unwrap()] {
             let found = scan(text.as_bytes(), shape(path), &Limits::default());
             let found = found.unwrap_or_else(|error| panic!("{client} {path}: {error}"));
-            assert_eq!(
-                found.model.as_deref(),
-                body["model"].as_str(),
-                "{client} {path}"
-            );
+            assert_eq!(found.model.as_deref(), body["model"].as_str(), "{client} {path}");
             if shape(path) == Shape::Chat {
                 assert_eq!(found.stream, body["stream"].as_bool(), "{client}");
-                assert_eq!(
-                    found.messages as usize,
-                    body["messages"].as_array().unwrap().len(),
-                    "{client}"
-                );
+                assert_eq!(found.messages as usize, body["messages"].as_array().unwrap().len(), "{client}");
                 assert_eq!(found.roles.other, 0, "{client}");
                 chats += 1;
             }

@@ -1,11 +1,7 @@
 //! The cases of `JSONTestSuite` (Seriot, "Parsing JSON is a Minefield"), each as a whole body and as the value of an
 //! unknown member of a chat request. Read from `$FASTROUTE_CORPORA/json`; unset, the test says so and passes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a corpus that cannot be read fails the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a corpus that cannot be read fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,28 +55,16 @@ const OPEN_REFUSED: [(&str, &[&str]); 5] = [
             "string_truncated-utf-8",
         ],
     ),
-    (
-        "unexpected",
-        &[
-            "string_utf16BE_no_BOM",
-            "string_utf16LE_no_BOM",
-            "structure_UTF-8_BOM_empty_object",
-        ],
-    ),
+    ("unexpected", &["string_utf16BE_no_BOM", "string_utf16LE_no_BOM", "structure_UTF-8_BOM_empty_object"]),
     ("depth", &["structure_500_nested_arrays"]),
 ];
 
 fn corpus() -> Option<BTreeMap<String, Vec<u8>>> {
     let folder = PathBuf::from(std::env::var_os("FASTROUTE_CORPORA")?).join("json");
-    let files =
-        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let read = |file: std::io::Result<std::fs::DirEntry>| {
         let path = file.unwrap().path();
-        let name = path
-            .file_name()?
-            .to_str()?
-            .strip_suffix(".json")?
-            .to_owned();
+        let name = path.file_name()?.to_str()?.strip_suffix(".json")?.to_owned();
         Some((name, std::fs::read(path).unwrap()))
     };
     Some(files.filter_map(read).collect())
@@ -104,10 +88,7 @@ fn trickled(body: &[u8]) -> Result<Scan, JsonError> {
 }
 
 fn open_verdict(name: &str) -> Option<&'static str> {
-    OPEN_REFUSED
-        .iter()
-        .find(|(_, names)| names.contains(&name))
-        .map(|(code, _)| *code)
+    OPEN_REFUSED.iter().find(|(_, names)| names.contains(&name)).map(|(code, _)| *code)
 }
 
 #[test]
@@ -144,15 +125,6 @@ fn the_parsing_corpus_gets_the_verdicts_of_the_standard() {
         assert_eq!(whole(case).is_ok(), object && code.is_none(), "{name}");
     }
     assert_eq!((sound, wrong), (95, 188));
-    assert_eq!(
-        open_refused,
-        OPEN_REFUSED
-            .iter()
-            .map(|(_, names)| names.len())
-            .sum::<usize>()
-    );
-    println!(
-        "ran {} cases, embedded and alone, whole and byte by byte",
-        cases.len()
-    );
+    assert_eq!(open_refused, OPEN_REFUSED.iter().map(|(_, names)| names.len()).sum::<usize>());
+    println!("ran {} cases, embedded and alone, whole and byte by byte", cases.len());
 }

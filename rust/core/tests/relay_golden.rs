@@ -54,19 +54,13 @@ fn folder() -> PathBuf {
 }
 
 fn relayed<'c>(frames: impl Iterator<Item = &'c [u8]>, hide_usage: bool) -> Seen {
-    let mut relay = Relay::new(RelaySpec {
-        hide_usage,
-        ..RelaySpec::default()
-    });
+    let mut relay = Relay::new(RelaySpec { hide_usage, ..RelaySpec::default() });
     let mut out = Slices::new();
     let mut result = Ok(());
     for frame in frames {
         let sent = out.len();
         result = relay.feed(Bytes::copy_from_slice(frame), &mut out);
-        assert!(
-            relay.content_started() || out.is_empty(),
-            "sent before content"
-        );
+        assert!(relay.content_started() || out.is_empty(), "sent before content");
         assert!(result.is_ok() || relay.content_started() || out.len() == sent);
         if result.is_err() {
             break;
@@ -80,13 +74,7 @@ fn relayed<'c>(frames: impl Iterator<Item = &'c [u8]>, hide_usage: bool) -> Seen
         result: result.map_or_else(|failure| failure.code.to_owned(), |()| "ok".to_owned()),
         finish: relay.finish_reason().map(str::to_owned),
         model: relay.model().map(str::to_owned),
-        usage: relay.usage().map(|usage| {
-            [
-                usage.prompt_tokens,
-                usage.completion_tokens,
-                usage.total_tokens,
-            ]
-        }),
+        usage: relay.usage().map(|usage| [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]),
         events: relay.events(),
         content_events: relay.content_events(),
         content_bytes: relay.content_bytes(),
@@ -94,9 +82,7 @@ fn relayed<'c>(frames: impl Iterator<Item = &'c [u8]>, hide_usage: bool) -> Seen
         terminated: relay.terminated(),
         content_started: relay.content_started(),
         delivered_bytes: relay.delivered_bytes(),
-        upstream_error: relay
-            .upstream_error()
-            .map(|failure| failure.code.to_owned()),
+        upstream_error: relay.upstream_error().map(|failure| failure.code.to_owned()),
         error_body: relay.error_body().cloned(),
         out: String::from_utf8(out).unwrap(),
     }
@@ -122,26 +108,10 @@ fn golden_streams_come_out_as_they_must_however_they_are_cut() {
         assert_eq!(seen.finish, case.finish, "{what}");
         assert_eq!(seen.usage, case.usage, "{what}");
         assert_eq!(seen.upstream_error, case.upstream_error, "{what}");
-        assert_eq!(
-            seen.broken_events,
-            case.broken_events.unwrap_or(seen.broken_events),
-            "{what}"
-        );
-        assert_eq!(
-            seen.content_events,
-            case.content_events.unwrap_or(seen.content_events),
-            "{what}"
-        );
-        assert_eq!(
-            seen.content_bytes,
-            case.content_bytes.unwrap_or(seen.content_bytes),
-            "{what}"
-        );
-        assert_eq!(
-            seen.terminated,
-            case.terminated.unwrap_or(seen.terminated),
-            "{what}"
-        );
+        assert_eq!(seen.broken_events, case.broken_events.unwrap_or(seen.broken_events), "{what}");
+        assert_eq!(seen.content_events, case.content_events.unwrap_or(seen.content_events), "{what}");
+        assert_eq!(seen.content_bytes, case.content_bytes.unwrap_or(seen.content_bytes), "{what}");
+        assert_eq!(seen.terminated, case.terminated.unwrap_or(seen.terminated), "{what}");
         assert!(case.model.is_none() || seen.model == case.model, "{what}");
         assert_eq!(seen.delivered_bytes, seen.out.len() as u64, "{what}");
         for cut in 0..=stream.len() {

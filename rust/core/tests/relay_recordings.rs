@@ -1,11 +1,7 @@
 //! Recorded exchanges: streams through the relay against a naive offline reading, usage of every reply, and errors.
 //!
 //! The folder is named by `FASTROUTE_RECORDINGS` and holds one gzip file of JSON lines per provider.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may fail by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use std::{collections::BTreeMap, env, fs, io::Read, path::Path, time::SystemTime};
 
@@ -32,8 +28,7 @@ struct Exchange {
 }
 
 fn exchanges(wanted: impl Fn(&Exchange) -> bool) -> Option<Vec<Exchange>> {
-    let Some(folder) = env::var_os("FASTROUTE_RECORDINGS").filter(|folder| !folder.is_empty())
-    else {
+    let Some(folder) = env::var_os("FASTROUTE_RECORDINGS").filter(|folder| !folder.is_empty()) else {
         println!("skipped 2,725 recorded exchanges: FASTROUTE_RECORDINGS is not set");
         return None;
     };
@@ -46,14 +41,8 @@ fn exchanges(wanted: impl Fn(&Exchange) -> bool) -> Option<Vec<Exchange>> {
     paths.sort();
     for path in paths {
         let mut text = String::new();
-        MultiGzDecoder::new(fs::File::open(path).unwrap())
-            .read_to_string(&mut text)
-            .unwrap();
-        all.extend(
-            text.lines()
-                .map(|line| serde_json::from_str::<Exchange>(line).unwrap())
-                .filter(&wanted),
-        );
+        MultiGzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+        all.extend(text.lines().map(|line| serde_json::from_str::<Exchange>(line).unwrap()).filter(&wanted));
     }
     assert!(!all.is_empty());
     Some(all)
@@ -112,9 +101,7 @@ fn naive(stream: &str) -> Naive {
         }
         let mut has_content = false;
         for choice in event["choices"].as_array().into_iter().flatten() {
-            if let Some(reason) = choice["finish_reason"]
-                .as_str()
-                .filter(|reason| !reason.is_empty())
+            if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty())
                 && choice["index"].as_u64().unwrap_or(0) == 0
             {
                 naive.finish = Some(reason.to_owned());
@@ -124,13 +111,14 @@ fn naive(stream: &str) -> Naive {
             }
             let members = choice["delta"].as_object().into_iter().flatten();
             has_content |= choice["text"].as_str().is_some_and(|text| !text.is_empty());
-            has_content |= members
-                .filter(|(key, _)| !matches!(key.as_str(), "role" | "channel" | "name"))
-                .any(|(_, value)| match value {
-                    Value::String(text) => !text.is_empty(),
-                    Value::Array(list) => !list.is_empty(),
-                    Value::Object(members) => !members.is_empty(),
-                    _ => false,
+            has_content |=
+                members.filter(|(key, _)| !matches!(key.as_str(), "role" | "channel" | "name")).any(|(_, value)| {
+                    match value {
+                        Value::String(text) => !text.is_empty(),
+                        Value::Array(list) => !list.is_empty(),
+                        Value::Object(members) => !members.is_empty(),
+                        _ => false,
+                    }
                 });
         }
         naive.content_events += u64::from(has_content);
@@ -139,10 +127,7 @@ fn naive(stream: &str) -> Naive {
 }
 
 fn relayed(frames: &[&[u8]], provider: &str) -> (Relay, Vec<u8>, bool) {
-    let mut relay = Relay::new(RelaySpec {
-        usage_rule: rule_of(provider),
-        ..RelaySpec::default()
-    });
+    let mut relay = Relay::new(RelaySpec { usage_rule: rule_of(provider), ..RelaySpec::default() });
     let mut out = Slices::new();
     let result = frames
         .iter()
@@ -153,8 +138,7 @@ fn relayed(frames: &[&[u8]], provider: &str) -> (Relay, Vec<u8>, bool) {
 
 #[test]
 fn recorded_streams_come_out_as_they_came_and_are_read_as_a_naive_reader_would() {
-    let wanted =
-        |one: &Exchange| one.api == "chat_completions" && one.streaming && one.status == 200;
+    let wanted = |one: &Exchange| one.api == "chat_completions" && one.streaming && one.status == 200;
     let Some(exchanges) = exchanges(wanted) else {
         return;
     };
@@ -180,30 +164,17 @@ fn recorded_streams_come_out_as_they_came_and_are_read_as_a_naive_reader_would()
             assert!(relay.content_bytes() > 0 || naive.text.is_empty(), "{what}");
         }
         let usage = naive.usage.map(|usage| usage.to_string());
-        let usage =
-            usage.and_then(|usage| Usage::from_openai(usage.as_bytes(), rule_of(&one.provider)));
+        let usage = usage.and_then(|usage| Usage::from_openai(usage.as_bytes(), rule_of(&one.provider)));
         if ended {
             assert_eq!(relay.usage().copied(), usage, "{what}");
         }
-        count(if usage.is_some() {
-            "with usage"
-        } else {
-            "without usage"
-        });
-        count(if relay.terminated() {
-            "with an end mark"
-        } else {
-            "without an end mark"
-        });
+        count(if usage.is_some() { "with usage" } else { "without usage" });
+        count(if relay.terminated() { "with an end mark" } else { "without an end mark" });
 
         let out_len = out.len();
         let bytes: Vec<&[u8]> = body.chunks(1).collect();
         let (again, out_again, ended_again) = relayed(&bytes, &one.provider);
-        assert_eq!(
-            (out_again, ended_again),
-            (out, ended),
-            "{what} byte by byte"
-        );
+        assert_eq!((out_again, ended_again), (out, ended), "{what} byte by byte");
         assert_eq!(again.usage(), relay.usage(), "{what}");
         assert_eq!(again.content_bytes(), relay.content_bytes(), "{what}");
         if let Some(sizes) = &one.chunk_sizes {
@@ -217,11 +188,7 @@ fn recorded_streams_come_out_as_they_came_and_are_read_as_a_naive_reader_would()
             }
             assert!(rest.is_empty(), "{what}");
             let (recorded, out_recorded, ended_recorded) = relayed(&frames, &one.provider);
-            assert_eq!(
-                (out_recorded.len(), ended_recorded),
-                (out_len, ended),
-                "{what}"
-            );
+            assert_eq!((out_recorded.len(), ended_recorded), (out_len, ended), "{what}");
             assert_eq!(recorded.usage(), relay.usage(), "{what}");
         }
     }
@@ -231,8 +198,7 @@ fn recorded_streams_come_out_as_they_came_and_are_read_as_a_naive_reader_would()
 
 #[test]
 fn recorded_streams_cut_before_their_finish_are_never_fine() {
-    let wanted =
-        |one: &Exchange| one.api == "chat_completions" && one.streaming && one.status == 200;
+    let wanted = |one: &Exchange| one.api == "chat_completions" && one.streaming && one.status == 200;
     let Some(exchanges) = exchanges(wanted) else {
         return;
     };
@@ -240,18 +206,8 @@ fn recorded_streams_cut_before_their_finish_are_never_fine() {
     for one in &exchanges {
         let body = one.response_body.as_bytes();
         // Where the first sign of an end begins; before it every cut is a truncation.
-        let signs = [
-            "\"finish_reason\":\"",
-            "\"finish_reason\": \"",
-            "[DONE]",
-            "\"usage\":{",
-            "\"usage\": {",
-        ];
-        let Some(end) = signs
-            .iter()
-            .filter_map(|sign| one.response_body.find(sign))
-            .min()
-        else {
+        let signs = ["\"finish_reason\":\"", "\"finish_reason\": \"", "[DONE]", "\"usage\":{", "\"usage\": {"];
+        let Some(end) = signs.iter().filter_map(|sign| one.response_body.find(sign)).min() else {
             continue;
         };
         for cut in (0..end).step_by(1 + end / 40) {
@@ -259,12 +215,7 @@ fn recorded_streams_cut_before_their_finish_are_never_fine() {
             let (_, out, ended) = relayed(&[head], &one.provider);
             assert!(!ended, "{} {} cut at {cut}", one.provider, one.id);
             // A last event that lacked only its line ends has been given them.
-            assert!(
-                head.starts_with(out.trim_ascii_end()),
-                "{} {} cut at {cut}",
-                one.provider,
-                one.id
-            );
+            assert!(head.starts_with(out.trim_ascii_end()), "{} {} cut at {cut}", one.provider, one.id);
             cuts += 1;
         }
     }
@@ -275,10 +226,8 @@ fn recorded_streams_cut_before_their_finish_are_never_fine() {
 #[test]
 fn the_usage_of_every_recorded_reply_reaches_the_invariant() {
     let wanted = |one: &Exchange| {
-        matches!(
-            one.api.as_str(),
-            "chat_completions" | "completions" | "embeddings"
-        ) && !one.streaming
+        matches!(one.api.as_str(), "chat_completions" | "completions" | "embeddings")
+            && !one.streaming
             && one.status == 200
     };
     let Some(exchanges) = exchanges(wanted) else {
@@ -298,16 +247,10 @@ fn the_usage_of_every_recorded_reply_reaches_the_invariant() {
             continue;
         }
         let facts = facts.unwrap_or_else(|failure| panic!("{what}: {failure}"));
-        assert_eq!(
-            facts.model.as_deref(),
-            body["model"].as_str().filter(|model| !model.is_empty()),
-            "{what}"
-        );
+        assert_eq!(facts.model.as_deref(), body["model"].as_str().filter(|model| !model.is_empty()), "{what}");
         assert_eq!(
             facts.finish_reason.as_deref(),
-            body["choices"][0]["finish_reason"]
-                .as_str()
-                .filter(|reason| !reason.is_empty()),
+            body["choices"][0]["finish_reason"].as_str().filter(|reason| !reason.is_empty()),
             "{what}"
         );
         let Some(usage) = facts.usage else {
@@ -315,27 +258,14 @@ fn the_usage_of_every_recorded_reply_reaches_the_invariant() {
             continue;
         };
         with_usage += 1;
-        assert_eq!(
-            usage.total_tokens,
-            usage.prompt_tokens + usage.completion_tokens,
-            "{what}"
-        );
+        assert_eq!(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens, "{what}");
         assert!(usage.reasoning_tokens <= usage.completion_tokens, "{what}");
-        assert!(
-            usage.cached_tokens + usage.cache_write_tokens <= usage.prompt_tokens,
-            "{what}"
-        );
-        if body["usage"]["total_tokens"]
-            .as_u64()
-            .is_some_and(|total| total != usage.total_tokens)
-        {
+        assert!(usage.cached_tokens + usage.cache_write_tokens <= usage.prompt_tokens, "{what}");
+        if body["usage"]["total_tokens"].as_u64().is_some_and(|total| total != usage.total_tokens) {
             departures.push(format!("{what} {}", body["usage"]));
         }
     }
-    println!(
-        "{} replies, {with_usage} with usage, totals that differ: {departures:#?}",
-        exchanges.len()
-    );
+    println!("{} replies, {with_usage} with usage, totals that differ: {departures:#?}", exchanges.len());
     assert!(with_usage > 500);
     assert!(departures.len() <= 5);
 }
@@ -345,20 +275,14 @@ fn recorded_errors_of_openai_shaped_providers_are_classified() {
     let wanted = |one: &Exchange| {
         one.status >= 400
             && one.tags.iter().any(|tag| tag == "error")
-            && matches!(
-                one.api.as_str(),
-                "chat_completions" | "completions" | "embeddings" | "models" | "responses"
-            )
+            && matches!(one.api.as_str(), "chat_completions" | "completions" | "embeddings" | "models" | "responses")
     };
     let Some(exchanges) = exchanges(wanted) else {
         return;
     };
     let mut counts = BTreeMap::<(u16, &str), u32>::new();
     for one in &exchanges {
-        let what = format!(
-            "{} {} {}: {}",
-            one.provider, one.id, one.status, one.response_body
-        );
+        let what = format!("{} {} {}: {}", one.provider, one.id, one.status, one.response_body);
         let failure = ErrorReply {
             status: one.status,
             body: one.response_body.as_bytes(),
@@ -377,10 +301,7 @@ fn recorded_errors_of_openai_shaped_providers_are_classified() {
             (400, Kind::Auth) => assert!(body.contains("key"), "{what}"),
             (400, Kind::ContextLength) => assert!(body.contains("context size"), "{what}"),
             (400, Kind::FailedGeneration) => assert!(body.contains("failed_generation"), "{what}"),
-            (400 | 404, Kind::NotFound) => assert!(
-                body.contains("model") || body.contains("deployment"),
-                "{what}"
-            ),
+            (400 | 404, Kind::NotFound) => assert!(body.contains("model") || body.contains("deployment"), "{what}"),
             (404, Kind::BadRequest) => assert!(body.contains("support"), "{what}"),
             (403, Kind::ContentPolicy) => assert!(body.contains("usage guidelines"), "{what}"),
             (400 | 422, Kind::BadRequest) => assert!(!missing_model, "{what}"),

@@ -44,27 +44,14 @@ fn a_reply_cut_anywhere_is_truncated() {
     let body = reply("Low tide");
     for cut in 1..body.len() {
         let failure = inspect_reply(&body.as_bytes()[..cut], UsageRule::Invariant).unwrap_err();
-        assert!(
-            matches!(failure.kind, Kind::Truncated | Kind::Malformed),
-            "cut at {cut}"
-        );
+        assert!(matches!(failure.kind, Kind::Truncated | Kind::Malformed), "cut at {cut}");
         assert_eq!(failure.status, 502);
     }
 }
 
 #[test]
 fn what_is_no_object_is_malformed() {
-    for body in [
-        "",
-        "   ",
-        "<html></html>",
-        "null",
-        "\"text\"",
-        "[]",
-        "[{\"id\":1}]",
-        "{\"a\"}",
-        "{} {}",
-    ] {
+    for body in ["", "   ", "<html></html>", "null", "\"text\"", "[]", "[{\"id\":1}]", "{\"a\"}", "{} {}"] {
         let failure = inspect_reply(body.as_bytes(), UsageRule::Invariant).unwrap_err();
         assert_eq!(failure.kind, Kind::Malformed, "{body}");
     }
@@ -73,44 +60,22 @@ fn what_is_no_object_is_malformed() {
 #[test]
 fn an_error_under_status_200_is_what_it_says() {
     for (body, kind, status) in [
-        (
-            r#"{"error":{"code":429,"message":"Busy"}}"#,
-            Kind::RateLimited,
-            429,
-        ),
+        (r#"{"error":{"code":429,"message":"Busy"}}"#, Kind::RateLimited, 429),
         (r#"{"error":"Busy"}"#, Kind::UpstreamError, 502),
-        (
-            r#"[{"error":{"code":503,"status":"UNAVAILABLE"}}]"#,
-            Kind::Overloaded,
-            503,
-        ),
-        (
-            r#"{"choices":[{"error":{"code":502,"message":"Gone"},"finish_reason":"error"}]}"#,
-            Kind::UpstreamError,
-            502,
-        ),
+        (r#"[{"error":{"code":503,"status":"UNAVAILABLE"}}]"#, Kind::Overloaded, 503),
+        (r#"{"choices":[{"error":{"code":502,"message":"Gone"},"finish_reason":"error"}]}"#, Kind::UpstreamError, 502),
         (
             r#"{"choices":[{"message":{"content":"a"},"finish_reason":"insufficient_system_resource"}]}"#,
             Kind::Overloaded,
             503,
         ),
-        (
-            r#"{"error":{"code":401,"message":"Wrong key"}}"#,
-            Kind::Auth,
-            502,
-        ),
+        (r#"{"error":{"code":401,"message":"Wrong key"}}"#, Kind::Auth, 502),
     ] {
         let failure = inspect_reply(body.as_bytes(), UsageRule::Invariant).unwrap_err();
         assert_eq!((failure.kind, failure.status), (kind, status), "{body}");
     }
-    for fine in [
-        r#"{"error":null,"choices":[]}"#,
-        r#"{"error":{},"data":[]}"#,
-    ] {
-        assert!(
-            inspect_reply(fine.as_bytes(), UsageRule::Invariant).is_ok(),
-            "{fine}"
-        );
+    for fine in [r#"{"error":null,"choices":[]}"#, r#"{"error":{},"data":[]}"#] {
+        assert!(inspect_reply(fine.as_bytes(), UsageRule::Invariant).is_ok(), "{fine}");
     }
 }
 
@@ -137,13 +102,7 @@ fn usage_before_a_long_content_is_found_at_the_head() {
 #[test]
 fn a_long_reply_without_its_last_brace_is_truncated() {
     let body = reply(&"x".repeat(100_000));
-    assert_eq!(
-        by_ends(&body[..body.len() - 1], 4_000).unwrap_err(),
-        Kind::Truncated
-    );
-    assert_eq!(
-        by_ends(&format!("<{body}"), 4_000).unwrap_err(),
-        Kind::Malformed
-    );
+    assert_eq!(by_ends(&body[..body.len() - 1], 4_000).unwrap_err(), Kind::Truncated);
+    assert_eq!(by_ends(&format!("<{body}"), 4_000).unwrap_err(), Kind::Malformed);
     assert_eq!(by_ends("", 1).unwrap_err(), Kind::Malformed);
 }

@@ -28,11 +28,7 @@ fn strict_events(chunks: &[&[u8]]) -> Vec<Expected> {
             .feed(chunk, |event| {
                 let name = String::from_utf8(event.name.to_vec()).unwrap();
                 events.push(Expected {
-                    event: if name.is_empty() {
-                        "message".into()
-                    } else {
-                        name
-                    },
+                    event: if name.is_empty() { "message".into() } else { name },
                     data: String::from_utf8(event.data.to_vec()).unwrap(),
                 });
             })
@@ -59,20 +55,10 @@ fn the_web_platforms_cases_give_their_events_however_they_are_cut() {
         }
         assert_eq!(strict_events(&[&body]), case.events, "{}", case.name);
         let bytes: Vec<&[u8]> = body.chunks(1).collect();
-        assert_eq!(
-            strict_events(&bytes),
-            case.events,
-            "{} byte by byte",
-            case.name
-        );
+        assert_eq!(strict_events(&bytes), case.events, "{} byte by byte", case.name);
         for cut in 0..=body.len() {
             let (head, tail) = body.split_at(cut);
-            assert_eq!(
-                strict_events(&[head, tail]),
-                case.events,
-                "{} cut at {cut}",
-                case.name
-            );
+            assert_eq!(strict_events(&[head, tail]), case.events, "{} cut at {cut}", case.name);
             cuts += 1;
         }
         let mut dice = 0x5EED_u64;
@@ -80,20 +66,13 @@ fn the_web_platforms_cases_give_their_events_however_they_are_cut() {
             let mut rest = &body[..];
             let mut pieces = Vec::new();
             while !rest.is_empty() {
-                dice = dice
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let size = 1 + usize::try_from(dice >> 33).unwrap() % rest.len().min(40);
                 let (piece, after) = rest.split_at(size);
                 pieces.push(piece);
                 rest = after;
             }
-            assert_eq!(
-                strict_events(&pieces),
-                case.events,
-                "{} in random pieces, round {round}",
-                case.name
-            );
+            assert_eq!(strict_events(&pieces), case.events, "{} in random pieces, round {round}", case.name);
         }
     }
     println!("{} cases, {cuts} single cuts", cases.len());

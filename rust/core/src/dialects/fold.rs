@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::message::{
-    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Finish, Json,
-    Reasoning, Role, Spelling, Text, ToolCall, Turn,
+    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Finish, Json, Reasoning, Role, Spelling,
+    Text, ToolCall, Turn,
 };
 use super::object::{self, Object};
 use super::output::{self, Buffer};
@@ -55,23 +55,14 @@ impl Fold {
             return Err(FoldError::TooLarge { limit: self.limit });
         }
         match event {
-            Event::MessageStart {
-                id,
-                model,
-                created_s,
-                extras,
-            } => {
+            Event::MessageStart { id, model, created_s, extras } => {
                 self.reply.id = own(id);
                 self.reply.model = own(model);
                 self.reply.created_s = *created_s;
                 self.reply.extras = extras.clone().into_owned();
             }
             Event::TextStart { choice } => self.push(*choice, Block::text("")),
-            Event::TextDelta {
-                choice,
-                text,
-                logprobs,
-            } => {
+            Event::TextDelta { choice, text, logprobs } => {
                 if let Some(Content::Text { text: all, .. }) = self.last(*choice) {
                     all.to_mut().push_str(text);
                 }
@@ -92,20 +83,11 @@ impl Fold {
             }
             Event::ReasoningRedacted { choice, data } => {
                 let redacted = Some(own(data));
-                let reasoning = Reasoning {
-                    redacted,
-                    ..Reasoning::default()
-                };
+                let reasoning = Reasoning { redacted, ..Reasoning::default() };
                 self.push_reasoning(*choice, reasoning);
             }
             Event::RefusalDelta { choice, text } => self.refuse(*choice, text),
-            Event::ToolCallStart {
-                choice,
-                call,
-                kind,
-                id,
-                name,
-            } => {
+            Event::ToolCallStart { choice, call, kind, id, name } => {
                 let content = Content::ToolCall(ToolCall {
                     kind: *kind,
                     id: own(id),
@@ -116,19 +98,11 @@ impl Fold {
                 self.calls.insert((*choice, *call), position);
                 self.push(*choice, Block::new(content));
             }
-            Event::ToolCallDelta {
-                choice,
-                call,
-                arguments,
-                ..
-            } => self.fill_call(*choice, *call, arguments),
+            Event::ToolCallDelta { choice, call, arguments, .. } => self.fill_call(*choice, *call, arguments),
             Event::Citation { choice, citation } => self.cite(*choice, citation),
             Event::Finish { choice, finish } => {
                 let native = finish.native.as_ref().map(own);
-                self.choice(*choice).finish = Some(Finish {
-                    reason: finish.reason,
-                    native,
-                });
+                self.choice(*choice).finish = Some(Finish { reason: finish.reason, native });
             }
             Event::Usage(usage) => self.reply.usage = Some(usage.clone().into_owned()),
             Event::Error(error) => self.failure = Some(error.clone().into_owned()),
@@ -186,10 +160,7 @@ impl Fold {
         if let Some(Content::Refusal { text, .. }) = self.last(choice) {
             return text.to_mut().push_str(piece);
         }
-        let content = Content::Refusal {
-            text: piece.to_owned().into(),
-            spelling: Spelling::Plain,
-        };
+        let content = Content::Refusal { text: piece.to_owned().into(), spelling: Spelling::Plain };
         self.push(choice, Block::new(content));
     }
 
@@ -205,13 +176,10 @@ impl Fold {
 
     fn cite(&mut self, choice: u32, citation: &Citation<'_>) {
         let blocks = &mut self.choice(choice).turn.blocks;
-        let cited = blocks
-            .iter_mut()
-            .rev()
-            .find_map(|block| match &mut block.content {
-                Content::Text { citations, .. } => Some(citations),
-                _ => None,
-            });
+        let cited = blocks.iter_mut().rev().find_map(|block| match &mut block.content {
+            Content::Text { citations, .. } => Some(citations),
+            _ => None,
+        });
         if let Some(citations) = cited {
             citations.push(citation.clone().into_owned());
         }
@@ -227,18 +195,13 @@ impl Fold {
 fn weight(event: &Event<'_>) -> usize {
     const BLOCK: usize = size_of::<Block<'_>>();
     match event {
-        Event::TextDelta { text, logprobs, .. } => {
-            text.len() + logprobs.as_ref().map_or(0, |json| json.as_str().len())
-        }
+        Event::TextDelta { text, logprobs, .. } => text.len() + logprobs.as_ref().map_or(0, |json| json.as_str().len()),
         Event::ReasoningDelta { text, .. } | Event::RefusalDelta { text, .. } => text.len(),
         Event::ReasoningSignature { signature, .. } => signature.len(),
         Event::ReasoningRedacted { data, .. } => BLOCK + data.len(),
         Event::ToolCallStart { id, name, .. } => BLOCK + id.len() + name.len(),
         Event::ToolCallDelta { arguments, .. } => arguments.len(),
-        Event::TextStart { .. }
-        | Event::ReasoningStart { .. }
-        | Event::Citation { .. }
-        | Event::Finish { .. } => BLOCK,
+        Event::TextStart { .. } | Event::ReasoningStart { .. } | Event::Citation { .. } | Event::Finish { .. } => BLOCK,
         _ => 0,
     }
 }

@@ -2,9 +2,9 @@
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo).
 pub(crate) fn fnv1a<'b>(bytes: impl IntoIterator<Item = &'b u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .into_iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// splitmix64 (Steele, Lea, Flood 2014): a well-mixed sequence from any start, zero included.
@@ -51,11 +51,7 @@ mod tests {
         let id = call_id("chatcmpl-1", 0, 0);
         assert_eq!(id, call_id("chatcmpl-1", 0, 0));
         assert_eq!(id.len(), "call_".len() + 24);
-        for other in [
-            call_id("chatcmpl-2", 0, 0),
-            call_id("chatcmpl-1", 1, 0),
-            call_id("chatcmpl-1", 0, 1),
-        ] {
+        for other in [call_id("chatcmpl-2", 0, 0), call_id("chatcmpl-1", 1, 0), call_id("chatcmpl-1", 0, 1)] {
             assert_ne!(id, other);
         }
     }

@@ -147,10 +147,7 @@ impl Dialect {
             return None;
         }
         let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let path = path
-            .strip_prefix("/v1")
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(path);
+        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         Self::ALL.iter().copied().find(|d| d.default_path() == path)
     }
 
@@ -169,11 +166,7 @@ mod tests {
         for dialect in Dialect::ALL.iter().copied() {
             assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
             let path = dialect.default_path();
-            for path in [
-                path.to_owned(),
-                format!("/v1{path}"),
-                format!("/v1{path}?a=b"),
-            ] {
+            for path in [path.to_owned(), format!("/v1{path}"), format!("/v1{path}?a=b")] {
                 assert_eq!(Dialect::for_path("POST", &path), Some(dialect), "{path}");
             }
         }
@@ -198,10 +191,6 @@ mod tests {
     #[test]
     fn embeddings_do_not_stream() {
         assert!(Dialect::OpenAiEmbeddings.reader().is_none());
-        assert!(
-            Dialect::OpenAiEmbeddings
-                .writer(&Envelope::default())
-                .is_none()
-        );
+        assert!(Dialect::OpenAiEmbeddings.writer(&Envelope::default()).is_none());
     }
 }

@@ -39,11 +39,7 @@ impl<'a> Object<'a, 'static> {
 }
 
 impl<'a, 'p> Object<'a, 'p> {
-    pub(crate) fn open(
-        raw: &'a RawValue,
-        place: Place<'p>,
-        mode: Mode,
-    ) -> Result<Self, DialectError> {
+    pub(crate) fn open(raw: &'a RawValue, place: Place<'p>, mode: Mode) -> Result<Self, DialectError> {
         let Some(members) = members(raw) else {
             return Err(place.refuse("must be a JSON object"));
         };
@@ -51,11 +47,7 @@ impl<'a, 'p> Object<'a, 'p> {
         if mode == Mode::Strict && has_twins(&members) {
             return Err(place.refuse("must not have the same key twice"));
         }
-        Ok(Self {
-            members,
-            place,
-            mode,
-        })
+        Ok(Self { members, place, mode })
     }
 
     /// Opens a value that may be something else than an object.
@@ -82,11 +74,7 @@ impl<'a, 'p> Object<'a, 'p> {
     }
 
     /// Takes a member when `read` can make something of it and leaves it otherwise, whatever the mode.
-    pub(crate) fn take_if<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
-    ) -> Option<T> {
+    pub(crate) fn take_if<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Option<T> {
         let value = read(self.peek(name)?)?;
         self.forget(name);
         Some(value)
@@ -99,24 +87,19 @@ impl<'a, 'p> Object<'a, 'p> {
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Result<Option<T>, DialectError> {
         match self.take_if(name, read) {
-            None if self.mode == Mode::Strict && self.peek(name).is_some() => Err(self
-                .place
-                .member(name)
-                .refuse(format!("must be {expected}"))),
+            None if self.mode == Mode::Strict && self.peek(name).is_some() => {
+                Err(self.place.member(name).refuse(format!("must be {expected}")))
+            }
             taken => Ok(taken),
         }
     }
 
-    pub(crate) fn take_text(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<Text<'a>>, DialectError> {
+    pub(crate) fn take_text(&mut self, name: &'static str) -> Result<Option<Text<'a>>, DialectError> {
         self.take(name, "a string of whole characters", text)
     }
 
     pub(crate) fn require_text(&mut self, name: &'static str) -> Result<Text<'a>, DialectError> {
-        self.take_text(name)?
-            .ok_or_else(|| self.place.member(name).refuse("is required"))
+        self.take_text(name)?.ok_or_else(|| self.place.member(name).refuse("is required"))
     }
 
     pub(crate) fn take_u64(&mut self, name: &'static str) -> Result<Option<u64>, DialectError> {
@@ -135,31 +118,20 @@ impl<'a, 'p> Object<'a, 'p> {
         self.take(name, "true or false", |raw| raw.get().parse().ok())
     }
 
-    pub(crate) fn take_list(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
+    pub(crate) fn take_list(&mut self, name: &'static str) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
         self.take(name, "a list", list)
     }
 
     /// A list with something in it; an empty one stays where it is.
-    pub(crate) fn take_filled_list(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
+    pub(crate) fn take_filled_list(&mut self, name: &'static str) -> Result<Option<Vec<&'a RawValue>>, DialectError> {
         if self.peek(name).and_then(list).is_some_and(|l| l.is_empty()) {
             return Ok(None);
         }
         self.take_list(name)
     }
 
-    pub(crate) fn take_object(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<&'a RawValue>, DialectError> {
-        self.take(name, "a JSON object", |raw| {
-            raw.get().starts_with('{').then_some(raw)
-        })
+    pub(crate) fn take_object(&mut self, name: &'static str) -> Result<Option<&'a RawValue>, DialectError> {
+        self.take(name, "a JSON object", |raw| raw.get().starts_with('{').then_some(raw))
     }
 
     pub(crate) fn take_json(&mut self, name: &str) -> Option<Json<'a>> {
@@ -176,11 +148,7 @@ impl<'a, 'p> Object<'a, 'p> {
     /// As [`Self::into_extras`], onto what is there already.
     pub(crate) fn spill(self, dialect: Dialect, extras: &mut Extras<'a>) {
         for (name, raw) in self.members {
-            extras.push(Extra {
-                dialect,
-                name,
-                value: Json::from(raw),
-            });
+            extras.push(Extra { dialect, name, value: Json::from(raw) });
         }
     }
 
@@ -189,11 +157,7 @@ impl<'a, 'p> Object<'a, 'p> {
         let rest = self.into_extras(dialect);
         let mut out = Vec::new();
         output::object(&mut out, |members| members.extras(dialect, &rest));
-        Extra {
-            dialect,
-            name: name.into(),
-            value: Json::written(out),
-        }
+        Extra { dialect, name: name.into(), value: Json::written(out) }
     }
 
     pub(crate) fn into_members(self) -> impl Iterator<Item = (Text<'a>, &'a RawValue)> {
@@ -250,9 +214,7 @@ pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
 }
 
 fn members(raw: &RawValue) -> Option<Vec<Member<'_>>> {
-    serde_json::from_str::<Members<'_>>(raw.get())
-        .ok()
-        .map(|members| members.0)
+    serde_json::from_str::<Members<'_>>(raw.get()).ok().map(|members| members.0)
 }
 
 fn has_twins(members: &[Member<'_>]) -> bool {
@@ -312,10 +274,7 @@ mod tests {
         assert_eq!(object.take_text("model").unwrap().as_deref(), Some("m"));
         assert_eq!(object.take_i64("seed").unwrap(), None);
         let extras = object.into_extras(Dialect::OpenAiChat);
-        let left: Vec<_> = extras
-            .iter()
-            .map(|e| (e.name.as_ref(), e.value.as_str()))
-            .collect();
+        let left: Vec<_> = extras.iter().map(|e| (e.name.as_ref(), e.value.as_str())).collect();
         assert_eq!(left, [("z", "1"), ("seed", "null"), ("a", "[ 2 ]")]);
     }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::message::{
-    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Envelope, ErrorReply, Event, Events,
-    Inputs, NoStream, Rendered, Reply, Request, Spelling, TokenUsage, Usage, Vector,
+    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Envelope, ErrorReply, Event, Events, Inputs, NoStream,
+    Rendered, Reply, Request, Spelling, TokenUsage, Usage, Vector,
 };
 use super::object::{self, Mode, Object};
 use super::output::{self, Buffer};
@@ -47,45 +47,25 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
     }))
 }
 
-fn parse_inputs<'a>(
-    input: &'a RawValue,
-    place: &Place<'_>,
-) -> Result<(Inputs<'a>, Spelling), DialectError> {
-    const EXPECTED: &str =
-        "must be a string, a list of strings, a list of tokens or a list of such lists";
+fn parse_inputs<'a>(input: &'a RawValue, place: &Place<'_>) -> Result<(Inputs<'a>, Spelling), DialectError> {
+    const EXPECTED: &str = "must be a string, a list of strings, a list of tokens or a list of such lists";
     if let Some(text) = object::text(input) {
         return Ok((Inputs::Texts(vec![text]), Spelling::Plain));
     }
     let items = object::list(input).ok_or_else(|| place.refuse(EXPECTED))?;
     // The first item says which of the three lists this is.
-    let first = items
-        .first()
-        .ok_or_else(|| place.refuse("must not be empty"))?;
+    let first = items.first().ok_or_else(|| place.refuse("must not be empty"))?;
     if first.get().starts_with('"') {
         let texts = items.iter().enumerate().map(|(index, item)| {
-            object::text(item).ok_or_else(|| {
-                place
-                    .item(index)
-                    .refuse("must be a string, as the first is")
-            })
+            object::text(item).ok_or_else(|| place.item(index).refuse("must be a string, as the first is"))
         });
-        return Ok((
-            Inputs::Texts(texts.collect::<Result<_, _>>()?),
-            Spelling::Structured,
-        ));
+        return Ok((Inputs::Texts(texts.collect::<Result<_, _>>()?), Spelling::Structured));
     }
     if first.get().starts_with('[') {
         let lists = items.iter().enumerate().map(|(index, item)| {
-            tokens(item).ok_or_else(|| {
-                place
-                    .item(index)
-                    .refuse("must be a list of tokens, as the first is")
-            })
+            tokens(item).ok_or_else(|| place.item(index).refuse("must be a list of tokens, as the first is"))
         });
-        return Ok((
-            Inputs::Tokens(lists.collect::<Result<_, _>>()?),
-            Spelling::Structured,
-        ));
+        return Ok((Inputs::Tokens(lists.collect::<Result<_, _>>()?), Spelling::Structured));
     }
     let tokens = tokens(input).ok_or_else(|| place.refuse(EXPECTED))?;
     Ok((Inputs::Tokens(vec![tokens]), Spelling::Plain))
@@ -112,15 +92,9 @@ pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
         object.text_if("user", request.user.as_deref());
         object.extras(DIALECT, &request.extras);
     });
-    let dropped = request
-        .extras
-        .iter()
-        .filter(|extra| extra.dialect != DIALECT)
-        .map(|extra| extra.name.clone().into_owned());
-    Ok(Rendered {
-        body: out.into(),
-        dropped: dropped.collect(),
-    })
+    let dropped =
+        request.extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned());
+    Ok(Rendered { body: out.into(), dropped: dropped.collect() })
 }
 
 fn write_inputs(out: &mut Buffer, request: &EmbeddingsRequest<'_>) {
@@ -146,10 +120,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
     let Some(data) = object.take_list("data")? else {
         return Err(place.refuse("must be a list"));
     };
-    let embeddings = data
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| parse_embedding(item, &place, index));
+    let embeddings = data.into_iter().enumerate().map(|(index, item)| parse_embedding(item, &place, index));
     let embeddings = embeddings.collect::<Result<_, _>>()?;
     object.forget("object");
     Ok(Reply::Embeddings(EmbeddingsReply {
@@ -160,25 +131,14 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
     }))
 }
 
-fn parse_embedding<'a>(
-    raw: &'a RawValue,
-    data: &Place<'_>,
-    position: usize,
-) -> Result<Embedding<'a>, DialectError> {
+fn parse_embedding<'a>(raw: &'a RawValue, data: &Place<'_>, position: usize) -> Result<Embedding<'a>, DialectError> {
     let place = data.item(position);
     let mut item = Object::open(raw, place, Mode::Lenient)?;
     let vector = item.take_if("embedding", |raw| match object::text(raw) {
         Some(text) => Some(Vector::Base64(text)),
-        None => raw
-            .get()
-            .starts_with('[')
-            .then(|| Vector::Numbers(raw.into())),
+        None => raw.get().starts_with('[').then(|| Vector::Numbers(raw.into())),
     });
-    let vector = vector.ok_or_else(|| {
-        place
-            .member("embedding")
-            .refuse("must be a list of numbers or base64 text")
-    })?;
+    let vector = vector.ok_or_else(|| place.member("embedding").refuse("must be a list of numbers or base64 text"))?;
     item.forget("object");
     Ok(Embedding {
         index: item.take_u64("index")?.unwrap_or(position as u64),
@@ -245,11 +205,7 @@ pub fn writer(_: &Envelope<'_>) -> Option<Writer> {
     None
 }
 
-pub fn parse_event<'a>(
-    reader: &mut Reader,
-    _name: &str,
-    _data: &'a [u8],
-) -> Result<Events<'a>, DialectError> {
+pub fn parse_event<'a>(reader: &mut Reader, _name: &str, _data: &'a [u8]) -> Result<Events<'a>, DialectError> {
     match *reader {}
 }
 
@@ -278,14 +234,7 @@ mod tests {
 
     #[test]
     fn inputs_come_in_four_forms_and_go_out_as_they_came() {
-        for input in [
-            r#""one""#,
-            r#"["one","two"]"#,
-            "[1,2,3]",
-            "[[1,2],[3]]",
-            r#"["one"]"#,
-            "[[7]]",
-        ] {
+        for input in [r#""one""#, r#"["one","two"]"#, "[1,2,3]", "[[1,2],[3]]", r#"["one"]"#, "[[7]]"] {
             let body = format!(r#"{{"model":"m","input":{input}}}"#);
             let request = Request::Embeddings(parse(&body).unwrap());
             assert_eq!(render_request(&request).unwrap().body, body);
@@ -314,11 +263,7 @@ mod tests {
 
     #[test]
     fn a_reply_without_vectors_is_no_reply() {
-        for body in [
-            &br#"{"error":{"message":"m"}}"#[..],
-            br#"{"data":[{"index":0}]}"#,
-            br#"{"data":[1]}"#,
-        ] {
+        for body in [&br#"{"error":{"message":"m"}}"#[..], br#"{"data":[{"index":0}]}"#, br#"{"data":[1]}"#] {
             assert!(parse_reply(body).is_err());
         }
     }

@@ -111,11 +111,7 @@ fn parse_detail<'a>(document: &Object<'a, '_>) -> ErrorReply<'a> {
         }
     }
     ErrorReply {
-        message: if complaints.is_empty() {
-            NO_MESSAGE.into()
-        } else {
-            complaints.join("; ").into()
-        },
+        message: if complaints.is_empty() { NO_MESSAGE.into() } else { complaints.join("; ").into() },
         param: param.map(Text::Owned),
         ..ErrorReply::default()
     }
@@ -127,10 +123,7 @@ fn word(raw: &RawValue) -> Option<Text<'_>> {
 }
 
 fn plain<'a>(message: impl Into<Text<'a>>) -> ErrorReply<'a> {
-    ErrorReply {
-        message: message.into(),
-        ..ErrorReply::default()
-    }
+    ErrorReply { message: message.into(), ..ErrorReply::default() }
 }
 
 pub(super) fn render_error(dialect: Dialect, error: &ErrorReply<'_>) -> Bytes {
@@ -168,14 +161,8 @@ mod tests {
     }
 
     /// body, message, kind, code, param, status
-    type Shape = (
-        &'static str,
-        &'static str,
-        Option<&'static str>,
-        Option<&'static str>,
-        Option<&'static str>,
-        Option<u16>,
-    );
+    type Shape =
+        (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>, Option<u16>);
 
     const SHAPES: &[Shape] = &[
         (
@@ -210,14 +197,7 @@ mod tests {
             None,
             Some(400),
         ),
-        (
-            r#"{"detail":"Unauthorized"}"#,
-            "Unauthorized",
-            None,
-            None,
-            None,
-            None,
-        ),
+        (r#"{"detail":"Unauthorized"}"#, "Unauthorized", None, None, None, None),
         (
             r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["body"],"msg":"extra"}]}"#,
             "field required; extra",
@@ -242,30 +222,9 @@ mod tests {
             None,
             None,
         ),
-        (
-            r#"{"id":"1","message":"no such model"}"#,
-            "no such model",
-            None,
-            None,
-            None,
-            None,
-        ),
-        (
-            r#"{"error":"model not loaded"}"#,
-            "model not loaded",
-            None,
-            None,
-            None,
-            None,
-        ),
-        (
-            r#"{"error":{"code":"401","message":"denied"}}"#,
-            "denied",
-            None,
-            Some("401"),
-            None,
-            Some(401),
-        ),
+        (r#"{"id":"1","message":"no such model"}"#, "no such model", None, None, None, None),
+        (r#"{"error":"model not loaded"}"#, "model not loaded", None, None, None, None),
+        (r#"{"error":{"code":"401","message":"denied"}}"#, "denied", None, Some("401"), None, Some(401)),
         ("<html>sk-secret</html>", NOT_JSON, None, None, None, None),
         ("", NOT_JSON, None, None, None, None),
         ("null", NOT_JSON, None, None, None, None),
@@ -302,9 +261,7 @@ mod tests {
         let rendered = render_error(Dialect::OpenAiChat, &parse("{}"));
         assert_eq!(
             rendered,
-            format!(
-                r#"{{"error":{{"message":"{NO_MESSAGE}","type":"api_error","param":null,"code":null}}}}"#
-            )
+            format!(r#"{{"error":{{"message":"{NO_MESSAGE}","type":"api_error","param":null,"code":null}}}}"#)
         );
     }
 }

@@ -16,30 +16,18 @@ pub(crate) type Buffer = Vec<u8>;
 /// Writes one object; `fill` adds its members.
 pub(crate) fn object(out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
     out.push(b'{');
-    fill(&mut Members {
-        out,
-        written: SmallVec::new(),
-        started: false,
-    });
+    fill(&mut Members { out, written: SmallVec::new(), started: false });
     out.push(b'}');
 }
 
 /// Copies `head`, an object without its closing brace, and adds members to it.
 pub(crate) fn continue_object(out: &mut Buffer, head: &[u8], fill: impl FnOnce(&mut Members<'_>)) {
     out.extend_from_slice(head);
-    fill(&mut Members {
-        out,
-        written: SmallVec::new(),
-        started: true,
-    });
+    fill(&mut Members { out, written: SmallVec::new(), started: true });
     out.push(b'}');
 }
 
-pub(crate) fn list<T>(
-    out: &mut Buffer,
-    items: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut Buffer, T),
-) {
+pub(crate) fn list<T>(out: &mut Buffer, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Buffer, T)) {
     out.push(b'[');
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -201,11 +189,7 @@ mod tests {
     fn extras_fill_what_is_not_written_and_never_write_twice() {
         let mut extras = Extras::default();
         for (name, value) in [("model", "\"old\""), ("top_k", "[1,\r\n2]")] {
-            extras.push(Extra {
-                dialect: Dialect::OpenAiChat,
-                name: name.into(),
-                value: Json::parse(value).unwrap(),
-            });
+            extras.push(Extra { dialect: Dialect::OpenAiChat, name: name.into(), value: Json::parse(value).unwrap() });
         }
         let mut out = Vec::new();
         object(&mut out, |members| {
@@ -213,9 +197,6 @@ mod tests {
             members.extras(Dialect::OpenAiChat, &extras);
             members.extras(Dialect::OpenAiEmbeddings, &extras);
         });
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            r#"{"model":"new \"one\"\n","top_k":[1,  2]}"#
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"model":"new \"one\"\n","top_k":[1,  2]}"#);
     }
 }

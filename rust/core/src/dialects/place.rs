@@ -64,11 +64,7 @@ impl<'p> Place<'p> {
         let mut pointer = String::new();
         let mut param = String::new();
         self.spell(&mut pointer, &mut param);
-        DialectError {
-            pointer,
-            message: message.into(),
-            param: (!param.is_empty()).then_some(param),
-        }
+        DialectError { pointer, message: message.into(), param: (!param.is_empty()).then_some(param) }
     }
 
     fn spell(&self, pointer: &mut String, param: &mut String) {

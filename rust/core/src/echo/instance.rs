@@ -34,11 +34,7 @@ const FORMATS: &[(&str, &str)] = &[
 /// Refuses, at `place`, a schema that has no instance within the bounds.
 pub(super) fn of(schema: &Json<'_>, place: Place<'_>) -> Result<String, DialectError> {
     let raw = schema.as_raw().ok_or_else(|| place.refuse("is not JSON"))?;
-    let mut search = Search {
-        root: &raw,
-        unread: MOST_READ,
-        out: Buffer::new(),
-    };
+    let mut search = Search { root: &raw, unread: MOST_READ, out: Buffer::new() };
     match search.write(&raw, 0) {
         Ok(()) => Ok(String::from_utf8(search.out).unwrap_or_default()),
         Err(Dead::End) => Err(place.refuse("has no instance this model can find")),
@@ -61,10 +57,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn write(&mut self, schema: &'a RawValue, depth: usize) -> Result<(), Dead> {
-        self.unread = self
-            .unread
-            .checked_sub(schema.get().len())
-            .ok_or(Dead::Exhausted)?;
+        self.unread = self.unread.checked_sub(schema.get().len()).ok_or(Dead::Exhausted)?;
         if self.out.len() > MOST_WRITTEN {
             return Err(Dead::Exhausted);
         }
@@ -111,10 +104,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "every way to write a value answers alike"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "every way to write a value answers alike")]
     fn raw(&mut self, value: &str) -> Result<(), Dead> {
         output::raw(&mut self.out, value);
         Ok(())
@@ -143,10 +133,7 @@ impl<'a> Search<'a> {
             }
             output::text(&mut self.out, &name);
             self.out.push(b':');
-            match properties
-                .as_ref()
-                .and_then(|properties| properties.peek(&name))
-            {
+            match properties.as_ref().and_then(|properties| properties.peek(&name)) {
                 Some(property) => self.write(property, depth + 1)?,
                 None => self.raw("null")?,
             }
@@ -157,9 +144,7 @@ impl<'a> Search<'a> {
 
     fn array(&mut self, mut schema: Object<'a, '_>, depth: usize) -> Result<(), Dead> {
         let least = schema.take_if("minItems", object::whole).unwrap_or(0);
-        let first = schema
-            .take_if("prefixItems", object::list)
-            .unwrap_or_default();
+        let first = schema.take_if("prefixItems", object::list).unwrap_or_default();
         let rest = schema.take_if("items", Some);
         self.out.push(b'[');
         let mut first = first.into_iter();
@@ -196,14 +181,8 @@ impl<'a> Search<'a> {
     /// The number nearest to zero that the bounds allow; whole, because an integer is also a number.
     fn number(&mut self, mut schema: Object<'a, '_>) -> Result<(), Dead> {
         let mut bound = |name: &str| schema.take_if(name, object::number);
-        let low = [
-            bound("minimum").map(f64::ceil),
-            bound("exclusiveMinimum").map(|x| x.floor() + 1.0),
-        ];
-        let high = [
-            bound("maximum").map(f64::floor),
-            bound("exclusiveMaximum").map(|x| x.ceil() - 1.0),
-        ];
+        let low = [bound("minimum").map(f64::ceil), bound("exclusiveMinimum").map(|x| x.floor() + 1.0)];
+        let high = [bound("maximum").map(f64::floor), bound("exclusiveMaximum").map(|x| x.ceil() - 1.0)];
         let low = low.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
         let high = high.into_iter().flatten().fold(f64::INFINITY, f64::min);
         if low > high {

@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::dialects::message::{
-    Block, CallKind, Callable, ChatReply, ChatRequest, Choice, Content, EmbeddingsRequest,
-    Envelope, Event, Extras, Finish, FinishReason, Inputs, Json, Reply, Request, ResponseFormat,
-    Role, TokenUsage, Tool, ToolCall, ToolChoiceMode, Turn, Usage,
+    Block, CallKind, Callable, ChatReply, ChatRequest, Choice, Content, EmbeddingsRequest, Envelope, Event, Extras,
+    Finish, FinishReason, Inputs, Json, Reply, Request, ResponseFormat, Role, TokenUsage, Tool, ToolCall,
+    ToolChoiceMode, Turn, Usage,
 };
 use crate::dialects::{Dialect, DialectError, Place, mint, output};
 
@@ -31,13 +31,7 @@ enum Answer<'a> {
 }
 
 /// Answers a chat request in one document. Refuses what the dialect refuses, and schemas nothing can satisfy.
-pub fn reply(
-    request: &[u8],
-    model: &str,
-    id: &str,
-    created_s: u64,
-    count: Count<'_>,
-) -> Result<Bytes, DialectError> {
+pub fn reply(request: &[u8], model: &str, id: &str, created_s: u64, count: Count<'_>) -> Result<Bytes, DialectError> {
     let chat = parse_chat(request)?;
     let answer = answer(&chat, id)?;
     let choices = (0..choices_of(&chat)?).map(|index| Choice {
@@ -79,12 +73,7 @@ pub fn events(
     }
     events.push(Event::Usage(usage(&chat, &answer, count)?));
     events.push(Event::Done);
-    let envelope = Envelope {
-        id,
-        model,
-        created_s,
-        include_usage: chat.include_usage(),
-    };
+    let envelope = Envelope { id, model, created_s, include_usage: chat.include_usage() };
     let Some(mut writer) = Dialect::OpenAiChat.writer(&envelope) else {
         return Ok(Vec::new());
     };
@@ -134,10 +123,7 @@ fn answer<'a>(chat: &'a ChatRequest<'_>, id: &str) -> Result<Answer<'a>, Dialect
     let text = last_user_text(chat);
     Ok(Answer::Text(match &chat.response_format {
         None | Some(ResponseFormat::Text) => text,
-        Some(ResponseFormat::JsonSchema {
-            schema: Some(schema),
-            ..
-        }) => {
+        Some(ResponseFormat::JsonSchema { schema: Some(schema), .. }) => {
             let format = Place::Document.member("response_format");
             let inner = format.member("json_schema");
             instance::of(schema, inner.member("schema"))?.into()
@@ -160,9 +146,7 @@ fn echo_object(text: &str) -> Cow<'static, str> {
 }
 
 /// The tool that the request insists on; without insistence, words are the answer.
-fn forced_tool<'a, 'b>(
-    chat: &'a ChatRequest<'b>,
-) -> Result<Option<&'a Callable<'b>>, DialectError> {
+fn forced_tool<'a, 'b>(chat: &'a ChatRequest<'b>) -> Result<Option<&'a Callable<'b>>, DialectError> {
     let Some(choice) = &chat.tool_choice else {
         return Ok(None);
     };
@@ -170,10 +154,7 @@ fn forced_tool<'a, 'b>(
     let tool = match &choice.mode {
         ToolChoiceMode::Required => callables(chat).next(),
         ToolChoiceMode::Named(name) => named(name),
-        ToolChoiceMode::Allowed {
-            tools,
-            required: true,
-        } => tools.iter().find_map(|(_, name)| named(name)),
+        ToolChoiceMode::Allowed { tools, required: true } => tools.iter().find_map(|(_, name)| named(name)),
         ToolChoiceMode::None | ToolChoiceMode::Auto | ToolChoiceMode::Allowed { .. } => {
             return Ok(None);
         }
@@ -190,11 +171,7 @@ fn callables<'a, 'b>(chat: &'a ChatRequest<'b>) -> impl Iterator<Item = &'a Call
     })
 }
 
-fn call<'a>(
-    tool: &'a Callable<'_>,
-    chat: &ChatRequest<'_>,
-    id: &str,
-) -> Result<ToolCall<'a>, DialectError> {
+fn call<'a>(tool: &'a Callable<'_>, chat: &ChatRequest<'_>, id: &str) -> Result<ToolCall<'a>, DialectError> {
     let arguments = match (tool.kind, &tool.parameters) {
         (CallKind::Custom, _) => last_user_text(chat).into_owned(),
         (_, Some(schema)) => instance::of(schema, Place::Document.member("tools"))?,
@@ -225,10 +202,7 @@ impl Answer<'_> {
             Self::Call(call) if call.kind == CallKind::LegacyFunction => FinishReason::FunctionCall,
             Self::Call(_) => FinishReason::ToolCalls,
         };
-        Finish {
-            reason,
-            native: None,
-        }
+        Finish { reason, native: None }
     }
 
     fn stream<'e>(&'e self, choice: u32, events: &mut Vec<Event<'e>>) {
@@ -251,12 +225,7 @@ impl Answer<'_> {
                     id: Cow::Borrowed(&call.id),
                     name: Cow::Borrowed(&call.name),
                 });
-                events.push(Event::ToolCallDelta {
-                    choice,
-                    call: 0,
-                    kind,
-                    arguments: Cow::Borrowed(&call.arguments),
-                });
+                events.push(Event::ToolCallDelta { choice, call: 0, kind, arguments: Cow::Borrowed(&call.arguments) });
                 events.push(Event::ToolCallEnd { choice, call: 0 });
             }
         }
@@ -265,19 +234,13 @@ impl Answer<'_> {
     }
 }
 
-fn usage(
-    chat: &ChatRequest<'_>,
-    answer: &Answer<'_>,
-    count: Count<'_>,
-) -> Result<Usage<'static>, DialectError> {
+fn usage(chat: &ChatRequest<'_>, answer: &Answer<'_>, count: Count<'_>) -> Result<Usage<'static>, DialectError> {
     let read = chat.turns.iter().flat_map(|turn| {
         let results = turn.blocks.iter().filter_map(|block| match &block.content {
             Content::ToolResult(result) => Some(result.blocks.as_slice()),
             _ => None,
         });
-        std::iter::once(turn.blocks.as_slice())
-            .chain(results)
-            .flatten()
+        std::iter::once(turn.blocks.as_slice()).chain(results).flatten()
     });
     let prompt_tokens: u64 = read
         .filter_map(|block| match &block.content {

@@ -45,14 +45,8 @@ fn it_repeats_the_last_user_message_exactly() {
     let choice = &reply["choices"][0];
     assert_eq!(choice["message"]["content"], "one \ntwo");
     assert_eq!(choice["finish_reason"], "stop");
-    assert_eq!(
-        reply["usage"],
-        json!({"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6})
-    );
-    assert_eq!(
-        (&reply["id"], &reply["created"]),
-        (&json!("chatcmpl-1"), &json!(7))
-    );
+    assert_eq!(reply["usage"], json!({"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}));
+    assert_eq!((&reply["id"], &reply["created"]), (&json!("chatcmpl-1"), &json!(7)));
 }
 
 #[test]
@@ -62,25 +56,14 @@ fn its_stream_is_one_word_per_frame_and_joins_to_the_text() {
     assert_eq!(text, ["Hello  ", "there,\n\t", "captain! "]);
     assert_eq!(content_of(&frames[0]), "");
     assert_eq!(frames.last().unwrap(), "data: [DONE]\n\n");
-    assert!(
-        !frames
-            .iter()
-            .any(|frame| memchr::memmem::find(frame, b"usage").is_some())
-    );
+    assert!(!frames.iter().any(|frame| memchr::memmem::find(frame, b"usage").is_some()));
 }
 
 fn content_of(frame: &Bytes) -> String {
     let frame = std::str::from_utf8(frame).unwrap();
-    let data = frame
-        .strip_prefix("data: ")
-        .unwrap()
-        .strip_suffix("\n\n")
-        .unwrap();
+    let data = frame.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
     let chunk: Value = serde_json::from_str(data).unwrap();
-    chunk["choices"][0]["delta"]["content"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    chunk["choices"][0]["delta"]["content"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -106,9 +89,7 @@ fn stream_and_whole_reply_say_the_same() {
             }
         }
         let folded = Reply::Chat(fold.finish().unwrap());
-        let folded = Dialect::OpenAiChat
-            .render_reply(&folded, &Envelope::default())
-            .unwrap();
+        let folded = Dialect::OpenAiChat.render_reply(&folded, &Envelope::default()).unwrap();
         let mut folded: Value = serde_json::from_slice(&folded).unwrap();
         // No delta is the same as an empty one.
         for choice in folded["choices"].as_array_mut().unwrap() {
@@ -152,18 +133,13 @@ fn tools_are_called_only_when_the_request_insists() {
             json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named("tide")]}}),
             Some(("tide", r#"{"port":""}"#)),
         ),
-        (
-            json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named("tide")]}}),
-            None,
-        ),
+        (json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named("tide")]}}), None),
     ];
     for (choice, expected) in cases {
         let reply = whole(&ask(&json!({"tools": tools, "tool_choice": choice}))).unwrap();
         let message = &reply["choices"][0]["message"];
         let call = &message["tool_calls"][0]["function"];
-        let said = call["name"]
-            .as_str()
-            .map(|name| (name, call["arguments"].as_str().unwrap()));
+        let said = call["name"].as_str().map(|name| (name, call["arguments"].as_str().unwrap()));
         assert_eq!(said, expected, "{choice}");
         assert_eq!(message["content"].is_null(), expected.is_some());
     }
@@ -183,12 +159,8 @@ fn json_is_answered_where_json_is_asked_for() {
         let content = reply["choices"][0]["message"]["content"].as_str().unwrap();
         serde_json::from_str::<Value>(content).unwrap()
     };
-    assert_eq!(
-        content(json!({"type": "json_object"})),
-        json!({"echo": "Hello  there,\n\tcaptain! "})
-    );
-    let schema =
-        json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]});
+    assert_eq!(content(json!({"type": "json_object"})), json!({"echo": "Hello  there,\n\tcaptain! "}));
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]});
     assert_eq!(
         content(json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})),
         json!({"a": 0})
@@ -213,10 +185,7 @@ fn the_smallest_instance_satisfies_its_schema() {
         (json!(true), json!(null)),
         (json!({"type": "string"}), json!("")),
         (json!({"type": "string", "minLength": 3}), json!("xxx")),
-        (
-            json!({"type": "string", "format": "date"}),
-            json!("1970-01-01"),
-        ),
+        (json!({"type": "string", "format": "date"}), json!("1970-01-01")),
         (json!({"type": "integer", "minimum": 2.5}), json!(3)),
         (json!({"type": "integer", "exclusiveMinimum": 0}), json!(1)),
         (json!({"type": "number", "maximum": -4}), json!(-4)),
@@ -225,34 +194,13 @@ fn the_smallest_instance_satisfies_its_schema() {
         (json!({"enum": ["b", "a"]}), json!("b")),
         (json!({"const": null}), json!(null)),
         (json!({"const": {"k": [1]}}), json!({"k": [1]})),
-        (
-            json!({"type": "array", "items": {"type": "null"}}),
-            json!([]),
-        ),
-        (
-            json!({"type": "array", "minItems": 2, "items": {"type": "integer"}}),
-            json!([0, 0]),
-        ),
-        (
-            json!({"type": "array", "minItems": 2, "prefixItems": [{"const": 1}], "items": {"const": 2}}),
-            json!([1, 2]),
-        ),
-        (
-            json!({"properties": {"a": {}}, "required": ["a", "b"]}),
-            json!({"a": null, "b": null}),
-        ),
-        (
-            json!({"anyOf": [{"$ref": "#/$defs/d"}, {"type": "null"}], "$defs": {"d": {"type": "string"}}}),
-            json!(null),
-        ),
-        (
-            json!({"oneOf": [{"type": "string"}, {"type": "null"}]}),
-            json!(""),
-        ),
-        (
-            json!({"allOf": [{"$ref": "#/$defs/a~1b"}], "$defs": {"a/b": {"const": 7}}}),
-            json!(7),
-        ),
+        (json!({"type": "array", "items": {"type": "null"}}), json!([])),
+        (json!({"type": "array", "minItems": 2, "items": {"type": "integer"}}), json!([0, 0])),
+        (json!({"type": "array", "minItems": 2, "prefixItems": [{"const": 1}], "items": {"const": 2}}), json!([1, 2])),
+        (json!({"properties": {"a": {}}, "required": ["a", "b"]}), json!({"a": null, "b": null})),
+        (json!({"anyOf": [{"$ref": "#/$defs/d"}, {"type": "null"}], "$defs": {"d": {"type": "string"}}}), json!(null)),
+        (json!({"oneOf": [{"type": "string"}, {"type": "null"}]}), json!("")),
+        (json!({"allOf": [{"$ref": "#/$defs/a~1b"}], "$defs": {"a/b": {"const": 7}}}), json!(7)),
         (
             json!({"type": "object", "required": ["next"], "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}),
             json!({"next": null}),
@@ -291,10 +239,7 @@ fn vectors_are_of_length_one_and_depend_on_the_input_alone() {
         let Reply::Embeddings(reply) = Dialect::OpenAiEmbeddings.parse_reply(&body)? else {
             panic!("not embeddings");
         };
-        let vectors = reply
-            .embeddings
-            .iter()
-            .map(|e| e.vector.to_floats().unwrap());
+        let vectors = reply.embeddings.iter().map(|e| e.vector.to_floats().unwrap());
         Ok::<_, DialectError>(vectors.collect::<Vec<_>>())
     };
     let vectors = ask(json!({})).unwrap();
@@ -308,18 +253,12 @@ fn vectors_are_of_length_one_and_depend_on_the_input_alone() {
     }
     let packed = ask(json!({"encoding_format": "base64"})).unwrap();
     assert_eq!(packed, vectors);
-    assert_eq!(
-        ask(json!({"dimensions": 1024, "input": [1, 2]})).unwrap()[0].len(),
-        1024
-    );
+    assert_eq!(ask(json!({"dimensions": 1024, "input": [1, 2]})).unwrap()[0].len(), 1024);
     for (fields, pointer) in [
         (json!({"dimensions": 0}), "/dimensions"),
         (json!({"dimensions": 4097}), "/dimensions"),
         (json!({"input": vec!["a"; 2049]}), "/input"),
-        (
-            json!({"input": vec!["a"; 2000], "dimensions": 4096}),
-            "/input",
-        ),
+        (json!({"input": vec!["a"; 2000], "dimensions": 4096}), "/input"),
     ] {
         assert_eq!(ask(fields).unwrap_err().pointer, pointer);
     }
@@ -327,12 +266,7 @@ fn vectors_are_of_length_one_and_depend_on_the_input_alone() {
 
 #[test]
 fn the_first_numbers_of_a_vector_never_change() {
-    let body = embeddings(
-        br#"{"model":"m","input":"fastroute","dimensions":2}"#,
-        "m",
-        &words,
-    )
-    .unwrap();
+    let body = embeddings(br#"{"model":"m","input":"fastroute","dimensions":2}"#, "m", &words).unwrap();
     let Reply::Embeddings(reply) = Dialect::OpenAiEmbeddings.parse_reply(&body).unwrap() else {
         panic!("not embeddings");
     };
@@ -345,20 +279,11 @@ fn it_does_not_multiply_a_request_without_end() {
     for n in [0, 17, 1_000_000] {
         assert_eq!(whole(&ask(&json!({"n": n}))).unwrap_err().pointer, "/n");
     }
-    assert_eq!(
-        whole(&ask(&json!({"n": 16}))).unwrap()["choices"]
-            .as_array()
-            .unwrap()
-            .len(),
-        16
-    );
+    assert_eq!(whole(&ask(&json!({"n": 16}))).unwrap()["choices"].as_array().unwrap().len(), 16);
 }
 
 #[test]
 fn a_bad_request_is_refused_as_anywhere_else() {
     assert_eq!(whole(b"{}").unwrap_err().pointer, "/model");
-    assert_eq!(
-        embeddings(b"{}", "m", &words).unwrap_err().pointer,
-        "/model"
-    );
+    assert_eq!(embeddings(b"{}", "m", &words).unwrap_err().pointer, "/model");
 }

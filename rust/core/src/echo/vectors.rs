@@ -4,8 +4,7 @@
 //! sequence, the top 24 bits of each draw are a number from -1 up to 1, and the vector is divided by its length.
 
 use crate::dialects::message::{
-    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Extras, Inputs, TokenUsage, Usage,
-    Vector,
+    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Extras, Inputs, TokenUsage, Usage, Vector,
 };
 use crate::dialects::mint::{SplitMix64, fnv1a};
 use crate::dialects::{DialectError, Place};
@@ -38,11 +37,7 @@ pub(super) fn reply<'a>(
         model: model.into(),
         embeddings: embeddings.collect(),
         usage: Some(Usage {
-            tokens: TokenUsage {
-                prompt_tokens,
-                total_tokens: prompt_tokens,
-                ..TokenUsage::default()
-            },
+            tokens: TokenUsage { prompt_tokens, total_tokens: prompt_tokens, ..TokenUsage::default() },
             extras: Extras::default(),
         }),
         extras: Extras::default(),
@@ -53,9 +48,7 @@ fn dimensions(request: &EmbeddingsRequest<'_>) -> Result<usize, DialectError> {
     let dimensions = request.dimensions.unwrap_or(DEFAULT_DIMENSIONS);
     if !(1..=MOST_DIMENSIONS).contains(&dimensions) {
         let place = Place::Document.member("dimensions");
-        return Err(place.refuse(format!(
-            "must be from 1 to {MOST_DIMENSIONS} for this model"
-        )));
+        return Err(place.refuse(format!("must be from 1 to {MOST_DIMENSIONS} for this model")));
     }
     let inputs = request.inputs.len();
     if inputs > MOST_INPUTS || inputs as u64 * dimensions > MOST_NUMBERS {
@@ -68,10 +61,7 @@ fn dimensions(request: &EmbeddingsRequest<'_>) -> Result<usize, DialectError> {
 }
 
 fn hash_tokens(tokens: &[u32]) -> u64 {
-    let bytes: Vec<u8> = tokens
-        .iter()
-        .flat_map(|token| token.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
     fnv1a(&bytes)
 }
 
@@ -82,9 +72,7 @@ fn hash_tokens(tokens: &[u32]) -> u64 {
 fn unit_vector(hash: u64, dimensions: usize) -> Vec<f32> {
     const HALF: f64 = 8_388_608.0;
     let mut dice = SplitMix64(hash);
-    let numbers: Vec<f64> = (0..dimensions)
-        .map(|_| (dice.draw() >> 40) as f64 / HALF - 1.0)
-        .collect();
+    let numbers: Vec<f64> = (0..dimensions).map(|_| (dice.draw() >> 40) as f64 / HALF - 1.0).collect();
     let length = numbers.iter().map(|x| x * x).sum::<f64>().sqrt();
     // One number alone may be drawn as zero, and zero has no direction.
     if length == 0.0 {

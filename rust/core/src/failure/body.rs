@@ -64,12 +64,7 @@ impl ErrorBody {
         Ok(())
     }
 
-    fn read_member(
-        &mut self,
-        key: &[u8],
-        cursor: &mut Cursor<'_>,
-        depth: usize,
-    ) -> Result<(), Broken> {
+    fn read_member(&mut self, key: &[u8], cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Broken> {
         match key {
             b"error" | b"errors" | b"innererror" | b"inner_error" | b"details" | b"metadata" => {
                 self.read_value(cursor, depth + 1)?;
@@ -79,8 +74,8 @@ impl ErrorBody {
                     self.add_message(&text);
                 }
             }
-            b"code" | b"type" | b"status" | b"reason" | b"error_type" | b"error_code"
-            | b"raw_status_code" | b"status_code" => self.add_name(cursor.skip()?),
+            b"code" | b"type" | b"status" | b"reason" | b"error_type" | b"error_code" | b"raw_status_code"
+            | b"status_code" => self.add_name(cursor.skip()?),
             b"retryDelay" => {
                 self.retry_after_ms = text(cursor.skip()?).and_then(|wait| parse_wait(&wait));
             }
@@ -128,8 +123,7 @@ impl ErrorBody {
         if !self.message.is_empty() {
             self.message.push('\n');
         }
-        self.message
-            .push_str(&String::from_utf8_lossy(beginning).to_ascii_lowercase());
+        self.message.push_str(&String::from_utf8_lossy(beginning).to_ascii_lowercase());
     }
 }
 
@@ -140,12 +134,7 @@ mod tests {
     #[test]
     fn every_shape_gives_its_names_and_its_message() {
         for (body, status, names, message) in [
-            (
-                r#"{"error":{"message":"No","type":"T","param":null,"code":"C"}}"#,
-                None,
-                &["t", "c"][..],
-                "no",
-            ),
+            (r#"{"error":{"message":"No","type":"T","param":null,"code":"C"}}"#, None, &["t", "c"][..], "no"),
             (
                 r#"{"object":"error","message":"No","type":"t","code":"1500","raw_status_code":400}"#,
                 Some(400),
@@ -154,32 +143,12 @@ mod tests {
             ),
             (r#"{"detail":"No"}"#, None, &[], "no"),
             (r#"{"detail":[{"loc":["body"],"msg":"No"}]}"#, None, &[], ""),
-            (
-                r#"{"code":"Some words","error":"No"}"#,
-                None,
-                &["some words"],
-                "no",
-            ),
+            (r#"{"code":"Some words","error":"No"}"#, None, &["some words"], "no"),
             (r#"{"error":"No"}"#, None, &[], "no"),
             (r#""No""#, None, &[], "no"),
-            (
-                r#"{"error":{"code":"401","message":"No"}}"#,
-                Some(401),
-                &[],
-                "no",
-            ),
-            (
-                r#"[{"error":{"code":503,"message":"No","status":"UNAVAILABLE"}}]"#,
-                Some(503),
-                &["unavailable"],
-                "no",
-            ),
-            (
-                r#"{"errors":[{"code":10000,"message":"No"}]}"#,
-                None,
-                &["10000"],
-                "no",
-            ),
+            (r#"{"error":{"code":"401","message":"No"}}"#, Some(401), &[], "no"),
+            (r#"[{"error":{"code":503,"message":"No","status":"UNAVAILABLE"}}]"#, Some(503), &["unavailable"], "no"),
+            (r#"{"errors":[{"code":10000,"message":"No"}]}"#, None, &["10000"], "no"),
             (
                 r#"{"error":{"code":400,"message":"Wrapped","metadata":{"raw":"{\"error\":{\"type\":\"inner\",\"message\":\"No\"}}"}}}"#,
                 Some(400),
@@ -203,18 +172,15 @@ mod tests {
             (r#"{"error":{"type":"cut","message":"N"#, None, &["cut"], ""),
         ] {
             let said = ErrorBody::parse(body.as_bytes());
-            assert_eq!(
-                (said.status, said.message.as_str()),
-                (status, message),
-                "{body}"
-            );
+            assert_eq!((said.status, said.message.as_str()), (status, message), "{body}");
             assert_eq!(said.names, names, "{body}");
         }
     }
 
     #[test]
     fn googles_retry_delay_is_read_from_the_details() {
-        let body = br#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"reason":"R"},{"retryDelay":"48s"}]}}"#;
+        let body =
+            br#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"reason":"R"},{"retryDelay":"48s"}]}}"#;
         let said = ErrorBody::parse(body);
         assert_eq!(said.retry_after_ms, Some(48_000));
         assert!(said.names("r") && said.names("resource_exhausted"));
@@ -229,9 +195,6 @@ mod tests {
             "[".repeat(100_000)
         );
         let said = ErrorBody::parse(body.as_bytes());
-        assert_eq!(
-            (said.message.len(), said.names.len()),
-            (MESSAGE_BYTES, NAMES)
-        );
+        assert_eq!((said.message.len(), said.names.len()), (MESSAGE_BYTES, NAMES));
     }
 }

@@ -24,13 +24,9 @@ impl ErrorReply<'_> {
         let said = ErrorBody::parse(self.body);
         let mut failure = classify(self.status, &said);
         // Elsewhere the header means something else or nothing: Anthropic sends it with every reply.
-        if matches!(
-            failure.kind,
-            Kind::RateLimited | Kind::Overloaded | Kind::Quota
-        ) {
+        if matches!(failure.kind, Kind::RateLimited | Kind::Overloaded | Kind::Quota) {
             failure.retry_after_ms =
-                parse_retry_after(self.retry_after, self.retry_after_ms, self.now)
-                    .or(said.retry_after_ms);
+                parse_retry_after(self.retry_after, self.retry_after_ms, self.now).or(said.retry_after_ms);
         }
         match self.should_retry {
             Some(b"true") => failure.retry = asked_to_retry(&failure),
@@ -55,11 +51,7 @@ fn asked_to_retry(failure: &Failure) -> Retry {
 /// What an error with this HTTP status and this content means. The status is that of the reply: 200 for an error
 /// inside a stream that had begun, whose own status, if it names one, then counts.
 pub fn classify(status: u16, said: &ErrorBody) -> Failure {
-    let told = if (400..600).contains(&status) {
-        Some(status)
-    } else {
-        said.status
-    };
+    let told = if (400..600).contains(&status) { Some(status) } else { said.status };
     let kind = kind_of(told, said);
     let mut failure = Failure::new(kind);
     failure.upstream_status = Some(status);
@@ -93,10 +85,7 @@ fn may_be_shown(status: u16) -> bool {
 }
 
 fn kind_of(status: Option<u16>, said: &ErrorBody) -> Kind {
-    if status == Some(402)
-        || said.names.iter().any(|name| is_quota(name))
-        || says_quota(status, &said.message)
-    {
+    if status == Some(402) || said.names.iter().any(|name| is_quota(name)) || says_quota(status, &said.message) {
         return Kind::Quota;
     }
     if let Some(kind) = said.names.iter().find_map(|name| specific(name)) {
@@ -105,10 +94,7 @@ fn kind_of(status: Option<u16>, said: &ErrorBody) -> Kind {
     if let Some(kind) = by_message(status, &said.message) {
         return kind;
     }
-    status
-        .map(by_status)
-        .or_else(|| said.names.iter().find_map(|name| generic(name)))
-        .unwrap_or(Kind::UpstreamError)
+    status.map(by_status).or_else(|| said.names.iter().find_map(|name| generic(name))).unwrap_or(Kind::UpstreamError)
 }
 
 /// An empty account, under whatever status. 1113: Z.ai.
@@ -137,12 +123,7 @@ fn says_quota(status: Option<u16>, message: &str) -> bool {
         || status.is_none_or(|status| (400..430).contains(&status))
             && contains_any(
                 message,
-                &[
-                    "credit balance",
-                    "insufficient balance",
-                    "insufficient credit",
-                    "is in arrears",
-                ],
+                &["credit balance", "insufficient balance", "insufficient credit", "is in arrears"],
             )
 }
 
@@ -152,10 +133,9 @@ fn specific(name: &str) -> Option<Kind> {
         return Some(Kind::RateLimited);
     }
     Some(match name {
-        "context_length_exceeded"
-        | "exceed_context_size_error"
-        | "context_window_exceeded"
-        | "1261" => Kind::ContextLength,
+        "context_length_exceeded" | "exceed_context_size_error" | "context_window_exceeded" | "1261" => {
+            Kind::ContextLength
+        }
         "invalid_api_key"
         | "invalidapikey"
         | "api_key_invalid"
@@ -274,15 +254,7 @@ fn by_message(status: Option<u16>, message: &str) -> Option<Kind> {
     ) {
         return Some(Kind::ContextLength);
     }
-    if contains_any(
-        message,
-        &[
-            "api key not valid",
-            "invalid api key",
-            "incorrect api key",
-            "invalid authentication",
-        ],
-    ) {
+    if contains_any(message, &["api key not valid", "invalid api key", "incorrect api key", "invalid authentication"]) {
         return Some(Kind::Auth);
     }
     if says_model_is_missing(message) {
@@ -295,18 +267,8 @@ fn by_message(status: Option<u16>, message: &str) -> Option<Kind> {
 fn says_model_is_missing(message: &str) -> bool {
     contains_any(
         message,
-        &[
-            "not a valid model",
-            "invalid model",
-            "unknown model",
-            "model not found",
-            "supported api model names",
-        ],
-    ) || message.contains("model")
-        && contains_any(
-            message,
-            &["does not exist", "not found", "has been deprecated"],
-        )
+        &["not a valid model", "invalid model", "unknown model", "model not found", "supported api model names"],
+    ) || message.contains("model") && contains_any(message, &["does not exist", "not found", "has been deprecated"])
 }
 
 fn by_status(status: u16) -> Kind {

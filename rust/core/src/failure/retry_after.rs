@@ -10,22 +10,13 @@ const DAY_MS: u64 = 86_400_000;
 /// The wait of `retry-after` (seconds, with or without a fraction, or an HTTP date) and `retry-after-ms`.
 ///
 /// Milliseconds win where they are above zero: Azure sends 0 there and 1 in `retry-after`.
-pub fn parse_retry_after(
-    retry_after: Option<&[u8]>,
-    retry_after_ms: Option<&[u8]>,
-    now: SystemTime,
-) -> Option<u64> {
+pub fn parse_retry_after(retry_after: Option<&[u8]>, retry_after_ms: Option<&[u8]>, now: SystemTime) -> Option<u64> {
     let from_ms = retry_after_ms.and_then(|value| positive_ms(text(value), 1.0));
     from_ms.or_else(|| {
         let value = text(retry_after?);
         positive_ms(value, 1_000.0).or_else(|| {
-            let wait = httpdate::parse_http_date(value)
-                .ok()?
-                .duration_since(now)
-                .ok()?;
-            let wait_ms = u64::try_from(wait.as_millis())
-                .unwrap_or(DAY_MS)
-                .min(DAY_MS);
+            let wait = httpdate::parse_http_date(value).ok()?.duration_since(now).ok()?;
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(DAY_MS).min(DAY_MS);
             (wait_ms > 0).then_some(wait_ms)
         })
     })
@@ -39,13 +30,9 @@ pub fn parse_wait(value: &[u8]) -> Option<u64> {
     }
     let mut total_ms = 0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-            .unwrap_or(rest.len());
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
         let (number, unit_on) = rest.split_at(digits);
-        let unit_end = unit_on
-            .find(|letter: char| letter.is_ascii_digit())
-            .unwrap_or(unit_on.len());
+        let unit_end = unit_on.find(|letter: char| letter.is_ascii_digit()).unwrap_or(unit_on.len());
         let (unit, after) = unit_on.split_at(unit_end);
         let unit_ms = match unit {
             "d" => 86_400_000.0,
@@ -73,11 +60,7 @@ fn positive_ms(number: &str, unit_ms: f64) -> Option<u64> {
     if amount.is_nan() || amount <= 0.0 {
         return None;
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "above zero, and the cast saturates"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above zero, and the cast saturates")]
     let wait_ms = amount.ceil() as u64;
     Some(wait_ms.min(DAY_MS))
 }
@@ -119,16 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_wait_is_none() {
-        for value in [
-            "",
-            "0",
-            "-1",
-            "soon",
-            "NaN",
-            "6m0s",
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "\u{7f}",
-        ] {
+        for value in ["", "0", "-1", "soon", "NaN", "6m0s", "Sun, 06 Nov 1994 08:49:37 GMT", "\u{7f}"] {
             assert_eq!(wait(value, ""), None, "{value:?}");
         }
         assert_eq!(parse_retry_after(Some(b"\xFF"), None, now()), None);

@@ -28,14 +28,10 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let lines = include_str!("../../../../tests/golden/upstream_errors.tsv")
-        .lines()
-        .skip(1);
+    let lines = include_str!("../../../../tests/golden/upstream_errors.tsv").lines().skip(1);
     let cases: Vec<Case> = lines
         .map(|line| {
-            let [provider, status, kind, client_status, body] =
-                line.split('\t').collect::<Vec<_>>()[..]
-            else {
+            let [provider, status, kind, client_status, body] = line.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("five columns: {line}");
             };
             Case {
@@ -57,11 +53,7 @@ fn every_providers_errors_are_told_apart() {
         let failure = classified(case.status, case.body);
         let told = (failure.kind.name(), failure.status, failure.upstream_status);
         let expected = (case.kind, case.client_status, Some(case.status));
-        assert_eq!(
-            told, expected,
-            "{} {} {}",
-            case.provider, case.status, case.body
-        );
+        assert_eq!(told, expected, "{} {} {}", case.provider, case.status, case.body);
     }
 }
 
@@ -70,14 +62,8 @@ fn what_speaks_of_the_operators_keys_and_accounts_is_never_passed_on() {
     let mut shown = 0;
     for case in cases() {
         let failure = classified(case.status, case.body);
-        let secret =
-            matches!(case.status, 401..=403) || matches!(case.kind, "auth" | "forbidden" | "quota");
-        assert!(
-            !(secret && failure.pass_through),
-            "{} {}",
-            case.provider,
-            case.body
-        );
+        let secret = matches!(case.status, 401..=403) || matches!(case.kind, "auth" | "forbidden" | "quota");
+        assert!(!(secret && failure.pass_through), "{} {}", case.provider, case.body);
         assert!(!failure.pass_through || case.status == 200 || failure.status == case.status);
         shown += usize::from(failure.pass_through);
     }
@@ -88,11 +74,7 @@ fn what_speaks_of_the_operators_keys_and_accounts_is_never_passed_on() {
 fn an_upstreams_words_never_become_ours() {
     let failure = classified(429, r#"{"error":{"message":"xyzzy","code":"xyzzy"}}"#);
     let rendered = render_openai_error(&failure);
-    assert!(
-        !String::from_utf8(rendered.to_vec())
-            .unwrap()
-            .contains("xyzzy")
-    );
+    assert!(!String::from_utf8(rendered.to_vec()).unwrap().contains("xyzzy"));
     assert!(!failure.to_string().contains("xyzzy"));
 }
 
@@ -122,15 +104,9 @@ fn a_key_that_is_out_calls_for_another_key_and_an_ambiguous_failure_for_one_more
 
 #[test]
 fn the_wait_is_read_where_it_means_one() {
-    let limited = ErrorReply {
-        retry_after: Some(b"7"),
-        ..reply(429, "")
-    };
+    let limited = ErrorReply { retry_after: Some(b"7"), ..reply(429, "") };
     assert_eq!(limited.classify().retry_after_ms, Some(7_000));
-    let failed = ErrorReply {
-        retry_after: Some(b"7"),
-        ..reply(500, "")
-    };
+    let failed = ErrorReply { retry_after: Some(b"7"), ..reply(500, "") };
     assert_eq!(failed.classify().retry_after_ms, None);
     let google = r#"{"error":{"code":429,"details":[{"retryDelay":"48s"}]}}"#;
     assert_eq!(classified(429, google).retry_after_ms, Some(48_000));
@@ -139,21 +115,13 @@ fn the_wait_is_read_where_it_means_one() {
 #[test]
 fn the_upstreams_own_opinion_about_trying_again_overrides_the_table() {
     let asked = |status, body, should_retry: &'static [u8]| {
-        ErrorReply {
-            should_retry: Some(should_retry),
-            ..reply(status, body)
-        }
-        .classify()
-        .retry
+        ErrorReply { should_retry: Some(should_retry), ..reply(status, body) }.classify().retry
     };
     assert_eq!(asked(409, "", b"true"), Retry::SameOrElsewhere);
     assert_eq!(asked(500, "", b"true"), Retry::SameOrElsewhere);
     assert_eq!(asked(429, "", b"false"), Retry::Elsewhere);
     assert_eq!(asked(401, "", b"true"), Retry::OtherKey);
-    assert_eq!(
-        asked(400, r#"{"error":{"code":"content_filter"}}"#, b"true"),
-        Retry::Never
-    );
+    assert_eq!(asked(400, r#"{"error":{"code":"content_filter"}}"#, b"true"), Retry::Never);
     assert_eq!(asked(429, "", b"perhaps"), Retry::SameOrElsewhere);
 }
 
@@ -167,13 +135,7 @@ fn only_what_passes_by_itself_is_worth_a_clients_second_try() {
     assert!(!limited.client_should_retry());
     assert!(Failure::new(Kind::Shutdown).client_should_retry());
     assert!(Failure::at(Kind::Overloaded, Origin::Gateway).client_should_retry());
-    for kind in [
-        Kind::UpstreamError,
-        Kind::Quota,
-        Kind::Auth,
-        Kind::Truncated,
-        Kind::FirstTokenHard,
-    ] {
+    for kind in [Kind::UpstreamError, Kind::Quota, Kind::Auth, Kind::Truncated, Kind::FirstTokenHard] {
         assert!(!Failure::new(kind).client_should_retry(), "{kind:?}");
     }
 }
@@ -181,62 +143,14 @@ fn only_what_passes_by_itself_is_worth_a_clients_second_try() {
 #[test]
 fn the_same_kind_reads_differently_by_whose_key_it_is() {
     for (kind, origin, status, code, openai_type) in [
-        (
-            Kind::Auth,
-            Origin::Client,
-            401,
-            "invalid_api_key",
-            "authentication_error",
-        ),
-        (
-            Kind::Auth,
-            Origin::Operator,
-            502,
-            "provider_auth",
-            "api_error",
-        ),
-        (
-            Kind::Forbidden,
-            Origin::Client,
-            403,
-            "permission_denied",
-            "permission_error",
-        ),
-        (
-            Kind::Forbidden,
-            Origin::Operator,
-            502,
-            "provider_auth",
-            "api_error",
-        ),
-        (
-            Kind::Quota,
-            Origin::Client,
-            429,
-            "insufficient_quota",
-            "insufficient_quota",
-        ),
-        (
-            Kind::Quota,
-            Origin::Operator,
-            503,
-            "provider_quota",
-            "api_error",
-        ),
-        (
-            Kind::RateLimited,
-            Origin::Gateway,
-            429,
-            "rate_limit_exceeded",
-            "rate_limit_error",
-        ),
-        (
-            Kind::Overloaded,
-            Origin::Gateway,
-            503,
-            "overloaded",
-            "overloaded_error",
-        ),
+        (Kind::Auth, Origin::Client, 401, "invalid_api_key", "authentication_error"),
+        (Kind::Auth, Origin::Operator, 502, "provider_auth", "api_error"),
+        (Kind::Forbidden, Origin::Client, 403, "permission_denied", "permission_error"),
+        (Kind::Forbidden, Origin::Operator, 502, "provider_auth", "api_error"),
+        (Kind::Quota, Origin::Client, 429, "insufficient_quota", "insufficient_quota"),
+        (Kind::Quota, Origin::Operator, 503, "provider_quota", "api_error"),
+        (Kind::RateLimited, Origin::Gateway, 429, "rate_limit_exceeded", "rate_limit_error"),
+        (Kind::Overloaded, Origin::Gateway, 503, "overloaded", "overloaded_error"),
     ] {
         let failure = Failure::at(kind, origin);
         assert_eq!(
@@ -249,17 +163,11 @@ fn the_same_kind_reads_differently_by_whose_key_it_is() {
 
 #[test]
 fn an_error_is_rendered_in_openais_shape_as_a_body_and_as_an_event() {
-    let failure = Failure::new(Kind::BadRequest)
-        .saying("model: missing; name \"one\"")
-        .about("model");
+    let failure = Failure::new(Kind::BadRequest).saying("model: missing; name \"one\"").about("model");
     let body = r#"{"error":{"message":"model: missing; name \"one\"","type":"invalid_request_error","param":"model","code":"invalid_request"}}"#;
     assert_eq!(render_openai_error(&failure), body);
-    assert_eq!(
-        render_openai_error_event(&failure),
-        format!("data: {body}\n\n")
-    );
-    let truncated =
-        String::from_utf8(render_openai_error(&Failure::new(Kind::Truncated)).to_vec()).unwrap();
+    assert_eq!(render_openai_error_event(&failure), format!("data: {body}\n\n"));
+    let truncated = String::from_utf8(render_openai_error(&Failure::new(Kind::Truncated)).to_vec()).unwrap();
     assert!(truncated.contains(r#""param":null,"code":"upstream_truncated""#));
 }
 

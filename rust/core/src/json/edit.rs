@@ -12,10 +12,7 @@ use super::splice::{Edit, quote};
 impl Scan {
     /// Gives a field another value, written as JSON; none when the body does not have the field.
     pub fn replace(&self, field: Field, value: Bytes) -> Option<Edit> {
-        Some(Edit {
-            at: self.span(field)?,
-            with: value,
-        })
+        Some(Edit { at: self.span(field)?, with: value })
     }
 
     /// Adds members at the front of the body, values written as JSON. One edit for all of them, because the comma after
@@ -33,10 +30,7 @@ impl Scan {
         if !self.empty && !members.is_empty() {
             with.push(b',');
         }
-        Edit {
-            at: self.inside..self.inside,
-            with: Bytes::from(with),
-        }
+        Edit { at: self.inside..self.inside, with: Bytes::from(with) }
     }
 
     /// Removes top-level members, each with the comma that would be left over. Takes members of this scan.
@@ -69,28 +63,16 @@ impl Scan {
             return None;
         }
         if let Some(at) = self.span(Field::IncludeUsage) {
-            return Some(Edit {
-                at,
-                with: Bytes::from_static(b"true"),
-            });
+            return Some(Edit { at, with: Bytes::from_static(b"true") });
         }
         let Some(options) = self.span(Field::StreamOptions) else {
             return Some(self.insert(&[("stream_options", Bytes::from_static(ASK))]));
         };
         let inside = options.start + 1;
         Some(match self.options_empty {
-            None => Edit {
-                at: options,
-                with: Bytes::from_static(ASK),
-            },
-            Some(true) => Edit {
-                at: inside..inside,
-                with: Bytes::from_static(b"\"include_usage\":true"),
-            },
-            Some(false) => Edit {
-                at: inside..inside,
-                with: Bytes::from_static(b"\"include_usage\":true,"),
-            },
+            None => Edit { at: options, with: Bytes::from_static(ASK) },
+            Some(true) => Edit { at: inside..inside, with: Bytes::from_static(b"\"include_usage\":true") },
+            Some(false) => Edit { at: inside..inside, with: Bytes::from_static(b"\"include_usage\":true,") },
         })
     }
 }
@@ -98,16 +80,10 @@ impl Scan {
 impl Member {
     /// Gives the member another name.
     pub fn rename(&self, name: &str) -> Edit {
-        Edit {
-            at: self.name(),
-            with: quote(name),
-        }
+        Edit { at: self.name(), with: quote(name) }
     }
 }
 
 fn remove(start: u32, end: u32) -> Edit {
-    Edit {
-        at: start as usize..end as usize,
-        with: Bytes::new(),
-    }
+    Edit { at: start as usize..end as usize, with: Bytes::new() }
 }

@@ -67,14 +67,9 @@ impl Shape {
     fn acts_on(self, field: Field) -> bool {
         match self {
             Self::Chat => !matches!(field, Field::EncodingFormat | Field::Dimensions),
-            Self::Embeddings => matches!(
-                field,
-                Field::Model
-                    | Field::Input
-                    | Field::User
-                    | Field::EncodingFormat
-                    | Field::Dimensions
-            ),
+            Self::Embeddings => {
+                matches!(field, Field::Model | Field::Input | Field::User | Field::EncodingFormat | Field::Dimensions)
+            }
             Self::Any => matches!(field, Field::Model | Field::Stream),
         }
     }

@@ -36,11 +36,7 @@ pub(super) fn text_end(bytes: &[u8], clean: bool) -> Option<usize> {
         return Some(at);
     }
     let rest = bytes.get(short.len() * 8..)?;
-    let at = if clean {
-        memchr2(b'"', b'\\', rest)?
-    } else {
-        stop_in_chunks(rest)?
-    };
+    let at = if clean { memchr2(b'"', b'\\', rest)? } else { stop_in_chunks(rest)? };
     Some(short.len() * 8 + at)
 }
 
@@ -71,8 +67,7 @@ fn stop_in_chunks(bytes: &[u8]) -> Option<usize> {
         }
     }
     let (words, end) = tail.as_chunks::<8>();
-    let at = stop_in_words(words)
-        .or_else(|| Some(words.len() * 8 + end.iter().position(|&byte| stops(byte))?))?;
+    let at = stop_in_words(words).or_else(|| Some(words.len() * 8 + end.iter().position(|&byte| stops(byte))?))?;
     Some(chunks.len() * WIDTH + at)
 }
 
@@ -82,12 +77,9 @@ mod tests {
 
     #[test]
     fn every_stop_is_found_at_every_place() {
-        for length in [
-            0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 80, 144, 200, 300, 520,
-        ] {
-            let plain: Vec<u8> = (0..length)
-                .map(|at| [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff][at % 8])
-                .collect();
+        for length in [0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 80, 144, 200, 300, 520] {
+            let plain: Vec<u8> =
+                (0..length).map(|at| [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff][at % 8]).collect();
             assert_eq!(text_end(&plain, false), None);
             assert_eq!(text_end(&plain, true), None);
             assert!(is_clean(&plain));
@@ -97,11 +89,7 @@ mod tests {
                     text[at] = stop;
                     // A later stop of another kind must not be found first.
                     *text.last_mut().unwrap() = if at + 1 == length { stop } else { b'"' };
-                    assert_eq!(
-                        text_end(&text, false),
-                        Some(at),
-                        "{stop:#x} at {at} of {length}"
-                    );
+                    assert_eq!(text_end(&text, false), Some(at), "{stop:#x} at {at} of {length}");
                     assert_eq!(is_clean(&text), stop >= 0x20);
                     if stop >= 0x20 {
                         assert_eq!(text_end(&text, true), Some(at));
@@ -116,11 +104,7 @@ mod tests {
         for first in 0..=255_u8 {
             for second in 0..=255_u8 {
                 let text = [b'a', first, second, b'b', b'c', b'd', b'e', b'f', b'g'];
-                assert_eq!(
-                    text_end(&text, false),
-                    text.iter().position(|&byte| stops(byte)),
-                    "{first} {second}"
-                );
+                assert_eq!(text_end(&text, false), text.iter().position(|&byte| stops(byte)), "{first} {second}");
             }
         }
     }

@@ -141,10 +141,7 @@ impl Grammar {
     fn start(&mut self, bytes: &[u8], byte: u8, at: usize) -> Verdict<usize> {
         match byte {
             b'{' => self.open(Kind::Object, at),
-            _ if bytes
-                .get(at..)
-                .is_some_and(|rest| rest.starts_with(b"\xef\xbb\xbf")) =>
-            {
+            _ if bytes.get(at..).is_some_and(|rest| rest.starts_with(b"\xef\xbb\xbf")) => {
                 Err(self.fault(JsonErrorKind::ByteOrderMark, at))
             }
             _ => Err(self.fault(JsonErrorKind::TopLevel, at)),
@@ -159,16 +156,11 @@ impl Grammar {
         self.expect(byte == b'"', at)?;
         self.began = self.offset(at);
         if let Some((text, end)) = plain_string(bytes, at, clean) {
-            self.path
-                .member_here(self.depth, self.began + 1, self.offset(end - 1));
+            self.path.member_here(self.depth, self.began + 1, self.offset(end - 1));
             self.name_done(Word::plain(text), end)?;
             self.value_after_name(bytes, end, clean)
         } else {
-            let wanted = if self.depth as usize <= LEVELS {
-                Wanted::Start(NAME_BYTES)
-            } else {
-                Wanted::Nothing
-            };
+            let wanted = if self.depth as usize <= LEVELS { Wanted::Start(NAME_BYTES) } else { Wanted::Nothing };
             self.text.start(wanted);
             self.state = State::NameText;
             Ok(at + 1)
@@ -193,9 +185,7 @@ impl Grammar {
     fn name_done(&mut self, word: Word<'_>, end: usize) -> Verdict<()> {
         self.state = State::Colon;
         let name = (self.began, self.offset(end));
-        self.reader
-            .name(self.depth, word, name)
-            .map_err(|kind| self.fault_at_value(kind))
+        self.reader.name(self.depth, word, name).map_err(|kind| self.fault_at_value(kind))
     }
 
     #[inline]
@@ -212,9 +202,7 @@ impl Grammar {
             _ => return Err(self.fault(JsonErrorKind::Unexpected, at)),
         };
         self.began = self.offset(at);
-        self.reader
-            .begin(kind, self.depth, self.began)
-            .map_err(|kind| self.fault_at_value(kind))?;
+        self.reader.begin(kind, self.depth, self.began).map_err(|kind| self.fault_at_value(kind))?;
         match kind {
             Kind::String => {
                 if let Some((text, end)) = plain_string(bytes, at, clean) {
@@ -257,10 +245,7 @@ impl Grammar {
             Err((kind, at)) => return Err(self.fault(kind, at)),
         };
         let held = std::mem::take(&mut self.text.held);
-        let word = Word {
-            text: &held,
-            escaped: self.text.escaped,
-        };
+        let word = Word { text: &held, escaped: self.text.escaped };
         let done = if self.state == State::NameText {
             self.path.member_held(self.depth, word.text);
             self.name_done(word, end).map(|()| end)
@@ -274,9 +259,7 @@ impl Grammar {
     #[inline]
     fn string_done(&mut self, bytes: &[u8], word: Word<'_>, end: usize) -> Verdict<usize> {
         let spelled = self.offset(end) - self.began - 2;
-        self.reader
-            .string(word, spelled)
-            .map_err(|kind| self.fault_at_value(kind))?;
+        self.reader.string(word, spelled).map_err(|kind| self.fault_at_value(kind))?;
         self.after_value(bytes, end)
     }
 
@@ -297,9 +280,7 @@ impl Grammar {
 
     #[inline]
     fn number_done(&mut self, bytes: &[u8], whole: Option<u64>, end: usize) -> Verdict<usize> {
-        self.reader
-            .number(whole)
-            .map_err(|kind| self.fault_at_value(kind))?;
+        self.reader.number(whole).map_err(|kind| self.fault_at_value(kind))?;
         self.after_value(bytes, end)
     }
 
@@ -395,37 +376,24 @@ impl Grammar {
     }
 
     /// Offset in the body. Lossless: the limit on body bytes is below 2^32.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`most_bytes` is at most u32::MAX"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "`most_bytes` is at most u32::MAX")]
     fn offset(&self, at: usize) -> u32 {
         (self.base + at) as u32
     }
 
     fn expect(&self, holds: bool, at: usize) -> Verdict<()> {
-        if holds {
-            Ok(())
-        } else {
-            Err(self.fault(JsonErrorKind::Unexpected, at))
-        }
+        if holds { Ok(()) } else { Err(self.fault(JsonErrorKind::Unexpected, at)) }
     }
 
     #[cold]
     fn fault(&self, kind: JsonErrorKind, at: usize) -> Fault {
-        Fault {
-            kind,
-            offset: self.offset(at),
-        }
+        Fault { kind, offset: self.offset(at) }
     }
 
     /// A fault of the value or name being read as a whole.
     #[cold]
     fn fault_at_value(&self, kind: JsonErrorKind) -> Fault {
-        Fault {
-            kind,
-            offset: self.began,
-        }
+        Fault { kind, offset: self.began }
     }
 }
 

@@ -68,12 +68,7 @@ impl Path {
 
     /// The frame, which starts at `base` in the body, goes away.
     pub(super) fn hold(&mut self, depth: u32, frame: &[u8], base: usize) {
-        for (step, held) in self
-            .steps
-            .iter_mut()
-            .zip(&mut self.held)
-            .take(depth as usize)
-        {
+        for (step, held) in self.steps.iter_mut().zip(&mut self.held).take(depth as usize) {
             if let Step::Here(start, end) = *step {
                 keep(held, name_in(frame, base, start, end));
                 *step = Step::Held;
@@ -100,10 +95,7 @@ impl Path {
 }
 
 fn name_in(frame: &[u8], base: usize, start: u32, end: u32) -> &[u8] {
-    let (start, end) = (
-        (start as usize).saturating_sub(base),
-        (end as usize).saturating_sub(base),
-    );
+    let (start, end) = ((start as usize).saturating_sub(base), (end as usize).saturating_sub(base));
     frame.get(start..end).unwrap_or_default()
 }
 
@@ -138,15 +130,9 @@ mod tests {
         path.member_held(2, "é".repeat(NAME_BYTES).as_bytes());
         path.first_item(3);
         path.next_item(3);
-        assert_eq!(
-            path.pointer(3, b"", 0),
-            format!("/a~1b~0c\u{fffd}/{}/1", "é".repeat(NAME_BYTES / 2))
-        );
+        assert_eq!(path.pointer(3, b"", 0), format!("/a~1b~0c\u{fffd}/{}/1", "é".repeat(NAME_BYTES / 2)));
         path.member_held(2, format!("a{}", "é".repeat(NAME_BYTES)).as_bytes());
-        assert_eq!(
-            path.pointer(2, b"", 0),
-            format!("/a~1b~0c\u{fffd}/a{}", "é".repeat(NAME_BYTES / 2 - 1))
-        );
+        assert_eq!(path.pointer(2, b"", 0), format!("/a~1b~0c\u{fffd}/a{}", "é".repeat(NAME_BYTES / 2 - 1)));
     }
 
     #[test]

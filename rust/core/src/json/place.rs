@@ -53,10 +53,7 @@ impl Place {
             (Slot::Content, Kind::Array) => Self::Content,
             (Slot::Part, Kind::Object) => Self::Part,
             (Slot::Input, Kind::Array) => Self::Tokens,
-            (
-                Slot::Text | Slot::Content | Slot::Message | Slot::Part | Slot::Input | Slot::Token,
-                _,
-            ) => Self::Text,
+            (Slot::Text | Slot::Content | Slot::Message | Slot::Part | Slot::Input | Slot::Token, _) => Self::Text,
             _ => Self::Other,
         }
     }
@@ -72,8 +69,7 @@ impl Place {
             // Where parts of chat completions, Responses and Anthropic messages carry data or its address.
             (
                 Self::Part,
-                b"image_url" | b"input_audio" | b"file" | b"image" | b"audio" | b"video_url"
-                | b"file_data" | b"source",
+                b"image_url" | b"input_audio" | b"file" | b"image" | b"audio" | b"video_url" | b"file_data" | b"source",
             ) => Slot::Skip,
             (Self::Message | Self::Part | Self::Text, _) => Slot::Text,
             _ => Slot::Skip,
@@ -90,9 +86,7 @@ impl Place {
             Self::Inputs => Slot::Input,
             Self::Tokens => Slot::Token,
             Self::Text => Slot::Text,
-            Self::Body | Self::StreamOptions | Self::Message | Self::Part | Self::Other => {
-                Slot::Skip
-            }
+            Self::Body | Self::StreamOptions | Self::Message | Self::Part | Self::Other => Slot::Skip,
         }
     }
 }

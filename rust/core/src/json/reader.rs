@@ -21,10 +21,7 @@ pub(super) struct Word<'a> {
 impl<'a> Word<'a> {
     /// A string without escapes.
     pub(super) fn plain(text: &'a [u8]) -> Self {
-        Self {
-            text,
-            escaped: false,
-        }
+        Self { text, escaped: false }
     }
 }
 
@@ -65,10 +62,7 @@ impl Reader {
             max_completion_tokens: None,
             before: 0,
             remembered: false,
-            scan: Scan {
-                empty: true,
-                ..Scan::default()
-            },
+            scan: Scan { empty: true, ..Scan::default() },
         }
     }
 
@@ -80,12 +74,7 @@ impl Reader {
 
     /// A member's name ended. The offsets are the name's, quotes included.
     #[inline]
-    pub(super) fn name(
-        &mut self,
-        depth: u32,
-        word: Word<'_>,
-        at: (u32, u32),
-    ) -> Result<(), JsonErrorKind> {
+    pub(super) fn name(&mut self, depth: u32, word: Word<'_>, at: (u32, u32)) -> Result<(), JsonErrorKind> {
         let place = self.place(depth);
         if place == Place::Body {
             return self.top_name(word, at);
@@ -114,12 +103,7 @@ impl Reader {
         }
         self.remembered = field.is_some() || self.scan.members.len() < Scan::MEMBERS;
         if self.remembered {
-            self.scan.members.push(Member {
-                field,
-                before: self.before,
-                name,
-                ..Member::default()
-            });
+            self.scan.members.push(Member { field, before: self.before, name, ..Member::default() });
         }
         Ok(())
     }

@@ -112,18 +112,13 @@ impl Scan {
 
     /// The member that holds a top-level field.
     pub fn field(&self, field: Field) -> Option<&Member> {
-        self.members
-            .iter()
-            .find(|member| member.field == Some(field))
+        self.members.iter().find(|member| member.field == Some(field))
     }
 
     /// The member of this name, listed or not, compared as spelled in the frames that were scanned. Of several the last.
     pub fn member(&self, frames: &[Bytes], name: &str) -> Option<&Member> {
         let is_named = |member: &&Member| {
-            let (start, end) = (
-                member.name.0 as usize + 1,
-                (member.name.1 as usize).saturating_sub(1),
-            );
+            let (start, end) = (member.name.0 as usize + 1, (member.name.1 as usize).saturating_sub(1));
             end.checked_sub(start) == Some(name.len()) && stands_at(frames, start, name.as_bytes())
         };
         self.members.iter().rev().find(is_named)

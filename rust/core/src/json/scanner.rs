@@ -69,9 +69,7 @@ impl Scanner {
         let (sound, rest, broken) = match simdutf8::compat::from_utf8(frame) {
             Ok(_) => (frame, &[][..], false),
             Err(error) => {
-                let (sound, rest) = frame
-                    .split_at_checked(error.valid_up_to())
-                    .unwrap_or((frame, &[]));
+                let (sound, rest) = frame.split_at_checked(error.valid_up_to()).unwrap_or((frame, &[]));
                 (sound, rest, error.error_len().is_some())
             }
         };
@@ -124,18 +122,12 @@ impl Scanner {
     /// Draws the pointer while the piece that names may stand in is at hand.
     fn fail(&mut self, kind: JsonErrorKind, offset: usize, piece: &[u8]) -> JsonError {
         let pointer = self.grammar.pointer(piece);
-        let error = JsonError {
-            kind,
-            offset,
-            pointer,
-        };
+        let error = JsonError { kind, offset, pointer };
         self.failed = Some(error.clone());
         error
     }
 
     fn run(&mut self, piece: &[u8]) -> Result<(), JsonError> {
-        self.grammar
-            .read(piece)
-            .map_err(|fault| self.fail(fault.kind, fault.offset as usize, piece))
+        self.grammar.read(piece).map_err(|fault| self.fail(fault.kind, fault.offset as usize, piece))
     }
 }

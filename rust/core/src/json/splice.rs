@@ -44,11 +44,7 @@ impl std::error::Error for SpliceError {}
 pub fn splice(frames: &[Bytes], edits: &[Edit]) -> Result<Frames, SpliceError> {
     let mut ordered: SmallVec<[&Edit; 8]> = edits.iter().collect();
     ordered.sort_by_key(|edit| (edit.at.start, edit.at.end));
-    let mut cursor = Cursor {
-        frames,
-        at: 0,
-        base: 0,
-    };
+    let mut cursor = Cursor { frames, at: 0, base: 0 };
     let mut pieces = Frames::new();
     for edit in ordered {
         let Range { start, end } = edit.at;
@@ -122,11 +118,7 @@ fn push_escaped(literal: &mut Vec<u8>, byte: u8) {
         b'\t' => literal.extend_from_slice(b"\\t"),
         ..0x20 => {
             let digit = |nibble: u8| {
-                if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' + nibble - 10
-                }
+                if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
             };
             literal.extend_from_slice(b"\\u00");
             literal.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);

@@ -61,12 +61,7 @@ impl Text {
     }
 
     /// Reads on from `at`. Gives the index of the closing quote, or none when the bytes end first.
-    pub(super) fn feed(
-        &mut self,
-        bytes: &[u8],
-        mut at: usize,
-        clean: bool,
-    ) -> Result<Option<usize>, Refused> {
+    pub(super) fn feed(&mut self, bytes: &[u8], mut at: usize, clean: bool) -> Result<Option<usize>, Refused> {
         loop {
             match self.escape {
                 Escape::None => {
@@ -125,10 +120,7 @@ impl Text {
     }
 
     fn hex(&mut self, seen: u8, byte: u8, at: usize) -> Result<(), Refused> {
-        let Some(digit) = char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u16::try_from(digit).ok())
-        else {
+        let Some(digit) = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok()) else {
             return Err((JsonErrorKind::Escape, at));
         };
         self.digits = self.digits << 4 | digit;
@@ -171,8 +163,7 @@ impl Text {
             Wanted::Start(most) => {
                 // One byte past the limit is kept, so that a long text cannot pass for a short one.
                 let room = (most + 1).saturating_sub(self.held.len());
-                self.held
-                    .extend_from_slice(text.get(..room).unwrap_or(text));
+                self.held.extend_from_slice(text.get(..room).unwrap_or(text));
             }
             Wanted::Whole(most) => {
                 if self.held.len() + text.len() > most {
@@ -195,13 +186,7 @@ fn skip_plain(bytes: &[u8], mut at: usize, clean: bool) -> usize {
         };
         at += run;
         at += match rest.get(run..) {
-            Some(
-                [
-                    b'\\',
-                    b'n' | b'"' | b'\\' | b't' | b'r' | b'/' | b'b' | b'f',
-                    ..,
-                ],
-            ) => 2,
+            Some([b'\\', b'n' | b'"' | b'\\' | b't' | b'r' | b'/' | b'b' | b'f', ..]) => 2,
             Some([b'\\', b'u', a, b, c, d, ..]) if is_plain_unit([*a, *b, *c, *d]) => 6,
             _ => return at,
         };
@@ -210,9 +195,6 @@ fn skip_plain(bytes: &[u8], mut at: usize, clean: bool) -> usize {
 
 /// Whether these are the four digits of a UTF-16 unit that is a character of its own.
 fn is_plain_unit(digits: [u8; 4]) -> bool {
-    let surrogate = matches!(
-        digits,
-        [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]
-    );
+    let surrogate = matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
     !surrogate && digits.iter().all(u8::is_ascii_hexdigit)
 }

@@ -73,11 +73,7 @@ impl<'a> Chunk<'a> {
                 }
             }
         }
-        if cursor.at_end() {
-            Ok(chunk)
-        } else {
-            Err(Broken)
-        }
+        if cursor.at_end() { Ok(chunk) } else { Err(Broken) }
     }
 
     fn note_usage(&mut self, value: &'a [u8]) {
@@ -92,12 +88,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    fn read_choice(
-        &mut self,
-        cursor: &mut Cursor<'a>,
-        position: u64,
-        shape: Shape,
-    ) -> Result<(), Broken> {
+    fn read_choice(&mut self, cursor: &mut Cursor<'a>, position: u64, shape: Shape) -> Result<(), Broken> {
         if !cursor.open_object() {
             cursor.skip()?;
             return Ok(());
@@ -159,8 +150,7 @@ impl<'a> Chunk<'a> {
                 b"function_call" => self.read_call(cursor)?,
                 _ => {
                     let value = cursor.skip()?;
-                    let is_content =
-                        matches!(value.first(), Some(b'"' | b'{' | b'[')) && is_something(value);
+                    let is_content = matches!(value.first(), Some(b'"' | b'{' | b'[')) && is_something(value);
                     self.content_parts += usize::from(is_content);
                 }
             }

@@ -70,10 +70,7 @@ mod tests {
         let pieces = held.take();
         assert_eq!(pieces.len(), 5);
         assert_eq!(pieces.concat(), all);
-        assert_eq!(
-            (held.len(), held.last_byte(), held.take().len()),
-            (0, None, 0)
-        );
+        assert_eq!((held.len(), held.last_byte(), held.take().len()), (0, None, 0));
     }
 
     #[test]

@@ -47,9 +47,7 @@ impl Pattern {
         let [first, second] = &self.holes;
         let rest = event.strip_prefix(self.event.get(..first.start)?)?;
         let (first_length, _) = string_end(rest)?;
-        let rest = rest
-            .get(first_length..)?
-            .strip_prefix(self.event.get(first.end..second.start)?)?;
+        let rest = rest.get(first_length..)?.strip_prefix(self.event.get(first.end..second.start)?)?;
         if second.start == self.event.len() {
             return rest.is_empty().then_some([first_length, 0]);
         }
@@ -60,9 +58,7 @@ impl Pattern {
 
     /// Remembers an event that is one text and nothing else that matters.
     pub(super) fn learn(&mut self, event: &[u8], chunk: &Chunk<'_>) {
-        let only_text = chunk.content_parts == 1
-            && !chunk.text.is_empty()
-            && chunk.content_bytes == chunk.text.len();
+        let only_text = chunk.content_parts == 1 && !chunk.text.is_empty() && chunk.content_bytes == chunk.text.len();
         let says_more = chunk.error.is_some() || chunk.usage.is_some() || chunk.finished != 0;
         if !only_text || says_more || event.len() > PATTERN_BYTES || self.misses >= MISSES {
             return;
@@ -86,14 +82,12 @@ mod tests {
 
     fn learned(event: &str) -> Pattern {
         let mut pattern = Pattern::default();
-        pattern.learn(
-            event.as_bytes(),
-            &Chunk::parse(event.as_bytes(), Shape::Stream).unwrap(),
-        );
+        pattern.learn(event.as_bytes(), &Chunk::parse(event.as_bytes(), Shape::Stream).unwrap());
         pattern
     }
 
-    const PLAIN: &str = r#"{"id":"1","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"usage":null}"#;
+    const PLAIN: &str =
+        r#"{"id":"1","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"usage":null}"#;
     const PADDED: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"obfuscation":"xy"}"#;
 
     #[test]
@@ -101,11 +95,7 @@ mod tests {
         let mut pattern = learned(PLAIN);
         for (text, length) in [("b", 1), (r#"say \"no\""#, 10), (r"\\", 2), ("grün", 5)] {
             let event = PLAIN.replace("\"a\"", &format!("\"{text}\""));
-            assert_eq!(
-                pattern.text_bytes(event.as_bytes()),
-                Some(length),
-                "{event}"
-            );
+            assert_eq!(pattern.text_bytes(event.as_bytes()), Some(length), "{event}");
         }
     }
 
@@ -113,19 +103,8 @@ mod tests {
     fn padding_may_differ_too_before_or_after_the_text() {
         let mut after = learned(PADDED);
         let mut before = learned(r#"{"p":"ab","choices":[{"delta":{"content":"a"}}]}"#);
-        assert_eq!(
-            after.text_bytes(
-                PADDED
-                    .replace("\"a\"", "\"bcd\"")
-                    .replace("xy", "")
-                    .as_bytes()
-            ),
-            Some(3)
-        );
-        assert_eq!(
-            before.text_bytes(br#"{"p":"","choices":[{"delta":{"content":"bcd"}}]}"#),
-            Some(3)
-        );
+        assert_eq!(after.text_bytes(PADDED.replace("\"a\"", "\"bcd\"").replace("xy", "").as_bytes()), Some(3));
+        assert_eq!(before.text_bytes(br#"{"p":"","choices":[{"delta":{"content":"bcd"}}]}"#), Some(3));
     }
 
     #[test]

@@ -39,11 +39,7 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
     }
     let chunk = Chunk::parse(body, Shape::Reply).map_err(|_| {
         let whole = body.trim_ascii().last() == Some(&b'}');
-        Failure::new(if whole {
-            Kind::Malformed
-        } else {
-            Kind::Truncated
-        })
+        Failure::new(if whole { Kind::Malformed } else { Kind::Truncated })
     })?;
     if let Some(error) = chunk.error {
         return Err(classify(200, &ErrorBody::parse(error)));
@@ -52,9 +48,7 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
         return Err(failure);
     }
     Ok(ReplyFacts {
-        usage: chunk
-            .usage
-            .and_then(|usage| Usage::from_openai(usage, rule)),
+        usage: chunk.usage.and_then(|usage| Usage::from_openai(usage, rule)),
         finish_reason: chunk.finish.map(|(_, reason)| name(reason)),
         model: chunk.model.map(name),
         content_bytes: chunk.content_bytes as u64,
@@ -67,9 +61,7 @@ fn error_in_array(body: &[u8]) -> Failure {
     let first = cursor.open_array() && cursor.element() == Ok(true);
     let inner = if first { cursor.skip().ok() } else { None };
     match inner.map(|inner| Chunk::parse(inner, Shape::Reply)) {
-        Some(Ok(Chunk {
-            error: Some(error), ..
-        })) => classify(200, &ErrorBody::parse(error)),
+        Some(Ok(Chunk { error: Some(error), .. })) => classify(200, &ErrorBody::parse(error)),
         _ => Failure::new(Kind::Malformed),
     }
 }
@@ -95,13 +87,7 @@ pub struct TailInspector {
 
 impl TailInspector {
     pub fn new(rule: UsageRule) -> Self {
-        Self {
-            rule,
-            braces: Braces::default(),
-            head: Vec::new(),
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-        }
+        Self { rule, braces: Braces::default(), head: Vec::new(), tail: VecDeque::new(), tail_bytes: 0 }
     }
 
     /// Takes the next frame of the body. A clone of the handle is enough; the bytes stay where they are.
@@ -111,8 +97,7 @@ impl TailInspector {
         }
         self.braces.feed(&frame);
         let room = HEAD_BYTES.saturating_sub(self.head.len()).min(frame.len());
-        self.head
-            .extend_from_slice(frame.get(..room).unwrap_or_default());
+        self.head.extend_from_slice(frame.get(..room).unwrap_or_default());
         self.tail_bytes += frame.len();
         self.tail.push_back(frame);
         while let Some(first) = self.tail.front()
@@ -138,18 +123,11 @@ impl TailInspector {
         }
         let tail = self.tail();
         let places = [tail.as_slice(), self.head.as_slice()];
-        let usage = places.iter().find_map(|place| {
-            last_value(place, b"\"usage\"", |value| {
-                Usage::from_openai(value, self.rule)
-            })
-        });
-        let finish_reason = places
+        let usage = places
             .iter()
-            .find_map(|place| last_value(place, b"\"finish_reason\"", text));
-        let model = places
-            .iter()
-            .rev()
-            .find_map(|place| last_value(place, b"\"model\"", text));
+            .find_map(|place| last_value(place, b"\"usage\"", |value| Usage::from_openai(value, self.rule)));
+        let finish_reason = places.iter().find_map(|place| last_value(place, b"\"finish_reason\"", text));
+        let model = places.iter().rev().find_map(|place| last_value(place, b"\"model\"", text));
         Ok(ReplyFacts {
             usage,
             finish_reason: finish_reason.map(|reason| name(&reason)),
@@ -182,15 +160,8 @@ struct Braces {
 impl Braces {
     fn feed(&mut self, text: &[u8]) {
         let mut at = usize::from(std::mem::take(&mut self.after_backslash));
-        while let Some(rest) = text
-            .get(at..)
-            .filter(|rest| !rest.is_empty() && !self.closed)
-        {
-            let found = if self.in_string {
-                memchr2(b'"', b'\\', rest)
-            } else {
-                memchr3(b'"', b'{', b'}', rest)
-            };
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty() && !self.closed) {
+            let found = if self.in_string { memchr2(b'"', b'\\', rest) } else { memchr3(b'"', b'{', b'}', rest) };
             let Some(offset) = found else { return };
             at += offset + 1;
             match rest.get(offset) {
@@ -209,11 +180,7 @@ impl Braces {
 }
 
 /// The value of the last key of this name that `read` can read.
-fn last_value<'t, T>(
-    place: &'t [u8],
-    quoted_name: &[u8],
-    read: impl Fn(&'t [u8]) -> Option<T>,
-) -> Option<T> {
+fn last_value<'t, T>(place: &'t [u8], quoted_name: &[u8], read: impl Fn(&'t [u8]) -> Option<T>) -> Option<T> {
     memmem::rfind_iter(place, quoted_name).find_map(|at| {
         // `\"usage"` is the end of a longer string.
         if at > 0 && place.get(at - 1) == Some(&b'\\') {

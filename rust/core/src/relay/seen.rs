@@ -77,9 +77,7 @@ impl Seen {
 
     /// Only what the event says about usage.
     pub(super) fn note_usage(&mut self, spec: &RelaySpec, event: &Event<'_>) {
-        if let (Inspect::OpenAiChat, Ok(chunk)) =
-            (spec.inspect, Chunk::parse(event.data, Shape::Stream))
-        {
+        if let (Inspect::OpenAiChat, Ok(chunk)) = (spec.inspect, Chunk::parse(event.data, Shape::Stream)) {
             self.take_usage(spec, &chunk);
         }
     }
@@ -102,11 +100,7 @@ impl Seen {
         }
         let Ok(chunk) = Chunk::parse(event.data, Shape::Stream) else {
             self.broken_events += 1;
-            return if event.name == b"error" {
-                self.fail(event, event.data)
-            } else {
-                Verdict::Broken
-            };
+            return if event.name == b"error" { self.fail(event, event.data) } else { Verdict::Broken };
         };
         self.take_usage(spec, &chunk);
         if let Some(error) = chunk.error {
@@ -128,18 +122,11 @@ impl Seen {
         }
         self.take_chunk(&chunk);
         self.pattern.learn(event.data, &chunk);
-        if spec.hide_usage && chunk.choices == 0 && chunk.usage.is_some() {
-            Verdict::Hide
-        } else {
-            Verdict::Forward
-        }
+        if spec.hide_usage && chunk.choices == 0 && chunk.usage.is_some() { Verdict::Hide } else { Verdict::Forward }
     }
 
     fn take_usage(&mut self, spec: &RelaySpec, chunk: &Chunk<'_>) {
-        if let Some(usage) = chunk
-            .usage
-            .and_then(|usage| Usage::from_openai(usage, spec.usage_rule))
-        {
+        if let Some(usage) = chunk.usage.and_then(|usage| Usage::from_openai(usage, spec.usage_rule)) {
             self.usage = Some(usage);
         }
     }
@@ -151,10 +138,7 @@ impl Seen {
         self.choices |= chunk.choices;
         self.finished |= chunk.finished;
         if let Some((index, reason)) = chunk.finish
-            && self
-                .finish
-                .as_ref()
-                .is_none_or(|(first, _)| index <= *first)
+            && self.finish.as_ref().is_none_or(|(first, _)| index <= *first)
         {
             self.finish = Some((index, name(reason)));
         }
@@ -175,8 +159,8 @@ impl Seen {
     fn fail(&mut self, event: &Event<'_>, error: &[u8]) -> Verdict {
         let said = ErrorBody::parse(error);
         let failure = classify(200, &said);
-        let quotes_operator = matches!(said.status, Some(401..=403))
-            || failure.origin == Origin::Operator && !failure.pass_through;
+        let quotes_operator =
+            matches!(said.status, Some(401..=403)) || failure.origin == Origin::Operator && !failure.pass_through;
         if self.content_started && !event.bare && !quotes_operator {
             self.upstream_error = Some(failure);
             return Verdict::Last;
@@ -192,15 +176,8 @@ impl Seen {
 /// Mistral `error`, Z.ai `network_error`.
 pub(super) fn failed_finish(chunk: &Chunk<'_>) -> Option<Failure> {
     let (_, reason) = chunk.finish?;
-    matches!(
-        reason,
-        b"error" | b"network_error" | b"insufficient_system_resource"
-    )
-    .then(|| {
-        let said = ErrorBody {
-            names: vec![name(reason).into_string()],
-            ..ErrorBody::default()
-        };
+    matches!(reason, b"error" | b"network_error" | b"insufficient_system_resource").then(|| {
+        let said = ErrorBody { names: vec![name(reason).into_string()], ..ErrorBody::default() };
         classify(200, &said)
     })
 }

@@ -1,19 +1,11 @@
 use super::*;
 use crate::sse::Limits;
 
-const CONTENT: &str =
-    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n";
-const FINISH: &str =
-    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const CONTENT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n";
+const FINISH: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
 fn relay_with(limit: usize) -> Relay {
-    Relay::new(RelaySpec {
-        limits: Limits {
-            line_bytes: limit,
-            event_bytes: limit,
-        },
-        ..RelaySpec::default()
-    })
+    Relay::new(RelaySpec { limits: Limits { line_bytes: limit, event_bytes: limit }, ..RelaySpec::default() })
 }
 
 /// xorshift64*: the same dice on every run.
@@ -77,22 +69,13 @@ fn streams_thrown_together_come_out_the_same_however_they_are_cut() {
         stream.truncate(stream.len() - dice.below(3) * dice.below(20).min(stream.len()) / 2);
         let spec = RelaySpec {
             hide_usage: round % 2 == 0,
-            inspect: if round % 7 == 0 {
-                Inspect::Raw
-            } else {
-                Inspect::OpenAiChat
-            },
+            inspect: if round % 7 == 0 { Inspect::Raw } else { Inspect::OpenAiChat },
             ..RelaySpec::default()
         };
         let whole = outcome(spec, &[&stream]);
         finished += usize::from(whole.1 == "Ok(())");
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        assert_eq!(
-            outcome(spec, &bytes),
-            whole,
-            "{:?}",
-            String::from_utf8_lossy(&stream)
-        );
+        assert_eq!(outcome(spec, &bytes), whole, "{:?}", String::from_utf8_lossy(&stream));
         for _ in 0..4 {
             let mut frames = Vec::new();
             let mut rest = &stream[..];
@@ -101,18 +84,10 @@ fn streams_thrown_together_come_out_the_same_however_they_are_cut() {
                 frames.push(frame);
                 rest = after;
             }
-            assert_eq!(
-                outcome(spec, &frames),
-                whole,
-                "{:?}",
-                String::from_utf8_lossy(&stream)
-            );
+            assert_eq!(outcome(spec, &frames), whole, "{:?}", String::from_utf8_lossy(&stream));
         }
     }
-    assert!(
-        (500..3_500).contains(&finished),
-        "{finished} of 4000 were fine"
-    );
+    assert!((500..3_500).contains(&finished), "{finished} of 4000 were fine");
 }
 
 #[test]
@@ -127,15 +102,9 @@ fn what_goes_on_are_slices_of_the_frames_and_neighbours_stay_together() {
 
 #[test]
 fn a_large_event_over_several_frames_is_not_copied() {
-    let event = format!(
-        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
-        "x".repeat(40_000)
-    );
-    let frames: Vec<Bytes> = event
-        .as_bytes()
-        .chunks(16_384)
-        .map(Bytes::copy_from_slice)
-        .collect();
+    let event =
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(40_000));
+    let frames: Vec<Bytes> = event.as_bytes().chunks(16_384).map(Bytes::copy_from_slice).collect();
     let mut relay = relay_with(1 << 20);
     let mut out = Slices::new();
     for (sent, frame) in frames.iter().enumerate() {
@@ -156,10 +125,7 @@ fn an_event_beyond_the_limit_ends_the_stream_after_the_last_good_one() {
     assert_eq!(failure.code, "response_too_large");
     assert_eq!(out.concat(), format!("{CONTENT}: ping\n\n").as_bytes());
     let mut after = Slices::new();
-    assert_eq!(
-        relay.feed(Bytes::from_static(CONTENT.as_bytes()), &mut after),
-        Ok(())
-    );
+    assert_eq!(relay.feed(Bytes::from_static(CONTENT.as_bytes()), &mut after), Ok(()));
     assert_eq!(relay.end(&mut after), Ok(()));
     assert!(after.is_empty());
 }
@@ -168,13 +134,7 @@ fn an_event_beyond_the_limit_ends_the_stream_after_the_last_good_one() {
 fn an_endless_preamble_is_refused() {
     let mut relay = relay_with(1_000);
     let mut out = Slices::new();
-    let fed: Vec<bool> = (0..200)
-        .map(|_| {
-            relay
-                .feed(Bytes::from_static(b": ping\n\n"), &mut out)
-                .is_ok()
-        })
-        .collect();
+    let fed: Vec<bool> = (0..200).map(|_| relay.feed(Bytes::from_static(b": ping\n\n"), &mut out).is_ok()).collect();
     assert_eq!(fed.iter().position(|fine| !fine), Some(125));
     assert!(out.is_empty());
 }
@@ -184,46 +144,25 @@ fn nothing_comes_out_before_content_and_then_everything_at_once() {
     let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
     let mut relay = relay_with(1 << 20);
     let mut out = Slices::new();
-    relay
-        .feed(Bytes::from(format!(": ping\n\n{role}")), &mut out)
-        .unwrap();
+    relay.feed(Bytes::from(format!(": ping\n\n{role}")), &mut out).unwrap();
     assert!(out.is_empty() && !relay.content_started());
-    relay
-        .feed(Bytes::from_static(CONTENT.as_bytes()), &mut out)
-        .unwrap();
+    relay.feed(Bytes::from_static(CONTENT.as_bytes()), &mut out).unwrap();
     assert!(relay.content_started());
-    assert_eq!(
-        out.concat(),
-        format!(": ping\n\n{role}{CONTENT}").as_bytes()
-    );
+    assert_eq!(out.concat(), format!(": ping\n\n{role}{CONTENT}").as_bytes());
 }
 
 #[test]
 fn an_error_before_content_carries_its_own_status_and_the_body_the_client_may_see() {
     let error = r#"{"error":{"message":"Too long","code":"context_length_exceeded"}}"#;
     let mut relay = relay_with(1 << 20);
-    let failure = relay
-        .feed(
-            Bytes::from(format!("data: {error}\n\n")),
-            &mut Slices::new(),
-        )
-        .unwrap_err();
+    let failure = relay.feed(Bytes::from(format!("data: {error}\n\n")), &mut Slices::new()).unwrap_err();
     assert_eq!((failure.status, failure.pass_through), (400, true));
     assert_eq!(relay.error_body().unwrap(), error);
 }
 
 #[test]
 fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
-    const TEXTS: [&str; 8] = [
-        "",
-        "a",
-        " tide",
-        "\\\"",
-        "\\\\",
-        "\\u00e9",
-        "say \\\"usage\\\":{",
-        "grün",
-    ];
+    const TEXTS: [&str; 8] = ["", "a", " tide", "\\\"", "\\\\", "\\u00e9", "say \\\"usage\\\":{", "grün"];
     let mut dice = Dice(0x5EED);
     let mut shortcuts = 0;
     for _ in 0..300 {
@@ -232,16 +171,8 @@ fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
         let (mut events, mut bytes, mut finished) = (0, 0, 0);
         for _ in 0..40 {
             let key = ["content", "reasoning", "content", "role"][dice.below(40) / 12];
-            let finish = if dice.below(30) == 0 {
-                "\"stop\""
-            } else {
-                "null"
-            };
-            let usage = if dice.below(30) == 0 {
-                "{\"prompt_tokens\":1}"
-            } else {
-                "null"
-            };
+            let finish = if dice.below(30) == 0 { "\"stop\"" } else { "null" };
+            let usage = if dice.below(30) == 0 { "{\"prompt_tokens\":1}" } else { "null" };
             let event = format!(
                 "{{\"choices\":[{{\"index\":{},\"delta\":{{\"{key}\":\"{}\"}},\"finish_reason\":{finish}}}],\
                  \"usage\":{usage},\"obfuscation\":\"{}\"}}",
@@ -256,22 +187,11 @@ fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
             finished |= chunk.finished;
             let verdict = seen.inspect(
                 &spec,
-                &sse::Event {
-                    name: b"",
-                    data: event.as_bytes(),
-                    last_id: b"",
-                    start: 0,
-                    end: 0,
-                    bare: false,
-                },
+                &sse::Event { name: b"", data: event.as_bytes(), last_id: b"", start: 0, end: 0, bare: false },
             );
             assert!(matches!(verdict, Verdict::Forward));
             assert_eq!(
-                (
-                    seen.content_events,
-                    seen.content_bytes,
-                    seen.finish.is_some()
-                ),
+                (seen.content_events, seen.content_bytes, seen.finish.is_some()),
                 (events, bytes, finished != 0),
                 "{event}"
             );
@@ -282,11 +202,7 @@ fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
 
 #[test]
 fn without_inspection_events_go_on_as_they_are() {
-    let spec = RelaySpec {
-        inspect: Inspect::Raw,
-        hide_usage: true,
-        ..RelaySpec::default()
-    };
+    let spec = RelaySpec { inspect: Inspect::Raw, hide_usage: true, ..RelaySpec::default() };
     let stream = b": ping\n\nevent: message_start\ndata: {\"error\":1}\n\ndata: x\n\n";
     let (out, result, _) = outcome(spec, &[stream]);
     assert_eq!((out.as_slice(), result.as_str()), (&stream[..], "Ok(())"));

@@ -4,27 +4,16 @@ use super::*;
 type Seen = (Vec<u8>, Vec<u8>, Vec<u8>, bool);
 
 fn seen(event: Event<'_>) -> Seen {
-    (
-        event.name.to_vec(),
-        event.data.to_vec(),
-        event.last_id.to_vec(),
-        event.bare,
-    )
+    (event.name.to_vec(), event.data.to_vec(), event.last_id.to_vec(), event.bare)
 }
 
 /// Events of a stream fed in the given pieces, and the bytes of finished blocks, put together again.
-fn read<'c>(
-    mut parser: Parser,
-    chunks: impl Iterator<Item = &'c [u8]>,
-    tolerant: bool,
-) -> (Vec<Seen>, Vec<u8>) {
+fn read<'c>(mut parser: Parser, chunks: impl Iterator<Item = &'c [u8]>, tolerant: bool) -> (Vec<Seen>, Vec<u8>) {
     let mut events = Vec::new();
     let mut finished = Vec::new();
     let mut open = Vec::new();
     for chunk in chunks {
-        let done = parser
-            .feed(chunk, |event| events.push(seen(event)))
-            .unwrap();
+        let done = parser.feed(chunk, |event| events.push(seen(event))).unwrap();
         if done > 0 {
             finished.append(&mut open);
             finished.extend_from_slice(&chunk[..done]);
@@ -38,19 +27,11 @@ fn read<'c>(
 }
 
 fn whole(stream: &[u8]) -> Vec<Seen> {
-    read(
-        Parser::with_bare_json(Limits::default()),
-        std::iter::once(stream),
-        true,
-    )
-    .0
+    read(Parser::with_bare_json(Limits::default()), std::iter::once(stream), true).0
 }
 
 fn data_of(stream: &[u8]) -> Vec<String> {
-    whole(stream)
-        .into_iter()
-        .map(|event| String::from_utf8(event.1).unwrap())
-        .collect()
+    whole(stream).into_iter().map(|event| String::from_utf8(event.1).unwrap()).collect()
 }
 
 /// xorshift64*: enough dice for cutting streams, the same on every run.
@@ -99,9 +80,7 @@ fn invented_stream(dice: &mut Dice) -> Vec<u8> {
         stream.extend_from_slice(LINES[dice.below(LINES.len())].as_bytes());
         stream.extend_from_slice([&b"\n"[..], b"\r", b"\r\n"][dice.below(3)]);
     }
-    stream.extend_from_slice(
-        ["", "data: tail", "data: tail\n", "\r", ": half"][dice.below(5)].as_bytes(),
-    );
+    stream.extend_from_slice(["", "data: tail", "data: tail\n", "\r", ": half"][dice.below(5)].as_bytes());
     stream
 }
 
@@ -168,10 +147,7 @@ fn a_carriage_return_at_the_end_of_a_chunk_ends_the_line_at_once() {
 
 #[test]
 fn data_lines_are_joined_and_lose_one_space() {
-    assert_eq!(
-        data_of(b"data:a\ndata: b\ndata:  c\ndata\n\n"),
-        ["a\nb\n c\n"]
-    );
+    assert_eq!(data_of(b"data:a\ndata: b\ndata:  c\ndata\n\n"), ["a\nb\n c\n"]);
 }
 
 #[test]
@@ -182,19 +158,15 @@ fn a_block_without_data_is_no_event_and_its_name_does_not_stick() {
 
 #[test]
 fn an_id_with_nul_is_ignored_and_others_stay_set() {
-    let ids: Vec<_> = whole(b"id: 1\ndata\n\ndata\n\nid: 2\x003\ndata\n\nid\ndata\n\n")
-        .into_iter()
-        .map(|event| event.2)
-        .collect();
+    let ids: Vec<_> =
+        whole(b"id: 1\ndata\n\ndata\n\nid: 2\x003\ndata\n\nid\ndata\n\n").into_iter().map(|event| event.2).collect();
     assert_eq!(ids, [&b"1"[..], b"1", b"1", b""]);
 }
 
 #[test]
 fn only_digits_set_the_reconnection_time() {
     let mut parser = Parser::new(Limits::default());
-    parser
-        .feed(b"retry: 15\nretry\nretry: 1s\nretry: -4\n", |_| {})
-        .unwrap();
+    parser.feed(b"retry: 15\nretry\nretry: 1s\nretry: -4\n", |_| {}).unwrap();
     assert_eq!(parser.retry_ms(), Some(15));
 }
 
@@ -202,11 +174,7 @@ fn only_digits_set_the_reconnection_time() {
 fn the_last_event_needs_no_blank_line_when_the_reader_is_tolerant() {
     let stream = b"data: a\n\ndata: [DONE]";
     assert_eq!(data_of(stream), ["a", "[DONE]"]);
-    let strict = read(
-        Parser::new(Limits::default()),
-        std::iter::once(&stream[..]),
-        false,
-    );
+    let strict = read(Parser::new(Limits::default()), std::iter::once(&stream[..]), false);
     assert_eq!(strict.0.len(), 1);
 }
 
@@ -218,20 +186,13 @@ fn bare_json_is_kept_only_where_it_stands_alone() {
     assert_eq!(events[1].1, b"{\n  \"error\": {}\n}");
     assert!(events[1].3);
     assert_eq!(data_of(b"data: a\n{\"x\":1}\n\n"), ["a"]);
-    let standard = read(
-        Parser::new(Limits::default()),
-        std::iter::once(&pretty[..]),
-        true,
-    );
+    let standard = read(Parser::new(Limits::default()), std::iter::once(&pretty[..]), true);
     assert_eq!(standard.0.len(), 1);
 }
 
 #[test]
 fn what_exceeds_a_limit_is_refused_at_the_same_event_however_it_is_cut() {
-    let limits = Limits {
-        line_bytes: 12,
-        event_bytes: 30,
-    };
+    let limits = Limits { line_bytes: 12, event_bytes: 30 };
     let fits = "data: 123456\n\n";
     for (tail, accepted) in [
         ("data: 123456\n\n", 2),
@@ -245,15 +206,8 @@ fn what_exceeds_a_limit_is_refused_at_the_same_event_however_it_is_cut() {
         for size in [1, 3, 7, stream.len()] {
             let mut parser = Parser::new(limits);
             let mut events = 0;
-            let refused = stream
-                .as_bytes()
-                .chunks(size)
-                .any(|chunk| parser.feed(chunk, |_| events += 1).is_err());
-            assert_eq!(
-                (events, refused),
-                (accepted, accepted == 1),
-                "{tail:?} by {size}"
-            );
+            let refused = stream.as_bytes().chunks(size).any(|chunk| parser.feed(chunk, |_| events += 1).is_err());
+            assert_eq!((events, refused), (accepted, accepted == 1), "{tail:?} by {size}");
             if refused {
                 assert!(parser.feed(b"\n\n", |_| events += 1).is_err());
             }
@@ -263,10 +217,7 @@ fn what_exceeds_a_limit_is_refused_at_the_same_event_however_it_is_cut() {
 
 #[test]
 fn a_line_of_8_mib_is_scanned_once() {
-    let limits = Limits {
-        line_bytes: 16 << 20,
-        event_bytes: 16 << 20,
-    };
+    let limits = Limits { line_bytes: 16 << 20, event_bytes: 16 << 20 };
     let mut stream = vec![b'x'; 8 << 20];
     stream[..5].copy_from_slice(b"data:");
     stream.extend_from_slice(b"\n\n");
@@ -274,9 +225,7 @@ fn a_line_of_8_mib_is_scanned_once() {
     let mut length = 0;
     let before = std::time::Instant::now();
     for chunk in stream.chunks(1_460) {
-        parser
-            .feed(chunk, |event| length = event.data.len())
-            .unwrap();
+        parser.feed(chunk, |event| length = event.data.len()).unwrap();
     }
     assert_eq!(length, (8 << 20) - 5);
     // Scanning again from the line's beginning at every chunk would touch 24 GB; once takes milliseconds.
@@ -293,15 +242,8 @@ fn what_the_writer_writes_the_parser_reads() {
         writer::event("odd\nname", b""),
     ]
     .concat();
-    let events: Vec<_> = whole(&written)
-        .into_iter()
-        .map(|event| (event.0, event.1))
-        .collect();
-    let expected: [(&[u8], &[u8]); 3] = [
-        (b"", b"{\"a\":1}"),
-        (b"error", b"two\nlines\n"),
-        (b"odd", b""),
-    ];
+    let events: Vec<_> = whole(&written).into_iter().map(|event| (event.0, event.1)).collect();
+    let expected: [(&[u8], &[u8]); 3] = [(b"", b"{\"a\":1}"), (b"error", b"two\nlines\n"), (b"odd", b"")];
     assert_eq!(events.len(), expected.len());
     for ((name, data), (want_name, want_data)) in events.iter().zip(expected) {
         assert_eq!((&name[..], &data[..]), (want_name, want_data));
@@ -310,20 +252,10 @@ fn what_the_writer_writes_the_parser_reads() {
 
 #[test]
 fn only_the_type_of_a_content_type_counts() {
-    for accepted in [
-        "text/event-stream",
-        "Text/Event-Stream;",
-        "text/event-stream; charset=utf-8",
-    ] {
+    for accepted in ["text/event-stream", "Text/Event-Stream;", "text/event-stream; charset=utf-8"] {
         assert!(is_event_stream(accepted.as_bytes()), "{accepted}");
     }
-    for refused in [
-        "",
-        "text/html",
-        "x bogus",
-        "text/event-stream bogus",
-        "text/event-streams",
-    ] {
+    for refused in ["", "text/html", "x bogus", "text/event-stream bogus", "text/event-streams"] {
         assert!(!is_event_stream(refused.as_bytes()), "{refused}");
     }
 }

@@ -47,8 +47,6 @@ fn field(out: &mut Vec<u8>, name: &[u8], payload: &[u8]) {
         let (line, after) = rest.split_at(end);
         out.extend_from_slice(line);
         out.push(b'\n');
-        rest = after
-            .strip_prefix(b"\r\n")
-            .unwrap_or_else(|| after.get(1..).unwrap_or_default());
+        rest = after.strip_prefix(b"\r\n").unwrap_or_else(|| after.get(1..).unwrap_or_default());
     }
 }

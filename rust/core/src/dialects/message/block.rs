@@ -26,13 +26,7 @@ pub struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     pub fn new(role: Role, blocks: Vec<Block<'a>>) -> Self {
-        Self {
-            role,
-            name: None,
-            blocks,
-            spelling: Spelling::Plain,
-            extras: Extras::default(),
-        }
+        Self { role, name: None, blocks, spelling: Spelling::Plain, extras: Extras::default() }
     }
 
     /// The text of all text blocks, in order.
@@ -54,18 +48,11 @@ pub struct Block<'a> {
 
 impl<'a> Block<'a> {
     pub fn new(content: Content<'a>) -> Self {
-        Self {
-            content,
-            cache_mark: None,
-            extras: Extras::default(),
-        }
+        Self { content, cache_mark: None, extras: Extras::default() }
     }
 
     pub fn text(text: impl Into<Text<'a>>) -> Self {
-        Self::new(Content::Text {
-            text: text.into(),
-            citations: Vec::new(),
-        })
+        Self::new(Content::Text { text: text.into(), citations: Vec::new() })
     }
 }
 
@@ -131,11 +118,7 @@ impl<'a> MediaSource<'a> {
                 data: url.get(from..).unwrap_or_default().into(),
             },
             Text::Owned(url) => Self::Base64 {
-                media_type: url
-                    .get("data:".len()..to)
-                    .unwrap_or_default()
-                    .to_owned()
-                    .into(),
+                media_type: url.get("data:".len()..to).unwrap_or_default().to_owned().into(),
                 data: url.get(from..).unwrap_or_default().to_owned().into(),
             },
         }
@@ -145,9 +128,7 @@ impl<'a> MediaSource<'a> {
     pub fn to_url(&self) -> Option<Text<'_>> {
         match self {
             Self::Url(url) => Some(Text::Borrowed(url)),
-            Self::Base64 { media_type, data } => {
-                Some(format!("data:{media_type};base64,{data}").into())
-            }
+            Self::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}").into()),
             Self::FileId(_) => None,
         }
     }

@@ -93,12 +93,7 @@ impl Vector<'_> {
             Self::Base64(text) => {
                 let bytes = STANDARD.decode(text.as_bytes()).ok()?;
                 let (floats, rest) = bytes.as_chunks::<4>();
-                rest.is_empty().then(|| {
-                    floats
-                        .iter()
-                        .map(|four| f32::from_le_bytes(*four))
-                        .collect()
-                })
+                rest.is_empty().then(|| floats.iter().map(|four| f32::from_le_bytes(*four)).collect())
             }
         }
     }

@@ -74,9 +74,7 @@ impl<'a> Extras<'a> {
     }
 
     pub fn get(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
-        self.of(dialect)
-            .find(|extra| extra.name == name)
-            .map(|extra| &extra.value)
+        self.of(dialect).find(|extra| extra.name == name).map(|extra| &extra.value)
     }
 
     pub fn into_owned(self) -> Extras<'static> {

@@ -12,16 +12,13 @@ mod reply;
 mod request;
 
 pub use block::{
-    Block, CallKind, Citation, Content, MediaSource, Reasoning, ReasoningField, Role, ToolCall,
-    ToolResult, Turn,
+    Block, CallKind, Citation, Content, MediaSource, Reasoning, ReasoningField, Role, ToolCall, ToolResult, Turn,
 };
 pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Inputs, Vector};
 pub use event::{Event, Events, NoStream};
 pub use extras::{Extra, Extras, Json, Spelling, Text};
-pub use reply::{
-    ChatReply, Choice, Envelope, ErrorReply, Finish, FinishReason, Reply, TokenUsage, Usage,
-};
+pub use reply::{ChatReply, Choice, Envelope, ErrorReply, Finish, FinishReason, Reply, TokenUsage, Usage};
 pub use request::{
-    Callable, ChatRequest, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop,
-    StreamOptions, Tool, ToolChoice, ToolChoiceMode,
+    Callable, ChatRequest, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop, StreamOptions, Tool,
+    ToolChoice, ToolChoiceMode,
 };

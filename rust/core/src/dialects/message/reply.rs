@@ -71,10 +71,7 @@ pub struct Usage<'a> {
 
 impl Usage<'_> {
     pub fn into_owned(self) -> Usage<'static> {
-        Usage {
-            tokens: self.tokens,
-            extras: self.extras.into_owned(),
-        }
+        Usage { tokens: self.tokens, extras: self.extras.into_owned() }
     }
 }
 

@@ -71,9 +71,7 @@ impl ChatRequest<'_> {
     }
 
     pub fn include_usage(&self) -> bool {
-        self.stream_options
-            .as_ref()
-            .is_some_and(|options| options.include_usage == Some(true))
+        self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 }
 
@@ -123,12 +121,7 @@ pub enum ToolChoiceMode<'a> {
 pub enum ResponseFormat<'a> {
     Text,
     JsonObject,
-    JsonSchema {
-        name: Option<Text<'a>>,
-        description: Option<Text<'a>>,
-        schema: Option<Json<'a>>,
-        strict: Option<bool>,
-    },
+    JsonSchema { name: Option<Text<'a>>, description: Option<Text<'a>>, schema: Option<Json<'a>>, strict: Option<bool> },
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

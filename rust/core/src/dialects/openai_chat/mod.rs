@@ -56,11 +56,7 @@ pub fn writer(envelope: &Envelope<'_>) -> Option<Writer> {
 }
 
 /// Refuses what is not JSON and what would grow the reader without end.
-pub fn parse_event<'a>(
-    reader: &mut Reader,
-    name: &str,
-    data: &'a [u8],
-) -> Result<Events<'a>, DialectError> {
+pub fn parse_event<'a>(reader: &mut Reader, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
     reader.parse(name, data)
 }
 

@@ -5,34 +5,24 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::dialects::message::{
-    Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text,
-};
+use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
 /// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
-pub(super) fn take_content<'a>(
-    message: &mut Object<'a, '_>,
-) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
+pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
     let place = message.place.member("content");
     let Some(raw) = message.peek("content") else {
-        let spelling = if message.has("content") {
-            Spelling::Plain
-        } else {
-            Spelling::Absent
-        };
+        let spelling = if message.has("content") { Spelling::Plain } else { Spelling::Absent };
         message.forget("content");
         return Ok((Vec::new(), spelling));
     };
     let blocks = if let Some(text) = object::text(raw) {
         (vec![Block::text(text)], Spelling::Plain)
     } else if let Some(items) = object::list(raw) {
-        let blocks = items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| parse_part(item, place.item(index), message.mode));
+        let blocks =
+            items.into_iter().enumerate().map(|(index, item)| parse_part(item, place.item(index), message.mode));
         (blocks.collect::<Result<_, _>>()?, Spelling::Structured)
     } else if message.mode == Mode::Strict {
         return Err(place.refuse("must be a string or a list of parts"));
@@ -43,17 +33,8 @@ pub(super) fn take_content<'a>(
     Ok(blocks)
 }
 
-fn parse_part<'a>(
-    raw: &'a RawValue,
-    place: Place<'_>,
-    mode: Mode,
-) -> Result<Block<'a>, DialectError> {
-    let opaque = || {
-        Block::new(Content::Opaque {
-            dialect: DIALECT,
-            raw: Json::from(raw),
-        })
-    };
+fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
+    let opaque = || Block::new(Content::Opaque { dialect: DIALECT, raw: Json::from(raw) });
     let mut part = match Object::open(raw, place, mode) {
         Ok(part) => part,
         Err(_) if mode == Mode::Lenient => return Ok(opaque()),
@@ -67,25 +48,14 @@ fn parse_part<'a>(
     };
     let content = match kind.as_ref() {
         "text" => {
-            if mode == Mode::Strict
-                && part
-                    .peek("text")
-                    .is_none_or(|raw| object::text(raw).is_none())
-            {
+            if mode == Mode::Strict && part.peek("text").is_none_or(|raw| object::text(raw).is_none()) {
                 return Err(place.member("text").refuse("must be a string"));
             }
-            part.take_if("text", object::text)
-                .map(|text| Content::Text {
-                    text,
-                    citations: Vec::new(),
-                })
+            part.take_if("text", object::text).map(|text| Content::Text { text, citations: Vec::new() })
         }
-        "refusal" => part
-            .take_if("refusal", object::text)
-            .map(|text| Content::Refusal {
-                text,
-                spelling: Spelling::Structured,
-            }),
+        "refusal" => {
+            part.take_if("refusal", object::text).map(|text| Content::Refusal { text, spelling: Spelling::Structured })
+        }
         "image_url" => part.take_if("image_url", image),
         "input_audio" => part.take_if("input_audio", audio),
         "file" => part.take_if("file", file),
@@ -95,30 +65,21 @@ fn parse_part<'a>(
     let Some(content) = content else {
         return Ok(opaque());
     };
-    Ok(Block {
-        content,
-        cache_mark: part.take_json("cache_control"),
-        extras: part.into_extras(DIALECT),
-    })
+    Ok(Block { content, cache_mark: part.take_json("cache_control"), extras: part.into_extras(DIALECT) })
 }
 
 fn image(raw: &RawValue) -> Option<Content<'_>> {
     let mut image = Object::lenient(raw)?;
     let source = MediaSource::from_url(image.take_if("url", object::text)?);
     let detail = image.take_if("detail", object::text);
-    image
-        .is_empty()
-        .then_some(Content::Image { source, detail })
+    image.is_empty().then_some(Content::Image { source, detail })
 }
 
 fn audio(raw: &RawValue) -> Option<Content<'_>> {
     let mut audio = Object::lenient(raw)?;
     let data = audio.take_if("data", object::text)?;
     let format = audio.take_if("format", object::text)?;
-    let source = MediaSource::Base64 {
-        media_type: format!("audio/{format}").into(),
-        data,
-    };
+    let source = MediaSource::Base64 { media_type: format!("audio/{format}").into(), data };
     audio.is_empty().then_some(Content::Audio { source })
 }
 
@@ -129,8 +90,7 @@ fn file(raw: &RawValue) -> Option<Content<'_>> {
         Some(id) => MediaSource::FileId(id),
         None => MediaSource::from_url(file.take_if("file_data", object::text)?),
     };
-    file.is_empty()
-        .then_some(Content::File { source, filename })
+    file.is_empty().then_some(Content::File { source, filename })
 }
 
 /// Mistral's reasoning: a part that holds text parts. More than one of them has no neutral form.
@@ -142,22 +102,14 @@ fn thinking(raw: &RawValue) -> Option<Content<'_>> {
     let mut item = Object::lenient(item)?;
     item.take_if("type", |raw| (raw.get() == "\"text\"").then_some(()))?;
     let text = item.take_if("text", object::text)?;
-    item.is_empty().then(|| {
-        Content::Reasoning(Reasoning {
-            text,
-            field: ReasoningField::ThinkingPart,
-            ..Reasoning::default()
-        })
-    })
+    item.is_empty()
+        .then(|| Content::Reasoning(Reasoning { text, field: ReasoningField::ThinkingPart, ..Reasoning::default() }))
 }
 
 /// Whether a block is written among the content, or has a field of its own in the message.
 pub(super) fn is_part(block: &Block<'_>) -> bool {
     match &block.content {
-        Content::Text { .. }
-        | Content::Image { .. }
-        | Content::Audio { .. }
-        | Content::File { .. } => true,
+        Content::Text { .. } | Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => true,
         Content::Refusal { spelling, .. } => *spelling == Spelling::Structured,
         Content::Reasoning(reasoning) => reasoning.field == ReasoningField::ThinkingPart,
         Content::Opaque { dialect, .. } => *dialect == DIALECT,

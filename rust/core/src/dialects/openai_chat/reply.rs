@@ -15,10 +15,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     let Some(choices) = reply.take_list("choices")? else {
         return Err(place.refuse("must be a list"));
     };
-    let choices = choices
-        .into_iter()
-        .enumerate()
-        .map(|(index, raw)| parse_choice(raw, place.item(index), index));
+    let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let choices = choices.collect::<Result<_, _>>()?;
     reply.forget("object");
     let usage = reply.take_object("usage")?.map(usage::parse);
@@ -34,21 +31,14 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     })
 }
 
-fn parse_choice<'a>(
-    raw: &'a RawValue,
-    place: Place<'_>,
-    position: usize,
-) -> Result<Choice<'a>, DialectError> {
+fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Result<Choice<'a>, DialectError> {
     let mut choice = Object::open(raw, place, Mode::Lenient)?;
     let inner = place.member("message");
     let Some(message) = choice.take_object("message")? else {
         return Err(inner.refuse("is required"));
     };
     let turn = turn::parse(message, inner, Mode::Lenient)?;
-    let called = turn
-        .blocks
-        .iter()
-        .any(|block| matches!(block.content, Content::ToolCall(_)));
+    let called = turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
     let index = choice.take_u64("index")?.unwrap_or(position as u64);
     Ok(Choice {
         index: u32::try_from(index).map_err(|_| place.member("index").refuse("is too large"))?,
@@ -110,10 +100,7 @@ pub(super) fn write_finish(choice: &mut Members<'_>, finish: &Finish<'_>) {
     choice.text_if("native_finish_reason", finish.native.as_deref());
 }
 
-pub(super) fn render(
-    reply: &ChatReply<'_>,
-    envelope: &Envelope<'_>,
-) -> Result<Bytes, DialectError> {
+pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     let choices = Place::Document.member("choices");
     for (index, choice) in reply.choices.iter().enumerate() {
         let failed = matches!(&choice.finish, Some(finish) if finish.reason == FinishReason::Error);

@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 
 use super::{DIALECT, tools, turn};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extras, Json, ReasoningWish, Rendered, ResponseFormat, Sampling,
-    Spelling, Stop, StreamOptions, Tool, Turn,
+    Block, ChatRequest, Content, Extras, Json, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Stop,
+    StreamOptions, Tool, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -19,10 +19,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     if messages.is_empty() {
         return Err(place.refuse("must hold at least one message"));
     }
-    let turns = messages
-        .into_iter()
-        .enumerate()
-        .map(|(index, raw)| turn::parse(raw, place.item(index), Mode::Strict));
+    let turns = messages.into_iter().enumerate().map(|(index, raw)| turn::parse(raw, place.item(index), Mode::Strict));
     let turns = turns.collect::<Result<_, _>>()?;
     Ok(ChatRequest {
         model,
@@ -65,55 +62,37 @@ fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, Diale
 
 fn take_stop<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
     if let Some(one) = request.take_if("stop", object::text) {
-        return Ok(Some(Stop {
-            sequences: vec![one],
-            spelling: Spelling::Plain,
-        }));
+        return Ok(Some(Stop { sequences: vec![one], spelling: Spelling::Plain }));
     }
     let place = Place::Document.member("stop");
     let Some(items) = request.take_list("stop")? else {
         return Ok(None);
     };
-    let sequences = items.into_iter().enumerate().map(|(index, item)| {
-        object::text(item).ok_or_else(|| place.item(index).refuse("must be a string"))
-    });
-    Ok(Some(Stop {
-        sequences: sequences.collect::<Result<_, _>>()?,
-        spelling: Spelling::Structured,
-    }))
+    let sequences = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
+    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
 }
 
-fn take_stream_options<'a>(
-    request: &mut Object<'a, '_>,
-) -> Result<Option<StreamOptions<'a>>, DialectError> {
+fn take_stream_options<'a>(request: &mut Object<'a, '_>) -> Result<Option<StreamOptions<'a>>, DialectError> {
     let place = Place::Document.member("stream_options");
     let Some(raw) = request.take_object("stream_options")? else {
         return Ok(None);
     };
     let mut options = Object::open(raw, place, Mode::Strict)?;
-    Ok(Some(StreamOptions {
-        include_usage: options.take_bool("include_usage")?,
-        extras: options.into_extras(DIALECT),
-    }))
+    Ok(Some(StreamOptions { include_usage: options.take_bool("include_usage")?, extras: options.into_extras(DIALECT) }))
 }
 
 /// A name, or the object that clients of the Responses API carry over. Other objects stay as they are.
 fn reasoning_wish(raw: &RawValue) -> Option<ReasoningWish<'_>> {
     if let Some(effort) = object::text(raw) {
-        return Some(ReasoningWish {
-            effort: Some(effort),
-            summary: None,
-            spelling: Spelling::Plain,
-        });
+        return Some(ReasoningWish { effort: Some(effort), summary: None, spelling: Spelling::Plain });
     }
     let mut wish = Object::lenient(raw)?;
     let effort = wish.take_if("effort", object::text);
     let summary = wish.take_if("summary", object::text);
-    wish.is_empty().then_some(ReasoningWish {
-        effort,
-        summary,
-        spelling: Spelling::Structured,
-    })
+    wish.is_empty().then_some(ReasoningWish { effort, summary, spelling: Spelling::Structured })
 }
 
 fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
@@ -139,10 +118,7 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
 pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
     let mut out = Buffer::with_capacity(1024);
     output::object(&mut out, |members| write(members, request));
-    Rendered {
-        body: out.into(),
-        dropped: dropped(request),
-    }
+    Rendered { body: out.into(), dropped: dropped(request) }
 }
 
 fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
@@ -212,12 +188,7 @@ fn write_format(members: &mut Members<'_>, format: &ResponseFormat<'_>) {
     match format {
         ResponseFormat::Text => members.text("type", "text"),
         ResponseFormat::JsonObject => members.text("type", "json_object"),
-        ResponseFormat::JsonSchema {
-            name,
-            description,
-            schema,
-            strict,
-        } => {
+        ResponseFormat::JsonSchema { name, description, schema, strict } => {
             members.text("type", "json_schema");
             members.object("json_schema", |members| {
                 members.text_if("name", name.as_deref());
@@ -270,8 +241,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
 }
 
 fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras
-        .iter()
-        .filter(|extra| extra.dialect != DIALECT)
-        .map(|extra| extra.name.clone().into_owned())
+    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
 }

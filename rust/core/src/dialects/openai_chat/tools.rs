@@ -4,8 +4,7 @@ use serde_json::value::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{
-    Block, CallKind, Callable, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice,
-    ToolChoiceMode,
+    Block, CallKind, Callable, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -15,21 +14,11 @@ use crate::dialects::{DialectError, Place};
 pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
     let mut tools = Vec::new();
     let place = Place::Document.member("tools");
-    for (index, raw) in request
-        .take_filled_list("tools")?
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (index, raw) in request.take_filled_list("tools")?.into_iter().flatten().enumerate() {
         tools.push(parse_tool(raw, place.item(index))?);
     }
     let place = Place::Document.member("functions");
-    for (index, raw) in request
-        .take_filled_list("functions")?
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (index, raw) in request.take_filled_list("functions")?.into_iter().flatten().enumerate() {
         let mut function = Object::open(raw, place.item(index), Mode::Strict)?;
         let mut callable = take_callable(&mut function, CallKind::LegacyFunction)?;
         callable.extras = function.into_extras(DIALECT);
@@ -44,10 +33,7 @@ fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, Diale
         "function" => (CallKind::Function, "function"),
         "custom" => (CallKind::Custom, "custom"),
         _ => {
-            return Ok(Tool::Opaque {
-                dialect: DIALECT,
-                raw: Json::from(raw),
-            });
+            return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) });
         }
     };
     let inner = place.member(name);
@@ -64,10 +50,7 @@ fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, Diale
     Ok(Tool::Callable(callable))
 }
 
-fn take_callable<'a>(
-    function: &mut Object<'a, '_>,
-    kind: CallKind,
-) -> Result<Callable<'a>, DialectError> {
+fn take_callable<'a>(function: &mut Object<'a, '_>, kind: CallKind) -> Result<Callable<'a>, DialectError> {
     Ok(Callable {
         kind,
         name: function.require_text("name")?,
@@ -83,7 +66,8 @@ fn take_callable<'a>(
 }
 
 pub(super) fn write_tools(request: &mut Members<'_>, tools: &[Tool<'_>]) {
-    let is_legacy = |tool: &&Tool<'_>| matches!(tool, Tool::Callable(callable) if callable.kind == CallKind::LegacyFunction);
+    let is_legacy =
+        |tool: &&Tool<'_>| matches!(tool, Tool::Callable(callable) if callable.kind == CallKind::LegacyFunction);
     let is_ours = |tool: &&Tool<'_>| match tool {
         Tool::Callable(_) => !is_legacy(tool),
         Tool::Opaque { dialect, .. } => *dialect == DIALECT,
@@ -149,10 +133,7 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice
             choice.is_empty().then_some(ToolChoiceMode::Named(name))
         })
     })?;
-    Some(ToolChoice {
-        kind: CallKind::LegacyFunction,
-        mode,
-    })
+    Some(ToolChoice { kind: CallKind::LegacyFunction, mode })
 }
 
 fn mode_by_name<'a>(raw: &RawValue) -> Option<ToolChoiceMode<'a>> {
@@ -166,21 +147,13 @@ fn mode_by_name<'a>(raw: &RawValue) -> Option<ToolChoiceMode<'a>> {
 
 fn parse_choice(raw: &RawValue) -> Option<ToolChoice<'_>> {
     if let Some(mode) = mode_by_name(raw) {
-        return Some(ToolChoice {
-            kind: CallKind::Function,
-            mode,
-        });
+        return Some(ToolChoice { kind: CallKind::Function, mode });
     }
     if let Some((kind, name)) = named_tool(raw) {
-        return Some(ToolChoice {
-            kind,
-            mode: ToolChoiceMode::Named(name),
-        });
+        return Some(ToolChoice { kind, mode: ToolChoiceMode::Named(name) });
     }
     let mut choice = Object::lenient(raw)?;
-    choice.take_if("type", |raw| {
-        (raw.get() == "\"allowed_tools\"").then_some(())
-    })?;
+    choice.take_if("type", |raw| (raw.get() == "\"allowed_tools\"").then_some(()))?;
     let mut allowed = choice.take_if("allowed_tools", Object::lenient)?;
     let mode = allowed.take_if("mode", object::text)?;
     let required = match mode.as_ref() {
@@ -190,13 +163,8 @@ fn parse_choice(raw: &RawValue) -> Option<ToolChoice<'_>> {
     };
     let tools = allowed.take_if("tools", object::list)?;
     let tools: Option<Vec<_>> = tools.into_iter().map(named_tool).collect();
-    (choice.is_empty() && allowed.is_empty()).then_some(ToolChoice {
-        kind: CallKind::Function,
-        mode: ToolChoiceMode::Allowed {
-            tools: tools?,
-            required,
-        },
-    })
+    (choice.is_empty() && allowed.is_empty())
+        .then_some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::Allowed { tools: tools?, required } })
 }
 
 /// `{"type":"function","function":{"name":…}}` and nothing else; the same for custom tools.
@@ -214,11 +182,7 @@ fn named_tool(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
 
 pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
     let legacy = choice.kind == CallKind::LegacyFunction;
-    let field = if legacy {
-        "function_call"
-    } else {
-        "tool_choice"
-    };
+    let field = if legacy { "function_call" } else { "tool_choice" };
     match &choice.mode {
         ToolChoiceMode::None => request.text(field, "none"),
         ToolChoiceMode::Auto => request.text(field, "auto"),
@@ -247,10 +211,7 @@ fn write_named_tool(out: &mut Buffer, kind: CallKind, name: &str) {
 }
 
 /// Takes `tool_calls` and `function_call` of an assistant's message.
-pub(super) fn take_calls<'a>(
-    message: &mut Object<'a, '_>,
-    blocks: &mut Vec<Block<'a>>,
-) -> Result<(), DialectError> {
+pub(super) fn take_calls<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Block<'a>>) -> Result<(), DialectError> {
     let here = message.place;
     let place = here.member("tool_calls");
     let calls = message.take_filled_list("tool_calls")?;
@@ -280,11 +241,7 @@ fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> Result<Text<
     }
 }
 
-fn parse_call<'a>(
-    raw: &'a RawValue,
-    place: Place<'_>,
-    mode: Mode,
-) -> Result<Block<'a>, DialectError> {
+fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
     let mut call = Object::open(raw, place, mode)?;
     // Some servers leave the type out; there was only one for years.
     let (kind, name, input) = match call.take_text("type")?.as_deref() {

@@ -7,8 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{DIALECT, parts, tools};
 use crate::dialects::message::{
-    Block, CallKind, Citation, Content, Extras, Reasoning, ReasoningField, Role, Spelling, Text,
-    ToolResult, Turn,
+    Block, CallKind, Citation, Content, Extras, Reasoning, ReasoningField, Role, Spelling, Text, ToolResult, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -17,16 +16,10 @@ use crate::dialects::{DialectError, Place};
 const ROLES: &str = "must be one of developer, system, user, assistant, tool, function";
 
 /// The fields that hold reasoning as one string.
-const FLAT_REASONING: [(&str, ReasoningField); 2] = [
-    ("reasoning_content", ReasoningField::ReasoningContent),
-    ("reasoning", ReasoningField::Reasoning),
-];
+const FLAT_REASONING: [(&str, ReasoningField); 2] =
+    [("reasoning_content", ReasoningField::ReasoningContent), ("reasoning", ReasoningField::Reasoning)];
 
-pub(super) fn parse<'a>(
-    raw: &'a RawValue,
-    place: Place<'_>,
-    mode: Mode,
-) -> Result<Turn<'a>, DialectError> {
+pub(super) fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Turn<'a>, DialectError> {
     let mut message = Object::open(raw, place, mode)?;
     let role = message.take_text("role")?;
     let role = match role.as_deref() {
@@ -47,13 +40,7 @@ pub(super) fn parse<'a>(
     if mode == Mode::Strict && blocks.is_empty() && spelling != Spelling::Structured {
         return Err(place.member("content").refuse("is required"));
     }
-    Ok(Turn {
-        role,
-        name: message.take_text("name")?,
-        blocks,
-        spelling,
-        extras: message.into_extras(DIALECT),
-    })
+    Ok(Turn { role, name: message.take_text("name")?, blocks, spelling, extras: message.into_extras(DIALECT) })
 }
 
 fn parse_result<'a>(mut message: Object<'a, '_>, kind: CallKind) -> Result<Turn<'a>, DialectError> {
@@ -63,14 +50,7 @@ fn parse_result<'a>(mut message: Object<'a, '_>, kind: CallKind) -> Result<Turn<
     };
     let name = message.take_text("name")?;
     let (blocks, spelling) = parts::take_content(&mut message)?;
-    let result = ToolResult {
-        kind,
-        call_id,
-        name,
-        blocks,
-        spelling,
-        is_error: None,
-    };
+    let result = ToolResult { kind, call_id, name, blocks, spelling, is_error: None };
     let mut turn = Turn::new(Role::Tool, vec![Block::new(Content::ToolResult(result))]);
     turn.extras = message.into_extras(DIALECT);
     Ok(turn)
@@ -82,10 +62,7 @@ fn parse_assistant<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectE
     take_citations(&mut message, &mut content);
     blocks.append(&mut content);
     if let Some(text) = message.take_text("refusal")? {
-        blocks.push(Block::new(Content::Refusal {
-            text,
-            spelling: Spelling::Plain,
-        }));
+        blocks.push(Block::new(Content::Refusal { text, spelling: Spelling::Plain }));
     }
     tools::take_calls(&mut message, &mut blocks)?;
     Ok(Turn {
@@ -109,11 +86,7 @@ fn take_reasoning<'a>(message: &mut Object<'a, '_>) -> Vec<Block<'a>> {
     }
     let flat = FLAT_REASONING.iter().find_map(|(name, field)| {
         let text = message.take_if(name, object::text)?;
-        Some(Block::new(Content::Reasoning(Reasoning {
-            text,
-            field: *field,
-            ..Reasoning::default()
-        })))
+        Some(Block::new(Content::Reasoning(Reasoning { text, field: *field, ..Reasoning::default() })))
     });
     flat.into_iter().collect()
 }
@@ -122,10 +95,7 @@ fn take_reasoning<'a>(message: &mut Object<'a, '_>) -> Vec<Block<'a>> {
 fn reasoning_detail(raw: &RawValue) -> Option<Block<'_>> {
     let mut item = Object::lenient(raw)?;
     let kind = item.take_if("type", object::text)?;
-    let mut reasoning = Reasoning {
-        field: ReasoningField::ReasoningDetails,
-        ..Reasoning::default()
-    };
+    let mut reasoning = Reasoning { field: ReasoningField::ReasoningDetails, ..Reasoning::default() };
     match kind.as_ref() {
         "reasoning.text" => {
             reasoning.text = item.take_if("text", object::text)?;
@@ -145,13 +115,7 @@ fn reasoning_detail(raw: &RawValue) -> Option<Block<'_>> {
 
 /// Moves `annotations` to the text they are about, when there is one text and each of them is a link.
 fn take_citations<'a>(message: &mut Object<'a, '_>, content: &mut [Block<'a>]) {
-    let [
-        Block {
-            content: Content::Text { citations, .. },
-            ..
-        },
-    ] = content
-    else {
+    let [Block { content: Content::Text { citations, .. }, .. }] = content else {
         return;
     };
     let links = message.take_if("annotations", |raw| {
@@ -165,9 +129,7 @@ fn take_citations<'a>(message: &mut Object<'a, '_>, content: &mut [Block<'a>]) {
 /// An annotation that is a link and nothing else.
 pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
     let mut annotation = Object::lenient(raw)?;
-    annotation.take_if("type", |raw| {
-        (raw.get() == "\"url_citation\"").then_some(())
-    })?;
+    annotation.take_if("type", |raw| (raw.get() == "\"url_citation\"").then_some(()))?;
     let mut inner = annotation.take_if("url_citation", Object::lenient)?;
     if !annotation.is_empty() {
         return None;
@@ -185,17 +147,11 @@ pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
 /// Writes the messages that a turn of a request means: one per tool result, then one for the rest.
 pub(super) fn write_messages<'t>(turns: &'t [Turn<'t>], messages: &mut Members<'_>) {
     let pieces = turns.iter().flat_map(|turn| {
-        let results = turn
-            .blocks
-            .iter()
-            .filter_map(move |block| match &block.content {
-                Content::ToolResult(result) => Some(Piece::Result(turn, result)),
-                _ => None,
-            });
-        let only_results = turn
-            .blocks
-            .iter()
-            .all(|block| matches!(block.content, Content::ToolResult(_)));
+        let results = turn.blocks.iter().filter_map(move |block| match &block.content {
+            Content::ToolResult(result) => Some(Piece::Result(turn, result)),
+            _ => None,
+        });
+        let only_results = turn.blocks.iter().all(|block| matches!(block.content, Content::ToolResult(_)));
         let rest = (turn.blocks.is_empty() || !only_results).then_some(Piece::Rest(turn));
         results.chain(rest)
     });
@@ -219,11 +175,7 @@ fn write_result(out: &mut Buffer, turn: &Turn<'_>, result: &ToolResult<'_>) {
             message.text("tool_call_id", &result.call_id);
         }
         message.text_if("name", result.name.as_deref());
-        let parts: Vec<_> = result
-            .blocks
-            .iter()
-            .filter(|block| parts::is_part(block))
-            .collect();
+        let parts: Vec<_> = result.blocks.iter().filter(|block| parts::is_part(block)).collect();
         parts::write_content(message, &parts, result.spelling);
         // Extras of a turn of the user belong to what the user says.
         if turn.role == Role::Tool {
@@ -258,31 +210,16 @@ pub(super) fn write_reply(message: &mut Members<'_>, turn: &Turn<'_>) {
 }
 
 fn has_refusal(turn: &Turn<'_>) -> bool {
-    turn.blocks.iter().any(|block| {
-        matches!(
-            block.content,
-            Content::Refusal {
-                spelling: Spelling::Plain,
-                ..
-            }
-        )
-    })
+    turn.blocks.iter().any(|block| matches!(block.content, Content::Refusal { spelling: Spelling::Plain, .. }))
 }
 
 fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling) {
-    let parts: Vec<_> = turn
-        .blocks
-        .iter()
-        .filter(|block| parts::is_part(block))
-        .collect();
+    let parts: Vec<_> = turn.blocks.iter().filter(|block| parts::is_part(block)).collect();
     parts::write_content(message, &parts, spelling);
     message.text_if("name", turn.name.as_deref());
     if has_refusal(turn) {
         let refusals = turn.blocks.iter().filter_map(|block| match &block.content {
-            Content::Refusal {
-                text,
-                spelling: Spelling::Plain,
-            } => Some(text.as_ref()),
+            Content::Refusal { text, spelling: Spelling::Plain } => Some(text.as_ref()),
             _ => None,
         });
         message.text("refusal", &refusals.collect::<String>());
@@ -323,11 +260,7 @@ fn write_reasoning(message: &mut Members<'_>, turn: &Turn<'_>) {
     }
 }
 
-pub(super) fn write_reasoning_detail(
-    out: &mut Buffer,
-    reasoning: &Reasoning<'_>,
-    extras: &Extras<'_>,
-) {
+pub(super) fn write_reasoning_detail(out: &mut Buffer, reasoning: &Reasoning<'_>, extras: &Extras<'_>) {
     output::object(out, |item| {
         if let Some(data) = &reasoning.redacted {
             item.text("type", "reasoning.encrypted");

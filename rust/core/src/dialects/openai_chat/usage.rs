@@ -18,12 +18,8 @@ pub(super) fn parse(raw: &RawValue) -> Usage<'_> {
         return Usage::default();
     };
     let mut extras = Extras::default();
-    let [cached_tokens, cache_write_tokens] = details(
-        &mut object,
-        PROMPT,
-        ["cached_tokens", "cache_write_tokens"],
-        &mut extras,
-    );
+    let [cached_tokens, cache_write_tokens] =
+        details(&mut object, PROMPT, ["cached_tokens", "cache_write_tokens"], &mut extras);
     let [reasoning_tokens] = details(&mut object, COMPLETION, ["reasoning_tokens"], &mut extras);
     let prompt_tokens = object.take_if("prompt_tokens", whole).unwrap_or(0);
     let completion_tokens = object.take_if("completion_tokens", whole).unwrap_or(0);
@@ -63,10 +59,7 @@ pub(super) fn write(usage: &Usage<'_>, object: &mut Members<'_>) {
     object.whole("prompt_tokens", tokens.prompt_tokens);
     object.whole("completion_tokens", tokens.completion_tokens);
     object.whole("total_tokens", tokens.total_tokens);
-    let prompt = [
-        ("cached_tokens", tokens.cached_tokens),
-        ("cache_write_tokens", tokens.cache_write_tokens),
-    ];
+    let prompt = [("cached_tokens", tokens.cached_tokens), ("cache_write_tokens", tokens.cache_write_tokens)];
     let completion = [("reasoning_tokens", tokens.reasoning_tokens)];
     write_details(PROMPT, &prompt, &usage.extras, object);
     write_details(COMPLETION, &completion, &usage.extras, object);

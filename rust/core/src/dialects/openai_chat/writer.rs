@@ -6,9 +6,7 @@
 use super::reply::{or, write_finish};
 use super::turn::{write_citation, write_reasoning_detail};
 use super::{DIALECT, usage};
-use crate::dialects::message::{
-    CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage,
-};
+use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage};
 use crate::dialects::openai_error;
 use crate::dialects::output::{self, Buffer, Members};
 
@@ -44,17 +42,8 @@ impl Writer {
             return;
         }
         match event {
-            Event::MessageStart {
-                id,
-                model,
-                created_s,
-                extras,
-            } => self.start(id, model, *created_s, extras, out),
-            Event::TextDelta {
-                choice,
-                text,
-                logprobs,
-            } => self.text(*choice, text, logprobs.as_ref(), out),
+            Event::MessageStart { id, model, created_s, extras } => self.start(id, model, *created_s, extras, out),
+            Event::TextDelta { choice, text, logprobs } => self.text(*choice, text, logprobs.as_ref(), out),
             Event::RefusalDelta { choice, text } => {
                 self.delta(*choice, out, |delta| delta.text("refusal", text));
             }
@@ -69,19 +58,12 @@ impl Writer {
                 let data = Some(Text::Borrowed(data.as_ref()));
                 self.reasoning_detail(*choice, None, data, out);
             }
-            Event::ToolCallStart {
-                choice,
-                call,
-                kind,
-                id,
-                name,
-            } => self.call_start(*choice, *call, *kind, [id, name], out),
-            Event::ToolCallDelta {
-                choice,
-                call,
-                kind,
-                arguments,
-            } => self.call_delta(*choice, *call, *kind, arguments, out),
+            Event::ToolCallStart { choice, call, kind, id, name } => {
+                self.call_start(*choice, *call, *kind, [id, name], out)
+            }
+            Event::ToolCallDelta { choice, call, kind, arguments } => {
+                self.call_delta(*choice, *call, *kind, arguments, out)
+            }
             Event::Citation { choice, citation } => self.delta(*choice, out, |delta| {
                 delta.list("annotations", [citation], |out, citation| {
                     write_citation(out, 0, citation);
@@ -179,11 +161,7 @@ impl Writer {
         redacted: Option<Text<'_>>,
         out: &mut Buffer,
     ) {
-        let reasoning = Reasoning {
-            signature,
-            redacted,
-            ..Reasoning::default()
-        };
+        let reasoning = Reasoning { signature, redacted, ..Reasoning::default() };
         self.delta(choice, out, |delta| {
             delta.list("reasoning_details", [&reasoning], |out, reasoning| {
                 write_reasoning_detail(out, reasoning, &Extras::default());
@@ -191,14 +169,7 @@ impl Writer {
         });
     }
 
-    fn call_start(
-        &mut self,
-        choice: u32,
-        call: u32,
-        kind: CallKind,
-        [id, name]: [&str; 2],
-        out: &mut Buffer,
-    ) {
+    fn call_start(&mut self, choice: u32, call: u32, kind: CallKind, [id, name]: [&str; 2], out: &mut Buffer) {
         let (form, input) = form_of(kind);
         let function = |function: &mut Members<'_>| {
             function.text("name", name);
@@ -219,14 +190,7 @@ impl Writer {
         });
     }
 
-    fn call_delta(
-        &mut self,
-        choice: u32,
-        call: u32,
-        kind: CallKind,
-        arguments: &str,
-        out: &mut Buffer,
-    ) {
+    fn call_delta(&mut self, choice: u32, call: u32, kind: CallKind, arguments: &str, out: &mut Buffer) {
         let (form, input) = form_of(kind);
         self.delta(choice, out, |delta| {
             if kind == CallKind::LegacyFunction {

@@ -98,11 +98,7 @@ const WRONG: &[&str] = &[
 ];
 
 fn cases() -> Vec<Vec<u8>> {
-    let mut cases: Vec<Vec<u8>> = [SOUND, WRONG]
-        .concat()
-        .iter()
-        .map(|case| case.as_bytes().to_vec())
-        .collect();
+    let mut cases: Vec<Vec<u8>> = [SOUND, WRONG].concat().iter().map(|case| case.as_bytes().to_vec()).collect();
     for broken in [
         &b"\xff"[..],
         b"\x80",
@@ -146,12 +142,7 @@ fn fed(frames: &[&[u8]]) -> Result<Scan, JsonError> {
 fn a_body_fed_byte_by_byte_gives_the_same_result_or_error() {
     for case in cases() {
         let bytes: Vec<&[u8]> = case.chunks(1).collect();
-        assert_eq!(
-            fed(&bytes),
-            fed(&[&case]),
-            "{}",
-            String::from_utf8_lossy(&case)
-        );
+        assert_eq!(fed(&bytes), fed(&[&case]), "{}", String::from_utf8_lossy(&case));
     }
 }
 
@@ -161,12 +152,7 @@ fn a_body_cut_once_anywhere_gives_the_same_result_or_error() {
         let whole = fed(&[&case]);
         for at in 0..=case.len() {
             let (front, back) = case.split_at(at);
-            assert_eq!(
-                fed(&[front, back]),
-                whole,
-                "{} at {at}",
-                String::from_utf8_lossy(&case)
-            );
+            assert_eq!(fed(&[front, back]), whole, "{} at {at}", String::from_utf8_lossy(&case));
         }
     }
 }
@@ -180,8 +166,7 @@ fn a_body_cut_at_random_gives_the_same_result_or_error() {
             let mut frames = Vec::new();
             let mut rest = &case[..];
             while !rest.is_empty() {
-                let (front, back) =
-                    rest.split_at(dice.below(rest.len() + 1).min(1 + dice.below(40)));
+                let (front, back) = rest.split_at(dice.below(rest.len() + 1).min(1 + dice.below(40)));
                 frames.push(front);
                 rest = back;
             }
@@ -198,25 +183,16 @@ fn sound_bodies_are_accepted_and_wrong_ones_refused() {
 
 #[test]
 fn every_kind_of_refusal_has_a_case_and_a_row_in_the_table_of_verdicts() {
-    let table = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/decisions/0002-json-verdicts.md"
-    );
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/decisions/0002-json-verdicts.md");
     let table = std::fs::read_to_string(table).unwrap();
-    let mut codes: Vec<&str> = cases()
-        .iter()
-        .filter_map(|case| fed(&[case]).err())
-        .map(|error| error.kind.code())
-        .collect();
+    let mut codes: Vec<&str> =
+        cases().iter().filter_map(|case| fed(&[case]).err()).map(|error| error.kind.code()).collect();
     // These need a limit of their own to be reached; see the rules.
     codes.extend(["body_too_large", "too_many_messages"]);
     codes.sort_unstable();
     codes.dedup();
-    let rows: Vec<&str> = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
-        .map(|(code, _)| code)
-        .collect();
+    let rows: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code).collect();
     assert!(codes.iter().all(|code| rows.contains(code)), "{codes:?}");
     assert_eq!(codes.len(), rows.len(), "{codes:?}");
 }
@@ -226,10 +202,7 @@ fn what_is_accepted_agrees_with_a_full_parser_and_what_it_refuses_is_refused() {
     for case in cases() {
         let text = String::from_utf8_lossy(&case).into_owned();
         let tree = serde_json::from_slice::<serde_json::Value>(&case);
-        if tree
-            .as_ref()
-            .is_err_and(|error| error.to_string().contains("recursion"))
-        {
+        if tree.as_ref().is_err_and(|error| error.to_string().contains("recursion")) {
             continue; // serde_json stops one level earlier.
         }
         match fed(&[&case]) {
@@ -238,25 +211,13 @@ fn what_is_accepted_agrees_with_a_full_parser_and_what_it_refuses_is_refused() {
                 assert_eq!(scan.model.as_deref(), tree["model"].as_str(), "{text}");
                 assert_eq!(scan.stream, tree["stream"].as_bool(), "{text}");
                 assert_eq!(scan.n, tree["n"].as_u64(), "{text}");
-                assert_eq!(
-                    scan.messages as usize,
-                    tree["messages"].as_array().map_or(0, Vec::len),
-                    "{text}"
-                );
-                assert_eq!(
-                    scan.tools as usize,
-                    tree["tools"].as_array().map_or(0, Vec::len),
-                    "{text}"
-                );
+                assert_eq!(scan.messages as usize, tree["messages"].as_array().map_or(0, Vec::len), "{text}");
+                assert_eq!(scan.tools as usize, tree["tools"].as_array().map_or(0, Vec::len), "{text}");
                 assert_eq!(scan.empty, tree.as_object().unwrap().is_empty(), "{text}");
                 for member in &scan.members {
                     let name: String = serde_json::from_slice(&case[member.name()]).unwrap();
-                    let value: serde_json::Value =
-                        serde_json::from_slice(&case[member.value()]).unwrap();
-                    assert!(
-                        value == tree[&name] || text.contains(r#""k":"#),
-                        "{text} {name}"
-                    );
+                    let value: serde_json::Value = serde_json::from_slice(&case[member.value()]).unwrap();
+                    assert!(value == tree[&name] || text.contains(r#""k":"#), "{text} {name}");
                 }
             }
             Err(error) if tree.is_ok() => assert!(

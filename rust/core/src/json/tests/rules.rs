@@ -1,8 +1,6 @@
 //! The rules of the scanner, one sentence each.
 
-use crate::json::{
-    Field, JsonError, JsonErrorKind as Kind, Limits, Media, Roles, Scan, Scanner, Shape, scan,
-};
+use crate::json::{Field, JsonError, JsonErrorKind as Kind, Limits, Media, Roles, Scan, Scanner, Shape, scan};
 
 fn chat(body: &str) -> Result<Scan, JsonError> {
     scan(body.as_bytes(), Shape::Chat, &Limits::default())
@@ -15,11 +13,7 @@ fn accepted(body: &str) -> Scan {
 #[track_caller]
 fn refused(body: &str, kind: Kind, pointer: &str) {
     let error = chat(body).expect_err(body);
-    assert_eq!(
-        (error.kind.code(), &*error.pointer),
-        (kind.code(), pointer),
-        "{body}"
-    );
+    assert_eq!((error.kind.code(), &*error.pointer), (kind.code(), pointer), "{body}");
 }
 
 /// A listed member of the wrong type; which types it may have is in the message.
@@ -39,25 +33,12 @@ fn what_a_decision_needs_is_found() {
     assert_eq!((scan.stream, scan.include_usage), (Some(true), Some(true)));
     assert_eq!((scan.max_tokens, scan.n), (Some(50), Some(3)));
     assert_eq!((scan.messages, scan.tools), (2, 3));
-    assert_eq!(
-        scan.roles,
-        Roles {
-            system: 1,
-            user: 1,
-            ..Roles::default()
-        }
-    );
-    assert_eq!(
-        scan.text_bytes, 7,
-        "abc and the four bytes that spell de and a line break"
-    );
+    assert_eq!(scan.roles, Roles { system: 1, user: 1, ..Roles::default() });
+    assert_eq!(scan.text_bytes, 7, "abc and the four bytes that spell de and a line break");
     assert_eq!(&body[scan.span(Field::Model).unwrap()], r#""gpt\u002d4o""#);
     assert_eq!(&body[scan.span(Field::Stream).unwrap()], "true");
     assert_eq!(&body[scan.span(Field::MaxTokens).unwrap()], "100");
-    assert_eq!(
-        &body[scan.span(Field::StreamOptions).unwrap()],
-        r#"{"include_usage":true}"#
-    );
+    assert_eq!(&body[scan.span(Field::StreamOptions).unwrap()], r#"{"include_usage":true}"#);
     assert_eq!(&body[scan.span(Field::IncludeUsage).unwrap()], "true");
     assert_eq!(&body[scan.span(Field::Tools).unwrap()], "[{},{},{}]");
     assert_eq!(scan.span(Field::User), None);
@@ -68,24 +49,9 @@ fn null_stands_for_absent() {
     let scan = accepted(
         r#"{"stream":null,"stream_options":null,"max_tokens":null,"max_completion_tokens":null,"n":null,"tools":null,"prompt":null,"user":null}"#,
     );
-    assert_eq!(
-        (
-            scan.stream,
-            scan.include_usage,
-            scan.max_tokens,
-            scan.n,
-            scan.tools
-        ),
-        (None, None, None, None, 0)
-    );
-    assert_eq!(
-        accepted(r#"{"stream_options":{"include_usage":null}}"#).include_usage,
-        None
-    );
-    assert_eq!(
-        accepted(r#"{"max_completion_tokens":null,"max_tokens":7}"#).max_tokens,
-        Some(7)
-    );
+    assert_eq!((scan.stream, scan.include_usage, scan.max_tokens, scan.n, scan.tools), (None, None, None, None, 0));
+    assert_eq!(accepted(r#"{"stream_options":{"include_usage":null}}"#).include_usage, None);
+    assert_eq!(accepted(r#"{"max_completion_tokens":null,"max_tokens":7}"#).max_tokens, Some(7));
 }
 
 #[test]
@@ -99,14 +65,7 @@ fn media_are_counted_and_their_data_is_not_text() {
             {"type":"file","file":{"file_data":"AAAAAA"}},
             {"type":"document","source":{"type":"base64","data":"AAAA"}}]}]}"#,
     );
-    assert_eq!(
-        scan.media,
-        Media {
-            image: 2,
-            audio: 1,
-            file: 2
-        }
-    );
+    assert_eq!(scan.media, Media { image: 2, audio: 1, file: 2 });
     assert_eq!(scan.text_bytes, 5);
 }
 
@@ -116,37 +75,20 @@ fn text_of_tool_calls_and_results_counts() {
         r#"{"messages":[{"role":"assistant","content":null,"tool_calls":[{"function":{"arguments":"{\"a\":1}"}}]},{"role":"tool","content":[{"type":"text","text":"ok"}]}]}"#,
     );
     assert_eq!(scan.text_bytes, 9 + 2);
-    assert_eq!(
-        scan.roles,
-        Roles {
-            assistant: 1,
-            tool: 1,
-            ..Roles::default()
-        }
-    );
+    assert_eq!(scan.roles, Roles { assistant: 1, tool: 1, ..Roles::default() });
 }
 
 #[test]
 fn messages_without_a_known_role_are_other() {
-    let scan = accepted(
-        r#"{"messages":[{},{"role":"wizard"},{"role":5},"x",{"role":"developer"},{"role":"function"}]}"#,
-    );
-    assert_eq!(
-        scan.roles,
-        Roles {
-            developer: 1,
-            function: 1,
-            other: 4,
-            ..Roles::default()
-        }
-    );
+    let scan =
+        accepted(r#"{"messages":[{},{"role":"wizard"},{"role":5},"x",{"role":"developer"},{"role":"function"}]}"#);
+    assert_eq!(scan.roles, Roles { developer: 1, function: 1, other: 4, ..Roles::default() });
     assert_eq!(scan.messages, 6);
 }
 
 #[test]
 fn inputs_are_texts_or_lists_of_tokens() {
-    let embeddings =
-        |body: &str| scan(body.as_bytes(), Shape::Embeddings, &Limits::default()).unwrap();
+    let embeddings = |body: &str| scan(body.as_bytes(), Shape::Embeddings, &Limits::default()).unwrap();
     for (input, inputs, tokens, text) in [
         (r#""abc""#, 1, 0, 3),
         (r#"["a","bc"]"#, 2, 0, 3),
@@ -155,17 +97,10 @@ fn inputs_are_texts_or_lists_of_tokens() {
         ("[]", 0, 0, 0),
         (r#"[{"text":"abcd"}]"#, 1, 0, 4),
     ] {
-        let scan = embeddings(&format!(
-            r#"{{"model":"m","input":{input},"encoding_format":"base64","dimensions":64}}"#
-        ));
-        assert_eq!(
-            (scan.inputs, scan.input_tokens, scan.text_bytes),
-            (inputs, tokens, text),
-            "{input}"
-        );
-        assert!(
-            scan.span(Field::EncodingFormat).is_some() && scan.span(Field::Dimensions).is_some()
-        );
+        let scan =
+            embeddings(&format!(r#"{{"model":"m","input":{input},"encoding_format":"base64","dimensions":64}}"#));
+        assert_eq!((scan.inputs, scan.input_tokens, scan.text_bytes), (inputs, tokens, text), "{input}");
+        assert!(scan.span(Field::EncodingFormat).is_some() && scan.span(Field::Dimensions).is_some());
     }
     let scan = accepted(r#"{"prompt":["ab","c"]}"#);
     assert_eq!((scan.inputs, scan.text_bytes), (2, 3));
@@ -180,18 +115,10 @@ fn input_without_messages_is_told_apart() {
 
 #[test]
 fn another_shape_reads_only_model_and_stream() {
-    let body =
-        br#"{"model":"m","stream":true,"messages":5,"max_tokens":"x","max_tokens":"y","input":{}}"#;
+    let body = br#"{"model":"m","stream":true,"messages":5,"max_tokens":"x","max_tokens":"y","input":{}}"#;
     let other = scan(body, Shape::Any, &Limits::default()).unwrap();
-    assert_eq!(
-        (other.model.as_deref(), other.stream, other.messages),
-        (Some("m"), Some(true), 0)
-    );
-    let twice = scan(
-        br#"{"stream":true,"stream":true}"#,
-        Shape::Any,
-        &Limits::default(),
-    );
+    assert_eq!((other.model.as_deref(), other.stream, other.messages), (Some("m"), Some(true), 0));
+    let twice = scan(br#"{"stream":true,"stream":true}"#, Shape::Any, &Limits::default());
     assert_eq!(twice.unwrap_err().kind, Kind::DuplicateKey);
 }
 
@@ -209,18 +136,9 @@ fn only_an_object_is_a_request() {
 
 #[test]
 fn errors_point_at_the_value_and_do_not_repeat_it() {
-    refused_as(
-        r#"{"stream":"yes-please"}"#,
-        "/stream: must be true or false or null (byte 10)",
-    );
-    refused_as(
-        r#"{"input":{}}"#,
-        "/input: must be a string or an array (byte 9)",
-    );
-    refused_as(
-        r#"{"model":"a", "model":"b"}"#,
-        "/model: member given twice; send it once (byte 14)",
-    );
+    refused_as(r#"{"stream":"yes-please"}"#, "/stream: must be true or false or null (byte 10)");
+    refused_as(r#"{"input":{}}"#, "/input: must be a string or an array (byte 9)");
+    refused_as(r#"{"model":"a", "model":"b"}"#, "/model: member given twice; send it once (byte 14)");
     refused_as(
         "{\"messages\":[{},{\"content\":\"secret\u{1}\"}]}",
         "/messages/1/content: raw control character in a string; escape it (byte 34)",
@@ -230,22 +148,11 @@ fn errors_point_at_the_value_and_do_not_repeat_it() {
         Kind::Escape,
         "/messages/2/content/0/text",
     );
-    refused(
-        r#"{"a/b":{"c~d":[1,2,nope]}}"#,
-        Kind::Unexpected,
-        "/a~1b/c~0d/2",
-    );
-    refused(
-        r#"{"a":{"b":{"c":{"d":{"e":{"f":{"g":x}}}}}}}"#,
-        Kind::Unexpected,
-        "/a/b/c/d/e/f",
-    );
+    refused(r#"{"a/b":{"c~d":[1,2,nope]}}"#, Kind::Unexpected, "/a~1b/c~0d/2");
+    refused(r#"{"a":{"b":{"c":{"d":{"e":{"f":{"g":x}}}}}}}"#, Kind::Unexpected, "/a/b/c/d/e/f");
     refused(r#"{"a":1,x}"#, Kind::Unexpected, "");
     let error = scan(b"{\"a\":\"\xff\"}", Shape::Chat, &Limits::default()).unwrap_err();
-    assert_eq!(
-        (error.kind, error.offset, &*error.pointer),
-        (Kind::Utf8, 6, "/a")
-    );
+    assert_eq!((error.kind, error.offset, &*error.pointer), (Kind::Utf8, 6, "/a"));
 }
 
 #[test]
@@ -255,67 +162,25 @@ fn depth_is_bounded_and_costs_no_stack() {
     let error = chat(&nested(128)).unwrap_err();
     assert_eq!((error.kind, error.offset), (Kind::Depth, 5 + 127));
     assert_eq!(chat(&nested(1_000_000)).unwrap_err().kind, Kind::Depth);
-    let shallow = Limits {
-        depth: 2,
-        ..Limits::default()
-    };
+    let shallow = Limits { depth: 2, ..Limits::default() };
     assert!(scan(br#"{"a":[]}"#, Shape::Chat, &shallow).is_ok());
-    assert_eq!(
-        scan(br#"{"a":[[]]}"#, Shape::Chat, &shallow)
-            .unwrap_err()
-            .kind,
-        Kind::Depth
-    );
-    let unlimited = Limits {
-        depth: u32::MAX,
-        ..Limits::default()
-    };
-    assert_eq!(
-        scan(nested(128).as_bytes(), Shape::Chat, &unlimited)
-            .unwrap_err()
-            .kind,
-        Kind::Depth
-    );
+    assert_eq!(scan(br#"{"a":[[]]}"#, Shape::Chat, &shallow).unwrap_err().kind, Kind::Depth);
+    let unlimited = Limits { depth: u32::MAX, ..Limits::default() };
+    assert_eq!(scan(nested(128).as_bytes(), Shape::Chat, &unlimited).unwrap_err().kind, Kind::Depth);
 }
 
 #[test]
 fn the_body_the_messages_and_the_model_are_bounded() {
     let body = r#"{"model":"abc","messages":[{},{}]}"#;
     let with = |limits: Limits| scan(body.as_bytes(), Shape::Chat, &limits);
-    let fits = Limits {
-        body_bytes: body.len(),
-        messages: 2,
-        model_bytes: 3,
-        ..Limits::default()
-    };
+    let fits = Limits { body_bytes: body.len(), messages: 2, model_bytes: 3, ..Limits::default() };
     assert!(with(fits).is_ok());
-    let error = with(Limits {
-        body_bytes: body.len() - 1,
-        ..fits
-    })
-    .unwrap_err();
-    assert_eq!(
-        (error.kind, error.offset),
-        (Kind::BodyTooLarge, body.len() - 1)
-    );
-    let error = with(Limits {
-        messages: 1,
-        ..fits
-    })
-    .unwrap_err();
-    assert_eq!(
-        (error.kind, &*error.pointer),
-        (Kind::TooManyMessages, "/messages/1")
-    );
-    let error = with(Limits {
-        model_bytes: 2,
-        ..fits
-    })
-    .unwrap_err();
-    assert_eq!(
-        (error.kind, &*error.pointer),
-        (Kind::ModelTooLong, "/model")
-    );
+    let error = with(Limits { body_bytes: body.len() - 1, ..fits }).unwrap_err();
+    assert_eq!((error.kind, error.offset), (Kind::BodyTooLarge, body.len() - 1));
+    let error = with(Limits { messages: 1, ..fits }).unwrap_err();
+    assert_eq!((error.kind, &*error.pointer), (Kind::TooManyMessages, "/messages/1"));
+    let error = with(Limits { model_bytes: 2, ..fits }).unwrap_err();
+    assert_eq!((error.kind, &*error.pointer), (Kind::ModelTooLong, "/model"));
 }
 
 #[test]

@@ -117,12 +117,7 @@ impl Calls {
             }
         }
         if !piece.arguments.is_empty() {
-            events.push(Event::ToolCallDelta {
-                choice,
-                call: number,
-                kind: call.kind,
-                arguments: piece.arguments,
-            });
+            events.push(Event::ToolCallDelta { choice, call: number, kind: call.kind, arguments: piece.arguments });
         }
         Ok(())
     }
@@ -141,10 +136,7 @@ impl Calls {
             return Some(same);
         }
         let candidate = match piece.index {
-            Some(_) => self
-                .0
-                .iter()
-                .rposition(|call| call.wire_index == piece.index)?,
+            Some(_) => self.0.iter().rposition(|call| call.wire_index == piece.index)?,
             None if opens => return None,
             None => self.0.len().checked_sub(1)?,
         };
@@ -159,10 +151,7 @@ impl Calls {
             if !call.started {
                 events.push(call.start(choice, number, stream_id));
             }
-            events.push(Event::ToolCallEnd {
-                choice,
-                call: number,
-            });
+            events.push(Event::ToolCallEnd { choice, call: number });
         }
     }
 }
@@ -175,12 +164,6 @@ impl Call {
         } else {
             self.wire_id.clone()
         };
-        Event::ToolCallStart {
-            choice,
-            call: number,
-            kind: self.kind,
-            id: id.into(),
-            name: self.name.clone().into(),
-        }
+        Event::ToolCallStart { choice, call: number, kind: self.kind, id: id.into(), name: self.name.clone().into() }
     }
 }

@@ -38,10 +38,7 @@ impl Choices {
         let known = self.0.iter().position(|state| state.index == index);
         let position = known.unwrap_or(self.0.len());
         if known.is_none() && position < MOST_CHOICES {
-            self.0.push(ChoiceState {
-                index,
-                ..ChoiceState::default()
-            });
+            self.0.push(ChoiceState { index, ..ChoiceState::default() });
         }
         self.0.get_mut(position).ok_or_else(crowd)
     }
@@ -50,11 +47,7 @@ impl Choices {
     pub(super) fn flush(&mut self, stream_id: &str, events: &mut Events<'_>) {
         for state in &mut self.0 {
             if state.empty_finish && !state.finished {
-                let reason = if state.calls.is_empty() {
-                    FinishReason::Stop
-                } else {
-                    FinishReason::ToolCalls
-                };
+                let reason = if state.calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
                 let native = None;
                 state.finish(Finish { reason, native }, stream_id, events);
             }
@@ -87,13 +80,8 @@ impl ChoiceState {
         self.content(&mut delta, logprobs, events);
         let annotations = delta.take_if("annotations", object::list);
         let links = annotations.into_iter().flatten().filter_map(link);
-        events.extend(links.map(|citation| Event::Citation {
-            choice: self.index,
-            citation,
-        }));
-        let entries = delta
-            .take_if("tool_calls", object::list)
-            .unwrap_or_default();
+        events.extend(links.map(|citation| Event::Citation { choice: self.index, citation }));
+        let entries = delta.take_if("tool_calls", object::list).unwrap_or_default();
         let pieces = entries.into_iter().filter_map(Piece::from_entry);
         let legacy = delta.peek("function_call").map(Piece::from_function_call);
         for piece in pieces.chain(legacy) {
@@ -103,12 +91,7 @@ impl ChoiceState {
         Ok(())
     }
 
-    pub(super) fn finish<'a>(
-        &mut self,
-        finish: Finish<'a>,
-        stream_id: &str,
-        events: &mut Events<'a>,
-    ) {
+    pub(super) fn finish<'a>(&mut self, finish: Finish<'a>, stream_id: &str, events: &mut Events<'a>) {
         self.switch(Open::Nothing, events);
         self.finished = true;
         let choice = self.index;
@@ -144,9 +127,7 @@ impl ChoiceState {
             }
             return;
         }
-        let flat = ["reasoning_content", "reasoning"]
-            .into_iter()
-            .find_map(|name| delta.take_if(name, object::text));
+        let flat = ["reasoning_content", "reasoning"].into_iter().find_map(|name| delta.take_if(name, object::text));
         self.reasoning_text(flat.unwrap_or_default(), events);
     }
 
@@ -171,10 +152,7 @@ impl ChoiceState {
             return;
         }
         self.switch(Open::Reasoning, events);
-        events.push(Event::ReasoningDelta {
-            choice: self.index,
-            text,
-        });
+        events.push(Event::ReasoningDelta { choice: self.index, text });
     }
 
     fn refusal<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
@@ -183,18 +161,10 @@ impl ChoiceState {
             return;
         }
         self.switch(Open::Nothing, events);
-        events.push(Event::RefusalDelta {
-            choice: self.index,
-            text,
-        });
+        events.push(Event::RefusalDelta { choice: self.index, text });
     }
 
-    fn content<'a>(
-        &mut self,
-        delta: &mut Object<'a, '_>,
-        logprobs: Option<Json<'a>>,
-        events: &mut Events<'a>,
-    ) {
+    fn content<'a>(&mut self, delta: &mut Object<'a, '_>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
         let Some(parts) = delta.take_if("content", object::list) else {
             let text = delta.take_if("content", object::text).unwrap_or_default();
             self.text(text, logprobs, events);
@@ -217,10 +187,6 @@ impl ChoiceState {
             return;
         }
         self.switch(Open::Text, events);
-        events.push(Event::TextDelta {
-            choice: self.index,
-            text,
-            logprobs,
-        });
+        events.push(Event::TextDelta { choice: self.index, text, logprobs });
     }
 }

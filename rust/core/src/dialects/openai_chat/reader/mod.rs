@@ -26,11 +26,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn parse<'a>(
-        &mut self,
-        name: &str,
-        data: &'a [u8],
-    ) -> Result<Events<'a>, DialectError> {
+    pub(super) fn parse<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
         let mut events = Events::new();
         let data = data.trim_ascii();
         if data.is_empty() || self.ended {
@@ -49,11 +45,7 @@ impl Reader {
         Ok(events)
     }
 
-    fn chunk<'a>(
-        &mut self,
-        mut chunk: Object<'a, '_>,
-        events: &mut Events<'a>,
-    ) -> Result<(), DialectError> {
+    fn chunk<'a>(&mut self, mut chunk: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
         let bare = !chunk.has("choices") && chunk.has("message");
         if bare || chunk.peek("error").is_some() {
@@ -91,21 +83,11 @@ impl Reader {
         for name in ["object", "obfuscation", "p", "usage", "choices", "error"] {
             chunk.forget(name);
         }
-        events.push(Event::MessageStart {
-            id,
-            model,
-            created_s,
-            extras: chunk.into_extras(DIALECT),
-        });
+        events.push(Event::MessageStart { id, model, created_s, extras: chunk.into_extras(DIALECT) });
         Ok(())
     }
 
-    fn choice<'a>(
-        &mut self,
-        raw: &'a RawValue,
-        position: usize,
-        events: &mut Events<'a>,
-    ) -> Result<(), DialectError> {
+    fn choice<'a>(&mut self, raw: &'a RawValue, position: usize, events: &mut Events<'a>) -> Result<(), DialectError> {
         let Some(mut choice) = Object::lenient(raw) else {
             return Ok(());
         };
@@ -119,10 +101,7 @@ impl Reader {
         if let Some(delta) = choice.take_if("delta", Object::lenient) {
             state.delta(delta, logprobs, &self.id, events)?;
         }
-        if choice
-            .peek("finish_reason")
-            .is_some_and(|raw| raw.get() == "\"\"")
-        {
+        if choice.peek("finish_reason").is_some_and(|raw| raw.get() == "\"\"") {
             state.note_empty_finish();
             return Ok(());
         }

@@ -16,19 +16,8 @@ fn line(event: &Event<'_>) -> String {
         Event::ReasoningRedacted { choice, data } => format!("{choice} redacted {data}"),
         Event::ReasoningEnd { choice } => format!("{choice} reasoning_end"),
         Event::RefusalDelta { choice, text } => format!("{choice} refusal {text}"),
-        Event::ToolCallStart {
-            choice,
-            call,
-            id,
-            name,
-            ..
-        } => format!("{choice} call {call} {name} id={id}"),
-        Event::ToolCallDelta {
-            choice,
-            call,
-            arguments,
-            ..
-        } => format!("{choice} call {call} += {arguments}"),
+        Event::ToolCallStart { choice, call, id, name, .. } => format!("{choice} call {call} {name} id={id}"),
+        Event::ToolCallDelta { choice, call, arguments, .. } => format!("{choice} call {call} += {arguments}"),
         Event::ToolCallEnd { choice, call } => format!("{choice} call {call} end"),
         Event::Finish { choice, finish } => format!("{choice} finish {:?}", finish.reason),
         Event::Usage(usage) => format!("usage {}", usage.tokens.total_tokens),
@@ -56,10 +45,7 @@ fn chunk(delta: &str, finish: &str) -> String {
 }
 
 fn read_deltas(deltas: &[(&str, &str)]) -> Vec<String> {
-    let chunks: Vec<_> = deltas
-        .iter()
-        .map(|(delta, finish)| chunk(delta, finish))
-        .collect();
+    let chunks: Vec<_> = deltas.iter().map(|(delta, finish)| chunk(delta, finish)).collect();
     let chunks: Vec<_> = chunks.iter().map(String::as_str).collect();
     let mut lines = read(&chunks).unwrap();
     assert_eq!(lines.remove(0), "start c-1");
@@ -74,39 +60,19 @@ fn a_role_in_every_chunk_starts_nothing_twice() {
         (r#"{"role":null,"content":" day"}"#, "null"),
         (r#"{"role":"assistant","content":""}"#, r#""stop""#),
     ]);
-    assert_eq!(
-        lines,
-        [
-            "0 text_start",
-            "0 text Good",
-            "0 text  day",
-            "0 text_end",
-            "0 finish Stop"
-        ]
-    );
+    assert_eq!(lines, ["0 text_start", "0 text Good", "0 text  day", "0 text_end", "0 finish Stop"]);
 }
 
 #[test]
 fn content_in_the_finish_chunk_comes_before_the_finish() {
     let lines = read_deltas(&[(r#"{"content":"All."}"#, r#""length""#)]);
-    assert_eq!(
-        lines,
-        [
-            "0 text_start",
-            "0 text All.",
-            "0 text_end",
-            "0 finish Length"
-        ]
-    );
+    assert_eq!(lines, ["0 text_start", "0 text All.", "0 text_end", "0 finish Length"]);
 }
 
 #[test]
 fn a_repeated_finish_is_one_finish() {
     let last = chunk(r#"{"content":""}"#, r#""stop""#);
-    let repeated = last.replace(
-        "}]}",
-        r#"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
-    );
+    let repeated = last.replace("}]}", r#"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#);
     let lines = read(&[&last, &repeated, "[DONE]", "[DONE]"]).unwrap();
     assert_eq!(lines, ["start c-1", "0 finish Stop", "usage 3", "done"]);
 }
@@ -139,13 +105,7 @@ fn empty_or_null_ids_and_names_continue_the_call_they_follow() {
     ]);
     assert_eq!(
         lines,
-        [
-            "0 call 0 look id=a",
-            r#"0 call 0 += {"at":"#,
-            "0 call 0 += 1}",
-            "0 call 0 end",
-            "0 finish ToolCalls"
-        ]
+        ["0 call 0 look id=a", r#"0 call 0 += {"at":"#, "0 call 0 += 1}", "0 call 0 end", "0 finish ToolCalls"]
     );
 }
 
@@ -157,37 +117,20 @@ fn repeated_ids_and_names_are_the_same_call() {
         )
     };
     let lines = read_deltas(&[(&piece("1"), "null"), (&piece("2"), "null")]);
-    assert_eq!(
-        lines,
-        ["0 call 0 look id=a", "0 call 0 += 1", "0 call 0 += 2"]
-    );
+    assert_eq!(lines, ["0 call 0 look id=a", "0 call 0 += 1", "0 call 0 += 2"]);
 }
 
 #[test]
 fn interleaved_calls_are_numbered_by_first_appearance() {
     let lines = read_deltas(&[
-        (
-            r#"{"tool_calls":[{"index":4,"id":"a","function":{"name":"one","arguments":""}}]}"#,
-            "null",
-        ),
-        (
-            r#"{"tool_calls":[{"index":2,"id":"b","function":{"name":"two","arguments":""}}]}"#,
-            "null",
-        ),
+        (r#"{"tool_calls":[{"index":4,"id":"a","function":{"name":"one","arguments":""}}]}"#, "null"),
+        (r#"{"tool_calls":[{"index":2,"id":"b","function":{"name":"two","arguments":""}}]}"#, "null"),
         (
             r#"{"tool_calls":[{"index":4,"function":{"arguments":"1"}},{"index":2,"function":{"arguments":"2"}}]}"#,
             "null",
         ),
     ]);
-    assert_eq!(
-        lines,
-        [
-            "0 call 0 one id=a",
-            "0 call 1 two id=b",
-            "0 call 0 += 1",
-            "0 call 1 += 2"
-        ]
-    );
+    assert_eq!(lines, ["0 call 0 one id=a", "0 call 1 two id=b", "0 call 0 += 1", "0 call 1 += 2"]);
 }
 
 #[test]
@@ -197,15 +140,7 @@ fn whole_calls_without_an_index_or_all_with_the_same_are_different_calls() {
             r#"{{"tool_calls":[{{{index}"id":"a","function":{{"name":"look","arguments":"1"}}}},{{{index}"id":"b","function":{{"name":"look","arguments":"2"}}}}]}}"#
         );
         let lines = read_deltas(&[(&delta, "null")]);
-        assert_eq!(
-            lines,
-            [
-                "0 call 0 look id=a",
-                "0 call 0 += 1",
-                "0 call 1 look id=b",
-                "0 call 1 += 2"
-            ]
-        );
+        assert_eq!(lines, ["0 call 0 look id=a", "0 call 0 += 1", "0 call 1 look id=b", "0 call 1 += 2"]);
     }
 }
 
@@ -214,33 +149,18 @@ fn a_call_without_an_id_gets_one_that_depends_only_on_the_stream() {
     let delta = r#"{"tool_calls":[{"index":0,"id":"null","function":{"name":"look","arguments":"{}"}},{"index":1,"function":{"name":"look","arguments":"{}"}}]}"#;
     let lines = read_deltas(&[(delta, "null")]);
     assert_eq!(lines, read_deltas(&[(delta, "null")]));
-    let ids: Vec<_> = lines
-        .iter()
-        .filter_map(|line| line.split_once("id="))
-        .collect();
-    assert!(
-        ids.iter()
-            .all(|(_, id)| id.starts_with("call_") && id.len() == 29)
-    );
+    let ids: Vec<_> = lines.iter().filter_map(|line| line.split_once("id=")).collect();
+    assert!(ids.iter().all(|(_, id)| id.starts_with("call_") && id.len() == 29));
     assert_ne!(ids[0].1, ids[1].1);
 }
 
 #[test]
 fn a_name_may_come_a_chunk_late() {
     let lines = read_deltas(&[
-        (
-            r#"{"tool_calls":[{"index":0,"id":"a","function":{}}]}"#,
-            "null",
-        ),
-        (
-            r#"{"tool_calls":[{"index":0,"function":{"name":"look"}}]}"#,
-            r#""tool_calls""#,
-        ),
+        (r#"{"tool_calls":[{"index":0,"id":"a","function":{}}]}"#, "null"),
+        (r#"{"tool_calls":[{"index":0,"function":{"name":"look"}}]}"#, r#""tool_calls""#),
     ]);
-    assert_eq!(
-        lines,
-        ["0 call 0 look id=a", "0 call 0 end", "0 finish ToolCalls"]
-    );
+    assert_eq!(lines, ["0 call 0 look id=a", "0 call 0 end", "0 finish ToolCalls"]);
 }
 
 #[test]
@@ -277,22 +197,10 @@ fn reasoning_is_read_once_from_whichever_fields_repeat_it() {
 #[test]
 fn content_may_be_parts_some_of_them_thoughts() {
     let lines = read_deltas(&[
-        (
-            r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm"}]}]}"#,
-            "null",
-        ),
+        (r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm"}]}]}"#, "null"),
         (r#"{"content":[{"type":"text","text":"Yes"}]}"#, "null"),
     ]);
-    assert_eq!(
-        lines,
-        [
-            "0 reasoning_start",
-            "0 reasoning Hm",
-            "0 reasoning_end",
-            "0 text_start",
-            "0 text Yes"
-        ]
-    );
+    assert_eq!(lines, ["0 reasoning_start", "0 reasoning Hm", "0 reasoning_end", "0 text_start", "0 text Yes"]);
 }
 
 #[test]
@@ -321,8 +229,7 @@ fn choices_run_beside_each_other_and_finish_one_by_one() {
 
 #[test]
 fn an_empty_finish_reason_counts_only_when_nothing_better_came() {
-    let call =
-        r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":"{}"}}]}"#;
+    let call = r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":"{}"}}]}"#;
     let chunks = [chunk(r#"{"content":""}"#, r#""""#), chunk(call, r#""""#)];
     let lines = read(&[&chunks[0], &chunks[1], "[DONE]"]).unwrap();
     assert_eq!(lines[3..], ["0 call 0 end", "0 finish ToolCalls", "done"]);
@@ -341,42 +248,23 @@ fn an_error_ends_the_stream_whatever_form_it_has() {
         assert_eq!(lines[3..], ["error broken"], "{error}");
     }
     let mut reader = Dialect::OpenAiChat.reader().unwrap();
-    let named = reader
-        .parse_event("error", br#"{"message":"broken"}"#)
-        .unwrap();
+    let named = reader.parse_event("error", br#"{"message":"broken"}"#).unwrap();
     assert_eq!(named.iter().map(line).collect::<Vec<_>>(), ["error broken"]);
 }
 
 #[test]
 fn a_finish_reason_that_says_error_is_an_error() {
     let lines = read_deltas(&[(r#"{"content":"Half"}"#, r#""insufficient_system_resource""#)]);
-    assert_eq!(
-        lines[2..],
-        ["error the upstream ended its answer with an error"]
-    );
+    assert_eq!(lines[2..], ["error the upstream ended its answer with an error"]);
 }
 
 #[test]
 fn legacy_and_custom_calls_are_calls() {
     let lines = read_deltas(&[
-        (
-            r#"{"function_call":{"name":"look","arguments":""}}"#,
-            "null",
-        ),
-        (
-            r#"{"function_call":{"arguments":"{}"}}"#,
-            r#""function_call""#,
-        ),
+        (r#"{"function_call":{"name":"look","arguments":""}}"#, "null"),
+        (r#"{"function_call":{"arguments":"{}"}}"#, r#""function_call""#),
     ]);
-    assert_eq!(
-        lines,
-        [
-            "0 call 0 look id=",
-            "0 call 0 += {}",
-            "0 call 0 end",
-            "0 finish FunctionCall"
-        ]
-    );
+    assert_eq!(lines, ["0 call 0 look id=", "0 call 0 += {}", "0 call 0 end", "0 finish FunctionCall"]);
     let lines = read_deltas(&[(
         r#"{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"patch","input":"*** go"}}]}"#,
         "null",
@@ -397,22 +285,13 @@ fn null_floats_and_missing_totals_are_usage_too() {
 #[test]
 fn a_server_cannot_make_a_reader_remember_without_end() {
     let calls = |from: usize| {
-        let entries: Vec<_> = (from..from + 600)
-            .map(|n| format!(r#"{{"index":{n},"id":"{n}","function":{{"name":"f"}}}}"#))
-            .collect();
-        chunk(
-            &format!(r#"{{"tool_calls":[{}]}}"#, entries.join(",")),
-            "null",
-        )
+        let entries: Vec<_> =
+            (from..from + 600).map(|n| format!(r#"{{"index":{n},"id":"{n}","function":{{"name":"f"}}}}"#)).collect();
+        chunk(&format!(r#"{{"tool_calls":[{}]}}"#, entries.join(",")), "null")
     };
     let error = read(&[&calls(0), &calls(600)]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "choices: holds more tool calls than a stream may have"
-    );
-    let choices: Vec<_> = (0..200)
-        .map(|n| format!(r#"{{"index":{n},"delta":{{}}}}"#))
-        .collect();
+    assert_eq!(error.to_string(), "choices: holds more tool calls than a stream may have");
+    let choices: Vec<_> = (0..200).map(|n| format!(r#"{{"index":{n},"delta":{{}}}}"#)).collect();
     let crowd = format!(r#"{{"id":"c","choices":[{}]}}"#, choices.join(","));
     assert!(read(&[&crowd]).is_err());
 }
