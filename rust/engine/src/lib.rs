@@ -4,4 +4,34 @@
 //! one story when the exchange is over; who answers (Python, a test's closure) is not its concern.
 #![forbid(unsafe_code)]
 
+mod attempt;
+mod clocks;
+pub mod decider;
+mod delivery;
+pub mod dice;
+pub mod doors;
+mod echo;
+mod engine;
+mod exchange;
+mod identity;
+mod ingress;
+mod io;
+mod metrics;
 pub mod mock;
+
+mod outcome;
+mod problem;
+mod table;
+mod upstream;
+
+pub use clocks::{Ambiguous, Patience, Timeouts};
+pub use delivery::{BrokenOff, ReplyBody};
+pub use engine::{Engine, StartError};
+pub use exchange::{by_snapshot, contained, run};
+pub use identity::fresh as fresh_request_id;
+pub use ingress::{Ingress, forwarded, forwarded_names, request_id};
+pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
+pub use metrics::Metrics;
+pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
+pub use problem::{Problem, Reply, X_REQUEST_ID};
+pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};

@@ -1,0 +1,338 @@
+//! One try at one target: send, wait, classify, and stop at the commit point.
+//!
+//! An attempt succeeds when there is content to show: the whole reply, the first 64 KiB of a long one, or a stream's
+//! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use fastroute_core::failure::{ErrorReply, Failure, Kind};
+use fastroute_core::json::{Edit, Field, splice};
+use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
+use fastroute_core::sse;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use smallvec::SmallVec;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clocks::Patience;
+use crate::echo;
+use crate::ingress::Ingress;
+use crate::io::Io;
+use crate::table::{self, Head, Target};
+use crate::upstream::{ConnectError, Lease, Outgoing, Pool};
+
+/// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
+pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
+/// What is kept of an error reply.
+const ERROR_BODY_BYTES: usize = 64 * 1024;
+/// A stream's preamble (role chunk, comments) that is held back before its first content.
+const PREAMBLE_BYTES: usize = 1024 * 1024;
+
+pub(crate) type Frames = Slices;
+
+/// There is content to show.
+pub(crate) enum Success {
+    /// The complete reply is in hand and valid.
+    Whole { headers: HeaderMap, frames: Frames, facts: ReplyFacts },
+    /// A complete stream made in this process (the echo model): every frame is ready.
+    Ready { frames: Vec<Bytes>, facts: ReplyFacts },
+    /// Content has begun; the rest is on its way.
+    Running(Box<Running>),
+}
+
+/// A committed reply that is still arriving.
+pub(crate) struct Running {
+    pub(crate) headers: HeaderMap,
+    pub(crate) first: Frames,
+    pub(crate) body: Incoming,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) flow: Flow,
+    /// Length the upstream announced, for replies relayed frame by frame.
+    pub(crate) length: Option<u64>,
+}
+
+/// How the rest of a reply is inspected.
+pub(crate) enum Flow {
+    Stream(Box<Relay>),
+    Long(Box<TailInspector>),
+}
+
+/// No content came of it.
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// The upstream's own error reply, where the client may see it.
+    pub(crate) reply: Option<Bytes>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, reply: None }
+    }
+}
+
+/// Runs one attempt up to its commit point.
+pub(crate) async fn attempt(
+    io: &Arc<Io>,
+    target: &Target,
+    ingress: &Ingress,
+    patience: &Patience,
+    deadline: Instant,
+) -> Result<Success, Failed> {
+    let origin = match &target.kind {
+        table::Kind::Echo => return echo::answer(ingress).map_err(Failed::from),
+        table::Kind::Http(origin) => origin,
+    };
+    let Some(head) = target.head(ingress.dialect) else {
+        return Err(Failure::new(Kind::NotFound)
+            .saying(format!("{} does not serve this endpoint", target.provider))
+            .into());
+    };
+    let frames = edited(ingress, target)?;
+    // A unary reply's head often comes only with its last token, so only streams have a clock for the first one.
+    let content_by = if ingress.stream() { patience.first_token_by(Instant::now(), deadline) } else { deadline };
+    let pool = io.pools.of(origin);
+    let (response, lease) = send(&pool, head, ingress, &frames, content_by).await?;
+    if !response.status().is_success() {
+        return Err(refused(response, lease, content_by).await);
+    }
+    if ingress.stream() && is_event_stream(response.headers()) {
+        first_content(response, lease, target, ingress, content_by).await
+    } else {
+        whole(response, lease, target, ingress, patience, content_by).await
+    }
+}
+
+/// The client's frames with the model renamed and, for streams, usage asked for.
+fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
+    let scan = &ingress.scan;
+    let mut edits: SmallVec<[Edit; 2]> = SmallVec::new();
+    if let Some(at) = scan.span(Field::Model) {
+        let renamed = match &target.model {
+            Some(model) => Some(model.clone()),
+            None => ingress.model().split_once('/').map(|(_, rest)| fastroute_core::json::quote(rest)),
+        };
+        if let Some(with) = renamed {
+            edits.push(Edit { at, with });
+        }
+    }
+    if ingress.forces_usage() {
+        edits.extend(scan.ask_for_usage());
+    }
+    splice(&ingress.frames, &edits)
+        .map(|frames| frames.into_iter().collect())
+        .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
+}
+
+/// Sends, with one replay of our own: only when the connection was reused and not one byte came back, because then
+/// the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request.
+async fn send(
+    pool: &Arc<Pool>,
+    head: &Head,
+    ingress: &Ingress,
+    frames: &Frames,
+    by: Instant,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut fresh = false;
+    loop {
+        let lease = timeout_at(by, pool.lease(fresh)).await.map_err(|_| Failure::new(Kind::ConnectTimeout))?;
+        let mut lease = lease.map_err(|error| unreachable(&error))?;
+        let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from(head.path.clone());
+        let headers = request.headers_mut();
+        headers.clone_from(&head.headers);
+        headers.extend(ingress.forward.iter().map(|(name, value)| (name.clone(), value.clone())));
+        match timeout_at(by, lease.send(request)).await {
+            Err(_) => return Err(Failure::new(Kind::FirstTokenHard)),
+            Ok(Ok(response)) => return Ok((response, lease)),
+            Ok(Err(_)) if lease.reused() && lease.silent() && !fresh => fresh = true,
+            Ok(Err(error)) => return Err(broken(&error, lease.silent())),
+        }
+    }
+}
+
+fn unreachable(error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Resolve => Failure::new(Kind::Dns),
+        ConnectError::Connect(error) if error.kind() == io::ErrorKind::TimedOut => Failure::new(Kind::ConnectTimeout),
+        ConnectError::Connect(_) => Failure::new(Kind::Refused),
+        ConnectError::Tls => Failure::new(Kind::Tls),
+    }
+}
+
+/// What a transport error means once the request was on its way.
+pub(crate) fn broken(error: &hyper::Error, silent: bool) -> Failure {
+    let reset = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
+    if error.is_parse() || error.is_user() {
+        Failure::new(Kind::Malformed)
+    } else if reset || silent || error.is_incomplete_message() || error.is_canceled() {
+        Failure::new(Kind::Reset)
+    } else {
+        Failure::new(Kind::Malformed)
+    }
+}
+
+/// Reads an error reply and classifies it.
+async fn refused(response: Response<Incoming>, lease: Lease, by: Instant) -> Failed {
+    let status = response.status().as_u16();
+    let (parts, body) = response.into_parts();
+    let collected = timeout_at(by, http_body_util::Limited::new(body, ERROR_BODY_BYTES).collect()).await;
+    // A body that is cut, late or too long leaves the status, which is enough to go on.
+    let body = match collected {
+        Ok(Ok(body)) => {
+            lease.done();
+            body.to_bytes()
+        }
+        _ => Bytes::new(),
+    };
+    let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let failure = ErrorReply {
+        status,
+        body: &body,
+        retry_after: header("retry-after"),
+        retry_after_ms: header("retry-after-ms"),
+        should_retry: header("x-should-retry"),
+        now: SystemTime::now(),
+    }
+    .classify();
+    let json = body.first() == Some(&b'{');
+    let reply = (failure.pass_through && json).then_some(body);
+    Failed { failure, reply }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+    })
+}
+
+/// Reads a unary reply until it is whole or longer than [`WHOLE_REPLY_BYTES`].
+async fn whole(
+    response: Response<Incoming>,
+    lease: Lease,
+    target: &Target,
+    ingress: &Ingress,
+    patience: &Patience,
+    by: Instant,
+) -> Result<Success, Failed> {
+    let (parts, mut body) = response.into_parts();
+    let mut frames = Frames::new();
+    let mut held = 0;
+    let ended = loop {
+        let wait = by.min(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s));
+        match timeout_at(wait, body.frame()).await {
+            Err(_) => return Err(Failure::new(Kind::Stalled).into()),
+            Ok(None) => break true,
+            Ok(Some(Err(error))) => {
+                let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
+                return Err(Failure::new(kind).into());
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    held += data.len();
+                    frames.push(data);
+                }
+            }
+        }
+        if held > WHOLE_REPLY_BYTES {
+            break false;
+        }
+    };
+    if !ended {
+        // The client asked for a stream and got a long plain reply: nobody can relay that as events.
+        if ingress.stream() {
+            return Err(Failure::new(Kind::Malformed).into());
+        }
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut inspector = TailInspector::new(target.usage_rule);
+        for frame in &frames {
+            inspector.feed(frame.clone());
+        }
+        return Ok(Success::Running(Box::new(Running {
+            headers: passed_on(&parts.headers),
+            first: frames,
+            body,
+            lease: Some(lease),
+            flow: Flow::Long(Box::new(inspector)),
+            length,
+        })));
+    }
+    lease.done();
+    let facts = match frames.as_slice() {
+        [only] => inspect_reply(only, target.usage_rule),
+        several => inspect_reply(&several.concat(), target.usage_rule),
+    }?;
+    if ingress.stream() {
+        return Err(Failure::new(Kind::Malformed)
+            .saying("the upstream answered a stream request without a stream")
+            .into());
+    }
+    Ok(Success::Whole { headers: passed_on(&parts.headers), frames, facts })
+}
+
+/// Reads a stream until its first content event. What came before is held and goes out with it.
+async fn first_content(
+    response: Response<Incoming>,
+    lease: Lease,
+    target: &Target,
+    ingress: &Ingress,
+    by: Instant,
+) -> Result<Success, Failed> {
+    let (parts, mut body) = response.into_parts();
+    let spec = RelaySpec {
+        inspect: Inspect::OpenAiChat,
+        usage_rule: target.usage_rule,
+        hide_usage: ingress.forces_usage(),
+        limits: sse::Limits::default(),
+    };
+    let mut relay = Relay::new(spec);
+    let mut first = Frames::new();
+    let mut ended = false;
+    while !relay.content_started() && !ended {
+        match timeout_at(by, body.frame()).await {
+            Err(_) => return Err(Failure::new(Kind::FirstTokenHard).into()),
+            Ok(None) => {
+                relay.end(&mut first)?;
+                ended = true;
+            }
+            Ok(Some(Err(error))) => {
+                let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
+                return Err(Failure::new(kind).into());
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    relay.feed(data, &mut first)?;
+                }
+            }
+        }
+        if first.iter().map(Bytes::len).sum::<usize>() > PREAMBLE_BYTES {
+            return Err(Failure::new(Kind::ResponseTooLarge).into());
+        }
+    }
+    Ok(Success::Running(Box::new(Running {
+        headers: passed_on(&parts.headers),
+        first,
+        body,
+        lease: Some(lease),
+        flow: Flow::Stream(Box::new(relay)),
+        length: None,
+    })))
+}
+
+/// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.
+fn passed_on(headers: &HeaderMap) -> HeaderMap {
+    fn wanted(name: &HeaderName) -> bool {
+        let name = name.as_str();
+        name.starts_with("openai-") || name.starts_with("x-ratelimit-")
+    }
+    headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,280 @@
+//! The reply's body, as a door pulls it: whole, ready frames, or an upstream that is still talking.
+//!
+//! Pulling is the backpressure: nothing is read from the upstream until the door asks. After the commit point a
+//! failure is told in the client's dialect, without a finish and without a terminator (never invented), and the
+//! stream ends. Dropping a body aborts the upstream and settles the story.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::attempt::{Flow, Frames, Running};
+use crate::clocks::{Expired, IdleClock, Patience};
+use crate::outcome::{Ending, Story};
+use crate::upstream::Lease;
+
+/// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
+#[derive(Debug)]
+pub struct BrokenOff;
+
+impl std::fmt::Display for BrokenOff {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("the upstream broke off in the middle of its reply")
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// See the module.
+pub enum ReplyBody {
+    Frames(VecDeque<Bytes>),
+    Relay(Box<Delivery>),
+}
+
+impl ReplyBody {
+    pub fn whole(body: Bytes) -> Self {
+        Self::Frames(VecDeque::from_iter([body]))
+    }
+
+    pub fn frames(frames: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::Frames(frames.into_iter().filter(|frame| !frame.is_empty()).collect())
+    }
+
+    /// The next frame; `Ok(None)` is the end.
+    pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        match self {
+            Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
+            Self::Relay(delivery) => delivery.poll_next(task),
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.get_mut().poll_next(task).map(|next| next.transpose().map(|next| next.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Frames(frames) => frames.is_empty(),
+            Self::Relay(delivery) => delivery.ended && delivery.ready.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Frames(frames) => SizeHint::with_exact(frames.iter().map(|frame| frame.len() as u64).sum()),
+            Self::Relay(delivery) => delivery.length.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+/// A committed reply on its way from the upstream to the client.
+pub struct Delivery {
+    ready: VecDeque<Bytes>,
+    /// `None` once it was read to its end or given up.
+    body: Option<Incoming>,
+    lease: Option<Lease>,
+    flow: Flow,
+    /// Bytes still promised to the client, where the upstream announced a length.
+    length: Option<u64>,
+    clock: IdleClock,
+    timer: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+    scratch: Frames,
+    story: Story,
+}
+
+impl Delivery {
+    pub(crate) fn new(running: Running, patience: &Patience, deadline: Instant, story: Story) -> Self {
+        let Running { first, body, lease, flow, length, headers: _ } = running;
+        let mut delivery = Self {
+            ready: first.into_iter().collect(),
+            body: Some(body),
+            lease,
+            flow,
+            length,
+            clock: IdleClock::new(patience, Instant::now(), deadline),
+            timer: None,
+            ended: false,
+            scratch: Frames::new(),
+            story,
+        };
+        if delivery.over() {
+            delivery.finish();
+        }
+        delivery
+    }
+
+    /// The stream said its last word (terminator), whatever the transport still does.
+    fn over(&self) -> bool {
+        match &self.flow {
+            Flow::Stream(relay) => relay.terminated() || relay.upstream_error().is_some(),
+            Flow::Long(_) => false,
+        }
+    }
+
+    fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                self.length = self.length.map(|left| left.saturating_sub(frame.len() as u64));
+                if let Some(outcome) = self.story.outcome() {
+                    outcome.bytes_out += frame.len() as u64;
+                }
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(None));
+            }
+            let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+            match Pin::new(body).poll_frame(task) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data()
+                        && let Err(failure) = self.take(data)
+                    {
+                        self.break_off(failure)?;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
+                    self.break_off(Failure::new(kind))?;
+                }
+                Poll::Ready(None) => match self.end() {
+                    Ok(()) => self.finish(),
+                    Err(failure) => self.break_off(failure)?,
+                },
+                Poll::Pending => match self.poll_clock(task) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Expired::Idle) => self.break_off(Failure::new(Kind::Stalled))?,
+                    Poll::Ready(Expired::Total) => self.break_off(Failure::new(Kind::TotalTimeout))?,
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), Failure> {
+        match &mut self.flow {
+            Flow::Stream(relay) => {
+                let before = relay.content_events();
+                let fed = relay.feed(data, &mut self.scratch);
+                self.clock.touch(Instant::now(), relay.content_events() > before);
+                self.ready.extend(self.scratch.drain(..));
+                fed?;
+                if self.over() {
+                    self.finish();
+                }
+            }
+            Flow::Long(inspector) => {
+                self.clock.touch(Instant::now(), true);
+                inspector.feed(data.clone());
+                self.ready.push_back(data);
+            }
+        }
+        Ok(())
+    }
+
+    /// The upstream ended its body: properly, or in the middle of something.
+    fn end(&mut self) -> Result<(), Failure> {
+        match &mut self.flow {
+            Flow::Stream(relay) => {
+                let ended = relay.end(&mut self.scratch);
+                self.ready.extend(self.scratch.drain(..));
+                ended
+            }
+            Flow::Long(inspector) => inspector.end().map(|_| ()),
+        }
+    }
+
+    /// All that will come has come.
+    fn finish(&mut self) {
+        self.ended = true;
+        let failure = match &self.flow {
+            Flow::Stream(relay) => relay.upstream_error().cloned(),
+            Flow::Long(_) => None,
+        };
+        if let (Some(body), Some(lease)) = (self.body.take(), self.lease.take()) {
+            put_back(body, lease);
+        }
+        let ending = if failure.is_some() { Ending::Broken } else { Ending::Complete };
+        self.close(ending, failure);
+    }
+
+    fn break_off(&mut self, failure: Failure) -> Result<(), BrokenOff> {
+        self.ended = true;
+        // Dropping the lease closes the connection: the upstream stops working for nobody.
+        self.lease = None;
+        self.body = None;
+        let stream = matches!(self.flow, Flow::Stream(_));
+        if stream {
+            self.ready.push_back(render_openai_error_event(&failure));
+        }
+        self.close(Ending::Broken, Some(failure));
+        if stream { Ok(()) } else { Err(BrokenOff) }
+    }
+
+    fn close(&mut self, ending: Ending, failure: Option<Failure>) {
+        let usage = match &mut self.flow {
+            Flow::Stream(relay) => relay.usage().cloned(),
+            Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
+        };
+        let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();
+        if let Some(outcome) = self.story.outcome() {
+            outcome.usage = usage;
+            outcome.bytes_out += unsent;
+        }
+        self.story.close(ending, failure);
+    }
+
+    fn poll_clock(&mut self, task: &mut Context<'_>) -> Poll<Expired> {
+        loop {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.clock.next())));
+            if timer.as_mut().poll(task).is_pending() {
+                return Poll::Pending;
+            }
+            if let Some(expired) = self.clock.expired(Instant::now()) {
+                return Poll::Ready(expired);
+            }
+            timer.as_mut().reset(self.clock.next());
+        }
+    }
+}
+
+/// How long, and how far, a connection is read on after the stream's last word. What comes then is the transport's
+/// end of the body; a peer that goes on talking loses the connection.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Returns the connection to its pool once its reply was read to the end; met half-read, the next exchange on it
+/// would take the rest for its own.
+fn put_back(body: Incoming, lease: Lease) {
+    if body.is_end_stream() {
+        lease.done();
+        return;
+    }
+    tokio::spawn(async move {
+        let rest = http_body_util::Limited::new(body, LINGER_BYTES).collect();
+        if let Ok(Ok(_)) = tokio::time::timeout(LINGER, rest).await {
+            lease.done();
+        }
+    });
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        // What was used is known up to here, even when the client left (law 5).
+        if self.story.outcome().is_some() {
+            self.close(Ending::ClientGone, Some(Failure::new(Kind::ClientGone)));
+        }
+    }
+}

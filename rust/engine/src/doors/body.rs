@@ -1,0 +1,176 @@
+//! Reads a request body under caps and timers, scanning it as it arrives; frames are kept, never joined.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shape};
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::clocks::seconds;
+use crate::io::{Bounds, Of, Share, Shared};
+use crate::problem::Problem;
+
+/// A body that was read to its end and understood.
+pub struct Received {
+    pub frames: Vec<Bytes>,
+    pub scan: Scan,
+    /// What it takes of the process-wide bound; dropped with the frames.
+    pub share: Share,
+}
+
+/// Starts a scanner with the limits every door shares.
+pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
+    let shape = match dialect {
+        Dialect::OpenAiChat => Shape::Chat,
+        Dialect::OpenAiEmbeddings => Shape::Embeddings,
+    };
+    Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
+}
+
+/// Reads and scans. `length` is what the head announced.
+pub async fn receive<B>(
+    body: B,
+    length: Option<u64>,
+    dialect: Dialect,
+    shared: &Arc<Shared>,
+) -> Result<Received, Problem>
+where
+    B: Body<Data = Bytes>,
+{
+    let bounds = &shared.bounds;
+    let announced = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
+    if announced > bounds.body_bytes {
+        return Err(too_large(bounds));
+    }
+    let share = Share::take(shared, Of::BodyBytes, announced);
+    let mut share = share.ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
+    let mut body = pin!(body);
+    let mut pace = Pace::new(bounds);
+    let mut scanner = scanner(dialect, bounds);
+    let mut frames = Vec::with_capacity(1);
+    let mut read = 0;
+    while let Some(frame) = pace.next(body.as_mut(), read).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        let before = read;
+        read += data.len();
+        if read > bounds.body_bytes {
+            return Err(too_large(bounds));
+        }
+        if read > announced && !share.grow(read - before.max(announced)) {
+            return Err(Problem::overloaded("too many request bodies are being read; please retry"));
+        }
+        scanner.feed(&data).map_err(|error| unreadable(&error))?;
+        frames.push(data);
+    }
+    if length.is_some_and(|length| length != read as u64) {
+        return Err(Problem::request(400, "incomplete_body", "the body is shorter than its content-length"));
+    }
+    let scan = scanner.finish().map_err(|error| unreadable(&error))?;
+    required(&scan, dialect)?;
+    Ok(Received { frames, scan, share })
+}
+
+/// What a request of this dialect cannot do without.
+pub fn required(scan: &Scan, dialect: Dialect) -> Result<(), Problem> {
+    let missing =
+        |field: &str| Problem::request(400, "missing_required_parameter", format!("`{field}` is missing")).at(field);
+    if scan.model.is_none() {
+        return Err(missing("model"));
+    }
+    match dialect {
+        Dialect::OpenAiChat if scan.messages == 0 => Err(missing("messages")),
+        Dialect::OpenAiEmbeddings if scan.inputs == 0 => Err(missing("input")),
+        _ => Ok(()),
+    }
+}
+
+pub fn too_large(bounds: &Bounds) -> Problem {
+    let message = format!("the body is longer than {} bytes", bounds.body_bytes);
+    Problem::request(413, "request_too_large", message)
+}
+
+/// A body that is no request: names the place, never the content.
+pub fn unreadable(error: &JsonError) -> Problem {
+    let (status, code) = match error.kind {
+        JsonErrorKind::BodyTooLarge => (413, "request_too_large"),
+        JsonErrorKind::WrongType(_) | JsonErrorKind::NotInteger => (400, "invalid_type"),
+        JsonErrorKind::ModelEmpty | JsonErrorKind::ModelTooLong | JsonErrorKind::TooManyMessages => {
+            (400, "invalid_value")
+        }
+        _ => (400, "invalid_json"),
+    };
+    let problem = Problem::request(status, code, error.to_string());
+    if error.pointer.is_empty() { problem } else { problem.at(as_param(&error.pointer)) }
+}
+
+/// `/messages/3/content` as `OpenAI` writes it: `messages[3].content`.
+fn as_param(pointer: &str) -> String {
+    let mut param = String::with_capacity(pointer.len());
+    for token in pointer.split('/').skip(1) {
+        if !param.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
+            param.push('[');
+            param.push_str(token);
+            param.push(']');
+        } else {
+            if !param.is_empty() {
+                param.push('.');
+            }
+            param.push_str(&token.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    param
+}
+
+/// The timers of a body: its first byte, an average floor after a grace, and the whole of it.
+///
+/// The timer exists only once a read has to wait; small bodies arrive with their head.
+struct Pace<'a> {
+    bounds: &'a Bounds,
+    started: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(bounds: &'a Bounds) -> Self {
+        Self { bounds, started: Instant::now(), timer: None }
+    }
+
+    fn due(&self, read: usize) -> Instant {
+        let whole = self.started + seconds(self.bounds.body_timeout_s);
+        if read == 0 {
+            return whole.min(self.started + seconds(self.bounds.body_start_timeout_s));
+        }
+        let earned = Duration::from_millis(1000 * read as u64 / self.bounds.body_floor_bytes_s.max(1));
+        whole.min(self.started + seconds(self.bounds.body_grace_s) + earned)
+    }
+
+    async fn next<B>(&mut self, mut body: Pin<&mut B>, read: usize) -> Result<Option<Frame<Bytes>>, Problem>
+    where
+        B: Body<Data = Bytes>,
+    {
+        poll_fn(|task| {
+            if let Poll::Ready(next) = body.as_mut().poll_frame(task) {
+                return Poll::Ready(
+                    next.transpose()
+                        .map_err(|_| Problem::request(400, "incomplete_body", "the body broke off before its end")),
+                );
+            }
+            let due = self.due(read);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            timer
+                .as_mut()
+                .poll(task)
+                .map(|()| Err(Problem::request(408, "request_timeout", "the body came too slowly")))
+        })
+        .await
+    }
+}

@@ -1,0 +1,182 @@
+//! A client socket under watch: heads that trickle, connections that idle, readers that do not read.
+//!
+//! The surprise: timers are armed once and checked late. A request touches an atomic; only a timer that fires asks
+//! what is really due.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What the connection's service is doing; shared with the socket's guard.
+#[derive(Debug)]
+pub(super) struct Activity {
+    opened: Instant,
+    begun: AtomicU32,
+    busy: AtomicBool,
+    /// When the last exchange ended, milliseconds after `opened`.
+    ended_ms: AtomicU64,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            begun: AtomicU32::new(0),
+            busy: AtomicBool::new(false),
+            ended_ms: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ended_ms.store(since, Ordering::Relaxed);
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    fn idle_since(&self) -> Instant {
+        self.opened + Duration::from_millis(self.ended_ms.load(Ordering::Relaxed))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// First byte of a head to its last; `None` where the protocol has its own (HTTP/2 pings).
+    pub(super) head: Option<Duration>,
+    pub(super) idle: Duration,
+    pub(super) write_stall: Duration,
+}
+
+pub(super) struct Guarded {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    timeouts: Timeouts,
+    /// When the head being read began, or `None` between requests.
+    head_since: Option<Instant>,
+    /// Exchanges begun when the guard last looked: one more means that a head was complete.
+    heads: u32,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    stalled_since: Option<Instant>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts) -> Self {
+        Self {
+            stream,
+            activity,
+            timeouts,
+            head_since: Some(Instant::now()),
+            heads: 0,
+            read_timer: None,
+            stalled_since: None,
+            write_timer: None,
+        }
+    }
+
+    /// Nothing to read: has the wait become too long?
+    fn poll_patience(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(head) = self.timeouts.head else { return Poll::Pending };
+        let heads = self.activity.begun.load(Ordering::Relaxed);
+        if heads != self.heads {
+            self.heads = heads;
+            self.head_since = None;
+        }
+        if self.activity.busy.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        loop {
+            let idle_due = self.activity.idle_since() + self.timeouts.idle;
+            let due = self.head_since.map_or(idle_due, |since| since + head);
+            let timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(task));
+            if Instant::now() >= due {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client was silent for too long")));
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+
+    /// The client takes no bytes: since when, and is that too long?
+    fn poll_stall(&mut self, task: &mut Context<'_>) -> Poll<io::Error> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        let due = since + self.timeouts.write_stall;
+        loop {
+            let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            ready!(timer.as_mut().poll(task));
+            if Instant::now() >= due {
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly"));
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled_since = None;
+            return written;
+        }
+        self.poll_stall(task).map(Err)
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        match Pin::new(&mut this.stream).poll_read(task, into) {
+            Poll::Pending => this.poll_patience(task),
+            ready => {
+                let between = !this.activity.busy.load(Ordering::Relaxed);
+                if into.filled().len() > before && between && this.head_since.is_none() {
+                    this.head_since = Some(Instant::now());
+                }
+                ready
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(task, from);
+        this.wrote(written, task)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(task, from);
+        this.wrote(written, task)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(task)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(task)
+    }
+}

@@ -1,0 +1,262 @@
+//! The edge door: HTTP/1.1 and HTTP/2 (prior knowledge) on one port, served on the I/O threads.
+//!
+//! Backpressure is real here: a reply is pulled from the upstream only as fast as the client reads, and a client that
+//! leaves drops the exchange, which aborts the upstream.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use super::guard::{Activity, Guarded, Timeouts};
+use super::{Endpoint, answer, body, endpoint};
+use crate::clocks::seconds;
+use crate::decider::Door;
+use crate::delivery::{BrokenOff, ReplyBody};
+use crate::ingress::{Ingress, forwarded, request_id};
+use crate::io::{Io, Of, Share};
+use crate::problem::{Problem, Reply, X_REQUEST_ID};
+use crate::{exchange, identity};
+
+/// One read of a head or body; also the longest head that is accepted.
+const READ_BUFFER: usize = 64 * 1024;
+/// Header list of an HTTP/2 request.
+const H2_HEADERS: u32 = 32 * 1024;
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams that a peer may reset before it is told to calm down (CVE-2023-44487).
+const H2_RESETS: usize = 100;
+const H2_PING_EVERY: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Accepts until told to stop.
+pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let mut stopping = io.shared.stopping.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: let exchanges end instead of spinning.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let open = Open::enter(&io);
+        if open.count > io.shared.bounds.connections {
+            io.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        tokio::spawn(connection(stream, open));
+    }
+}
+
+/// A connection that counts.
+struct Open {
+    io: Arc<Io>,
+    count: usize,
+}
+
+impl Open {
+    fn enter(io: &Arc<Io>) -> Self {
+        let count = io.shared.metrics.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { io: io.clone(), count }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.io.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn connection(stream: TcpStream, open: Open) {
+    let io = &open.io;
+    let bounds = &io.shared.bounds;
+    let _ = stream.set_nodelay(true);
+    let head = seconds(bounds.head_timeout_s);
+    let Ok(Some(h2)) = timeout(head, speaks_h2(&stream)).await else { return };
+    let activity = Arc::new(Activity::new());
+    let timeouts = Timeouts {
+        head: (!h2).then_some(head),
+        idle: seconds(bounds.keep_alive_s),
+        write_stall: seconds(bounds.write_stall_s),
+    };
+    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts));
+    let service = {
+        let io = io.clone();
+        service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
+    };
+    let mut stopping = io.shared.stopping.subscribe();
+    // How a connection ends is the client's affair; what it means for an exchange is told by the dropped exchange.
+    if h2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(bounds.h2_streams)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_header_list_size(H2_HEADERS)
+            .max_pending_accept_reset_streams(H2_RESETS)
+            .keep_alive_interval(H2_PING_EVERY)
+            .keep_alive_timeout(H2_PING_TIMEOUT);
+        let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
+        }
+        let _ = serving.await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(READ_BUFFER).max_headers(100);
+        let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
+        }
+        let _ = serving.await;
+    }
+}
+
+/// Waits for the first bytes and tells HTTP/2 with prior knowledge (RFC 9113, section 3.3) from HTTP/1.
+///
+/// `None` when the client left. Four bytes decide: no HTTP/1 method begins with `PRI `.
+async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
+    const PREFACE: &[u8; 4] = b"PRI ";
+    let mut first = [0; 4];
+    loop {
+        let read = stream.peek(&mut first).await.ok()?;
+        let seen = first.get(..read)?;
+        if seen.is_empty() {
+            return None;
+        }
+        if !PREFACE.starts_with(seen) {
+            return Some(false);
+        }
+        if read == PREFACE.len() {
+            return Some(true);
+        }
+        // A peer that sends its preface byte by byte: look again when more is there.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn serve_one(
+    io: Arc<Io>,
+    activity: Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<DoorBody>, Infallible> {
+    activity.begin();
+    let running = Running { activity, in_flight: None };
+    let version = request.version();
+    let stopping = *io.shared.stopping.borrow();
+    let (reply, running) = exchange_one(&io, request, running).await;
+    let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    if stopping && version == Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// Ends with the reply's last byte, or with the client.
+struct Running {
+    activity: Arc<Activity>,
+    in_flight: Option<Share>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.activity.end();
+    }
+}
+
+async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Running) -> (Reply, Running) {
+    let started = Instant::now();
+    let (head, incoming) = request.into_parts();
+    let offered = head.headers.get(X_REQUEST_ID).or_else(|| head.headers.get("x-client-request-id"));
+    let id = request_id(offered, || identity::fresh(&io.shared.dice));
+    let Endpoint::Generate(dialect) = endpoint(&head.method, head.uri.path()) else {
+        return (answer(&io.shared, &endpoint(&head.method, head.uri.path()), &id), running);
+    };
+    let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
+        return (Problem::overloaded("the gateway is at its limit; please retry").reply(&id), running);
+    };
+    running.in_flight = Some(share);
+    io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
+    let reply = exchange::contained(&io.shared, &id, generate(io, started, &id, dialect, head.headers, incoming)).await;
+    (reply, running)
+}
+
+async fn generate(
+    io: &Arc<Io>,
+    started: Instant,
+    id: &Arc<str>,
+    dialect: Dialect,
+    headers: HeaderMap,
+    incoming: Incoming,
+) -> Reply {
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return unsupported_encoding().reply(id);
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let received = match body::receive(incoming, length, dialect, &io.shared).await {
+        Ok(received) => received,
+        Err(problem) => return problem.reply(id),
+    };
+    let ingress = Ingress {
+        started,
+        request_id: id.clone(),
+        door: Door::Edge,
+        dialect,
+        forward: forwarded(&headers),
+        frames: received.frames,
+        scan: received.scan,
+    };
+    let _held = received.share;
+    exchange::run(io.clone(), ingress, None).await
+}
+
+/// Compressed requests are refused: none of the clients known to us sends one, and inflating is a way to be bombed.
+pub fn unsupported_encoding() -> Problem {
+    Problem::request(415, "unsupported_content_encoding", "send the body without content-encoding")
+}
+
+/// The reply's body together with what ends with it.
+struct DoorBody {
+    inner: ReplyBody,
+    _running: Running,
+}
+
+impl Body for DoorBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        Pin::new(&mut self.inner).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

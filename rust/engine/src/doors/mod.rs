@@ -1,0 +1,137 @@
+//! What every door serves: paths to endpoints, and the endpoints that need no upstream.
+
+pub(crate) mod admin;
+pub mod body;
+mod guard;
+pub mod http;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, StatusCode};
+
+use crate::io::Shared;
+use crate::problem::{Problem, Reply};
+
+/// What a method and path ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Endpoint<'a> {
+    /// A model is to answer.
+    Generate(Dialect),
+    Models,
+    /// One model; ids contain slashes.
+    Model(&'a str),
+    Live,
+    Ready,
+    /// The path exists, the method does not.
+    NotAllowed(&'static str),
+    Unknown,
+}
+
+/// Reads the raw path only; nothing is decoded but `%2F`-free model ids, and nothing is rebuilt from `host`.
+pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
+    let bare = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let (found, allowed) = match bare {
+        "/chat/completions" => (Endpoint::Generate(Dialect::OpenAiChat), "POST"),
+        "/embeddings" => (Endpoint::Generate(Dialect::OpenAiEmbeddings), "POST"),
+        "/models" => (Endpoint::Models, "GET"),
+        "/livez" | "/healthz" => (Endpoint::Live, "GET"),
+        "/readyz" => (Endpoint::Ready, "GET"),
+        _ => match bare.strip_prefix("/models/") {
+            Some(id) if !id.is_empty() => (Endpoint::Model(id), "GET"),
+            _ => return Endpoint::Unknown,
+        },
+    };
+    let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
+    if fits { found } else { Endpoint::NotAllowed(allowed) }
+}
+
+/// Answers what needs no upstream. `Generate` is not for here and answers as unknown.
+pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<str>) -> Reply {
+    match endpoint {
+        Endpoint::Models => {
+            Reply::json(StatusCode::OK, shared.tables.current().models.clone()).with_request_id(request_id)
+        }
+        Endpoint::Model(id) => match shared.tables.current().model(&decoded(id)) {
+            Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
+            None => Problem::request(404, "model_not_found", "there is no such model; GET /v1/models lists all")
+                .at("model")
+                .reply(request_id),
+        },
+        Endpoint::Live => {
+            Reply::json(StatusCode::OK, Bytes::from_static(br#"{"live":true}"#)).with_request_id(request_id)
+        }
+        Endpoint::Ready if shared.ready.load(Ordering::Relaxed) => {
+            Reply::json(StatusCode::OK, Bytes::from_static(br#"{"ready":true}"#)).with_request_id(request_id)
+        }
+        Endpoint::Ready => {
+            let reply = Reply::json(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(br#"{"ready":false}"#));
+            reply.with_request_id(request_id)
+        }
+        Endpoint::NotAllowed(allowed) => {
+            let message = format!("this path takes {allowed} only");
+            let mut reply = Problem::request(405, "method_not_allowed", message).reply(request_id);
+            reply.headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            reply
+        }
+        Endpoint::Unknown | Endpoint::Generate(_) => {
+            let message = "this gateway serves /v1/chat/completions, /v1/embeddings and /v1/models";
+            Problem::request(404, "unknown_endpoint", message).reply(request_id)
+        }
+    }
+}
+
+/// Percent-decoding of a model id: clients encode the slash, or do not.
+fn decoded(id: &str) -> String {
+    let mut out = Vec::with_capacity(id.len());
+    let mut rest = id.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let pair = (ahead.next().and_then(hex), ahead.next().and_then(hex));
+        match (byte, pair) {
+            (b'%', (Some(high), Some(low))) => {
+                out.push(high << 4 | low);
+                rest = ahead;
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_served_with_and_without_its_version() {
+        for prefix in ["/v1", ""] {
+            let path = format!("{prefix}/chat/completions");
+            assert_eq!(endpoint(&Method::POST, &path), Endpoint::Generate(Dialect::OpenAiChat));
+            let path = format!("{prefix}/models/meta-llama/llama-3");
+            assert_eq!(endpoint(&Method::GET, &path), Endpoint::Model("meta-llama/llama-3"));
+        }
+        assert_eq!(endpoint(&Method::GET, "/v1chat/completions"), Endpoint::Unknown);
+        assert_eq!(endpoint(&Method::GET, "/v1/v1/models"), Endpoint::Unknown);
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_one() {
+        assert_eq!(endpoint(&Method::GET, "/v1/chat/completions"), Endpoint::NotAllowed("POST"));
+        assert_eq!(endpoint(&Method::HEAD, "/livez"), Endpoint::Live);
+    }
+
+    #[test]
+    fn model_ids_are_decoded_once_and_bad_escapes_stay_as_they_are() {
+        assert_eq!(decoded("a%2Fb%2fc"), "a/b/c");
+        assert_eq!(decoded("100%"), "100%");
+        assert_eq!(decoded("%zz%252F"), "%zz%2F");
+    }
+}

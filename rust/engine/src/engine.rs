@@ -1,0 +1,131 @@
+//! The engine as its owner holds it: threads, table, doors.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+use crate::decider::Decider;
+use crate::dice::Dice;
+use crate::doors;
+use crate::io::{Bounds, OnPark, Shared, Tables, Thread};
+use crate::metrics::Metrics;
+use crate::table::{Table, TableError, TableSpec};
+use crate::upstream::Resolver;
+
+/// See the module. Threads start in [`Engine::start`] and end with the process.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<Thread>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Engine").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug)]
+pub enum StartError {
+    Table(TableError),
+    Io(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(error) => error.fmt(out),
+            Self::Io(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Engine {
+    /// `threads` of zero means one per core this process may use.
+    pub fn start(
+        spec: TableSpec,
+        bounds: Bounds,
+        threads: usize,
+        decider: Arc<dyn Decider>,
+        on_park: &OnPark,
+    ) -> Result<Self, StartError> {
+        let table = Table::compile(spec).map_err(StartError::Table)?;
+        let count = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        };
+        let shared = Arc::new(Shared {
+            tables: Tables::new(table),
+            decider,
+            metrics: Metrics::default(),
+            bounds,
+            dice: Arc::new(Dice::seeded_by_the_system()),
+            ready: AtomicBool::new(true),
+            stopping: watch::Sender::new(false),
+        });
+        let resolver = Arc::new(Resolver::default());
+        let threads = (0..count)
+            .map(|index| Thread::start(index, count, shared.clone(), resolver.clone(), on_park.clone()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Io)?;
+        Ok(Self { shared, threads })
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The thread with the fewest exchanges open.
+    pub fn thread(&self) -> Option<&Thread> {
+        self.threads.iter().min_by_key(|thread| thread.io.open.load(Ordering::Relaxed))
+    }
+
+    /// Serves the edge door on a bound, listening socket. Every thread accepts from it.
+    pub fn serve(&self, listener: &TcpListener) -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        for thread in &self.threads {
+            let listener = listener.try_clone()?;
+            let io = thread.io.clone();
+            thread.handle.spawn(async move { doors::http::serve(io, listener).await });
+        }
+        Ok(())
+    }
+
+    /// Serves metrics and health on a bound, listening socket of their own.
+    pub fn serve_admin(&self, listener: &TcpListener) -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        if let Some(thread) = self.threads.first() {
+            let listener = listener.try_clone()?;
+            let shared = self.shared.clone();
+            thread.handle.spawn(async move { doors::admin::serve(shared, listener).await });
+        }
+        Ok(())
+    }
+
+    /// Replaces the table; running exchanges keep theirs.
+    pub fn swap(&self, spec: TableSpec) -> Result<(), TableError> {
+        self.shared.tables.swap(Table::compile(spec)?);
+        Ok(())
+    }
+
+    /// `/readyz` turns to 503.
+    pub fn unready(&self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Doors stop accepting and close connections as their exchanges end.
+    pub fn stop(&self) {
+        self.unready();
+        self.shared.stopping.send_replace(true);
+    }
+
+    /// Exchanges under way at all doors.
+    pub fn in_flight(&self) -> usize {
+        self.shared.metrics.in_flight.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,222 @@
+//! The I/O threads: one current-thread runtime each, with its own upstream pools and its own desk for questions.
+//!
+//! Connections never change threads, and nothing here ever attaches to Python.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::decider::{Decider, Desk};
+use crate::dice::Dice;
+use crate::metrics::Metrics;
+use crate::table::Table;
+use crate::upstream::{Pools, Resolver};
+
+/// Bounds of a process. Each says in its name what it counts.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounds {
+    /// One request body; more is answered 413.
+    pub body_bytes: usize,
+    /// All request bodies together; more is answered 503.
+    pub all_body_bytes: usize,
+    /// Exchanges under way; more is answered 503.
+    pub in_flight: usize,
+    /// Connections at the edge door; more are closed at once.
+    pub connections: usize,
+    /// Head complete, and first byte of a fresh connection, seconds.
+    pub head_timeout_s: f64,
+    /// First byte of a body, seconds.
+    pub body_start_timeout_s: f64,
+    /// After this grace a body must come at `body_floor_bytes_s` on average.
+    pub body_grace_s: f64,
+    pub body_floor_bytes_s: u64,
+    /// A whole body, seconds.
+    pub body_timeout_s: f64,
+    /// An idle keep-alive connection, seconds.
+    pub keep_alive_s: f64,
+    /// A client that takes no bytes, seconds.
+    pub write_stall_s: f64,
+    /// Streams of one HTTP/2 connection.
+    pub h2_streams: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 * 1024 * 1024,
+            all_body_bytes: 512 * 1024 * 1024,
+            in_flight: 12_000,
+            connections: 16_384,
+            head_timeout_s: 10.0,
+            body_start_timeout_s: 10.0,
+            body_grace_s: 5.0,
+            body_floor_bytes_s: 1024,
+            body_timeout_s: 120.0,
+            // Above the 60 s that load balancers commonly keep, so that they close first.
+            keep_alive_s: 75.0,
+            write_stall_s: 30.0,
+            h2_streams: 128,
+        }
+    }
+}
+
+/// The current table and the one before, for plans made just before a swap.
+pub struct Tables {
+    both: ArcSwap<(Arc<Table>, Option<Arc<Table>>)>,
+}
+
+impl Tables {
+    pub fn new(table: Table) -> Self {
+        Self { both: ArcSwap::from_pointee((Arc::new(table), None)) }
+    }
+
+    pub fn current(&self) -> Arc<Table> {
+        self.both.load().0.clone()
+    }
+
+    /// The table of a generation, while it is remembered.
+    pub fn of(&self, generation: u64) -> Option<Arc<Table>> {
+        let both = self.both.load();
+        if both.0.generation == generation {
+            return Some(both.0.clone());
+        }
+        both.1.as_ref().filter(|table| table.generation == generation).cloned()
+    }
+
+    pub fn swap(&self, table: Table) {
+        let old = self.current();
+        self.both.store(Arc::new((Arc::new(table), Some(old))));
+    }
+}
+
+/// What all threads of a process share.
+pub struct Shared {
+    pub tables: Tables,
+    pub decider: Arc<dyn Decider>,
+    pub metrics: Metrics,
+    pub bounds: Bounds,
+    pub dice: Arc<Dice>,
+    /// False while the gateway is stopping: `/readyz` says so, and doors close connections after their reply.
+    pub ready: AtomicBool,
+    /// Turns true when doors must stop accepting.
+    pub stopping: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Shared").field("metrics", &self.metrics).finish_non_exhaustive()
+    }
+}
+
+/// One I/O thread, as its tasks see it.
+pub struct Io {
+    pub shared: Arc<Shared>,
+    pub(crate) pools: Pools,
+    pub(crate) desk: Desk,
+    /// Exchanges handed to this thread and not yet over.
+    pub open: AtomicUsize,
+}
+
+/// A running I/O thread. Dropping it lets the thread end with its process.
+pub struct Thread {
+    pub io: Arc<Io>,
+    pub handle: Handle,
+}
+
+/// Called on an I/O thread just before it parks: the moment to ring for what was queued meanwhile.
+pub type OnPark = Arc<dyn Fn() + Send + Sync>;
+
+impl Thread {
+    /// Starts thread number `index` of `count`.
+    pub fn start(
+        index: usize,
+        count: usize,
+        shared: Arc<Shared>,
+        resolver: Arc<Resolver>,
+        on_park: OnPark,
+    ) -> std::io::Result<Self> {
+        let dice = shared.dice.clone();
+        let io = Arc::new(Io {
+            shared,
+            pools: Pools::new(resolver, dice),
+            desk: Desk::default(),
+            open: AtomicUsize::new(0),
+        });
+        let (started, handle) = std::sync::mpsc::channel();
+        let inner = io.clone();
+        std::thread::Builder::new().name(format!("fr-io-{index}")).spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(move || on_park()).build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            };
+            let _ = started.send(Ok(runtime.handle().clone()));
+            runtime.block_on(async move {
+                tokio::spawn(inner.desk.mailbox.clone().run(inner.shared.decider.clone()));
+                tokio::spawn(inner.desk.sweep.clone().run());
+                inner.pools.tend(count).await;
+            });
+        })?;
+        let handle = handle.recv().map_err(|_| std::io::Error::other("the I/O thread ended at its start"))??;
+        Ok(Self { io, handle })
+    }
+}
+
+/// Which bound a [`Share`] belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    InFlight,
+    BodyBytes,
+}
+
+/// Units of a process-wide bound, given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    shared: Arc<Shared>,
+    of: Of,
+    held: usize,
+}
+
+impl Share {
+    /// Takes `wanted` units, or nothing when the bound would be passed.
+    pub fn take(shared: &Arc<Shared>, of: Of, wanted: usize) -> Option<Self> {
+        let mut share = Self { shared: shared.clone(), of, held: 0 };
+        share.grow(wanted).then_some(share)
+    }
+
+    /// Takes more; false (and nothing taken) when that would pass the bound.
+    pub fn grow(&mut self, wanted: usize) -> bool {
+        let (counter, limit) = self.bound();
+        let before = counter.fetch_add(wanted, Ordering::Relaxed);
+        let within = before.saturating_add(wanted) <= limit;
+        if within {
+            self.held += wanted;
+        } else {
+            counter.fetch_sub(wanted, Ordering::Relaxed);
+            self.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
+        }
+        within
+    }
+
+    fn bound(&self) -> (&AtomicUsize, usize) {
+        match self.of {
+            Of::InFlight => (&self.shared.metrics.in_flight, self.shared.bounds.in_flight),
+            Of::BodyBytes => (&self.shared.metrics.body_bytes, self.shared.bounds.all_body_bytes),
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.bound().0.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,216 @@
+//! What an exchange came to: every attempt with its times, usage, and the failure if there was one.
+//!
+//! A [`Story`] is opened with the exchange and settles exactly once, on whatever path the exchange ends: finished,
+//! failed, or dropped because the client left (law 4).
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::usage::Usage;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use crate::decider::{DecidedBy, Decider, Door, Plan};
+
+/// How an exchange ended, from the client's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The whole reply was handed over.
+    Complete,
+    /// The client got an error instead of a reply.
+    Refused,
+    /// A reply began and ended with an error event.
+    Broken,
+    /// The client left first.
+    ClientGone,
+}
+
+impl Ending {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Refused => "refused",
+            Self::Broken => "broken",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// One try at one target.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub target: u32,
+    /// Microseconds from the start of the exchange.
+    pub started_us: u64,
+    /// From the start of the attempt to its first content event, or the whole reply; `None` when it never came.
+    pub first_content_us: Option<u64>,
+    /// From the start of the attempt to its end.
+    pub took_us: u64,
+    /// `None` while it is still running or when it succeeded.
+    pub failure: Option<Failure>,
+}
+
+/// A failed attempt, told while the exchange goes on.
+#[derive(Clone, Debug)]
+pub struct Setback {
+    pub generation: u64,
+    pub attempt: Attempt,
+}
+
+/// The story of one exchange.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub request_id: Arc<str>,
+    pub generation: u64,
+    /// `None` when no plan was made.
+    pub route: Option<u32>,
+    /// The first target of the plan, when the decider made it (and counted it as in flight).
+    pub lead: Option<u32>,
+    pub by: Option<DecidedBy>,
+    pub door: Door,
+    pub dialect: Dialect,
+    pub stream: bool,
+    pub status: u16,
+    pub ending: Ending,
+    pub attempts: SmallVec<[Attempt; 2]>,
+    pub usage: Option<Usage>,
+    pub failure: Option<Failure>,
+    /// Wall clock at the start, milliseconds since 1970.
+    pub started_ms: u64,
+    pub took_us: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+/// Whether a failure says something about its target, rather than about the request, the client or ourselves.
+pub fn blames_upstream(failure: &Failure) -> bool {
+    matches!(failure.origin, Origin::Upstream | Origin::Operator)
+}
+
+/// Microseconds between two instants, saturating.
+pub(crate) fn micros(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
+}
+
+/// An outcome in the making; tells it to the decider exactly once, at the latest when dropped.
+pub(crate) struct Story {
+    decider: Arc<dyn Decider>,
+    pub(crate) started: Instant,
+    pub(crate) outcome: Option<Box<Outcome>>,
+}
+
+impl Story {
+    pub(crate) fn open(decider: Arc<dyn Decider>, started: Instant, opening: Opening) -> Self {
+        let started_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let outcome = Outcome {
+            request_id: opening.request_id,
+            generation: opening.generation,
+            route: None,
+            lead: None,
+            by: None,
+            door: opening.door,
+            dialect: opening.dialect,
+            stream: opening.stream,
+            status: 0,
+            ending: Ending::ClientGone,
+            attempts: SmallVec::new(),
+            usage: None,
+            failure: None,
+            started_ms,
+            took_us: 0,
+            bytes_in: opening.bytes_in,
+            bytes_out: 0,
+        };
+        Self { decider, started, outcome: Some(Box::new(outcome)) }
+    }
+
+    pub(crate) fn planned(&mut self, plan: &Plan) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.route = Some(plan.route);
+            outcome.by = Some(plan.by);
+            outcome.generation = plan.generation;
+            outcome.lead = if plan.by == DecidedBy::Policy { plan.targets.first().copied() } else { None };
+        }
+    }
+
+    /// A new attempt begins; returns its index.
+    pub(crate) fn attempt(&mut self, target: u32, now: Instant) {
+        let started_us = micros(self.started, now);
+        if let Some(outcome) = &mut self.outcome {
+            let attempt = Attempt { target, started_us, first_content_us: None, took_us: 0, failure: None };
+            outcome.attempts.push(attempt);
+        }
+    }
+
+    /// The running attempt failed; health hears of it now.
+    pub(crate) fn setback(&mut self, failure: &Failure, now: Instant) {
+        let since_start = micros(self.started, now);
+        if let Some(outcome) = &mut self.outcome
+            && let Some(attempt) = outcome.attempts.last_mut()
+        {
+            attempt.took_us = since_start.saturating_sub(attempt.started_us);
+            attempt.failure = Some(failure.clone());
+            self.decider.report(Setback { generation: outcome.generation, attempt: attempt.clone() });
+        }
+    }
+
+    /// The running attempt showed content (or its whole reply).
+    pub(crate) fn content(&mut self, now: Instant) {
+        let since_start = micros(self.started, now);
+        if let Some(outcome) = &mut self.outcome
+            && let Some(attempt) = outcome.attempts.last_mut()
+        {
+            attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
+        }
+    }
+
+    pub(crate) fn outcome(&mut self) -> Option<&mut Outcome> {
+        self.outcome.as_deref_mut()
+    }
+
+    pub(crate) fn attempts(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len())
+    }
+
+    /// Settles. Later calls, and the drop, do nothing more.
+    pub(crate) fn close(&mut self, ending: Ending, failure: Option<Failure>) {
+        let now = Instant::now();
+        if let Some(mut outcome) = self.outcome.take() {
+            outcome.took_us = micros(self.started, now);
+            outcome.ending = ending;
+            if let Some(attempt) = outcome.attempts.last_mut()
+                && attempt.took_us == 0
+            {
+                attempt.took_us = outcome.took_us.saturating_sub(attempt.started_us);
+                if attempt.failure.is_none()
+                    && let Some(failure) = &failure
+                    && failure.kind != Kind::ClientGone
+                {
+                    attempt.failure = Some(failure.clone());
+                }
+            }
+            outcome.failure = failure;
+            self.decider.settle(*outcome);
+        }
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.close(Ending::ClientGone, None);
+    }
+}
+
+/// What is known when a story opens.
+pub(crate) struct Opening {
+    pub(crate) request_id: Arc<str>,
+    pub(crate) generation: u64,
+    pub(crate) door: Door,
+    pub(crate) dialect: Dialect,
+    pub(crate) stream: bool,
+    pub(crate) bytes_in: u64,
+}

@@ -1,0 +1,165 @@
+//! Replies the gateway writes itself: errors in the client's shape, health, the model list.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fastroute_core::failure::{Failure, render_openai_error};
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+
+use crate::delivery::ReplyBody;
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_TARGET: HeaderName = HeaderName::from_static("x-fastroute-target");
+pub const X_ATTEMPTS: HeaderName = HeaderName::from_static("x-fastroute-attempts");
+pub const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-fastroute-upstream-status");
+pub const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// Head and body of a reply, for any door.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: ReplyBody,
+}
+
+impl Reply {
+    /// A JSON reply that is ready.
+    pub fn json(status: StatusCode, body: Bytes) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, JSON);
+        Self { status, headers, body: ReplyBody::whole(body) }
+    }
+
+    pub fn with_request_id(mut self, id: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(id) {
+            self.headers.insert(X_REQUEST_ID, value);
+        }
+        self
+    }
+}
+
+/// An error in `OpenAI`'s shape, from the parts.
+pub struct Problem {
+    pub status: u16,
+    /// `invalid_request_error`, `server_error`, …
+    pub kind: &'static str,
+    pub code: Box<str>,
+    pub message: Box<str>,
+    pub param: Option<Box<str>>,
+    /// Whether the same request may succeed soon, and after how many seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// The request itself is at fault.
+    pub fn request(status: u16, code: &str, message: impl Into<Box<str>>) -> Self {
+        Self {
+            status,
+            kind: "invalid_request_error",
+            code: code.into(),
+            message: message.into(),
+            param: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// The gateway cannot take the request now.
+    pub fn overloaded(message: &str) -> Self {
+        Self {
+            status: 503,
+            kind: "overloaded_error",
+            code: "overloaded".into(),
+            message: message.into(),
+            param: None,
+            retry_after_s: Some(1),
+        }
+    }
+
+    /// The gateway itself failed.
+    pub fn internal(message: &str) -> Self {
+        Self {
+            status: 500,
+            kind: "server_error",
+            code: "internal_error".into(),
+            message: message.into(),
+            param: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// A reply that granian's door may not hold, because it cannot see whether its client reads.
+    pub fn too_long_for_this_door() -> Self {
+        Self {
+            status: 502,
+            kind: "api_error",
+            code: "response_too_large".into(),
+            message: "the reply is longer than this door may hold; the edge door has no such limit".into(),
+            param: None,
+            retry_after_s: None,
+        }
+    }
+
+    pub fn at(mut self, param: impl Into<Box<str>>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    pub fn reply(&self, request_id: &Arc<str>) -> Reply {
+        let body = Body {
+            error: Fields { message: &self.message, r#type: self.kind, param: self.param.as_deref(), code: &self.code },
+        };
+        // Four strings always serialize; an empty body would still be a correct refusal.
+        let body = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = Reply::json(status, body).with_request_id(request_id);
+        retry_headers(&mut reply.headers, self.retry_after_s);
+        reply
+    }
+}
+
+/// `x-should-retry` stands on every error, `retry-after` only where it is true.
+fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let should = if retry_after_s.is_some() { "true" } else { "false" };
+    headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(should));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Fields<'a>,
+}
+
+#[derive(Serialize)]
+struct Fields<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+/// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them.
+pub(crate) fn failed(
+    failure: &Failure,
+    upstream_reply: Option<Bytes>,
+    request_id: &Arc<str>,
+    attempts: usize,
+) -> Reply {
+    let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
+    let mut reply = Reply::json(status, body).with_request_id(request_id);
+    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX));
+    retry_headers(&mut reply.headers, failure.client_should_retry().then_some(wait_s));
+    reply.headers.insert(X_ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(status) = failure.upstream_status {
+        reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));
+    }
+    reply
+}

@@ -1,0 +1,387 @@
+//! All routes and targets of one generation, compiled for the request path; immutable and replaced whole.
+//!
+//! What can be prepared is prepared here: request heads with the key already in them, the model name already quoted,
+//! the model list already rendered. An exchange keeps the table it started with (law 8).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::usage::UsageRule;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::http::uri::PathAndQuery;
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::clocks::{Patience, Timeouts};
+use crate::dice::Dice;
+use crate::upstream::Origin;
+
+/// Provider and model of the built-in echo target.
+pub const ECHO: &str = "mock/echo";
+
+/// A table as Python compiles it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSpec {
+    pub generation: u64,
+    pub providers: Vec<ProviderSpec>,
+    pub targets: Vec<TargetSpec>,
+    /// Public names. Behind them, in the order of `direct`, stand the routes of `provider/anything`.
+    pub routes: Vec<RouteSpec>,
+    /// Targets without a model of their own, one per provider.
+    #[serde(default)]
+    pub direct: Vec<u32>,
+    /// Patience of the routes of `direct`.
+    #[serde(default)]
+    pub patience: Patience,
+}
+
+/// Not `Debug`: it holds a key.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderSpec {
+    pub name: String,
+    /// `http` or `https`; `mock` for the model built into this process.
+    pub scheme: String,
+    pub host: String,
+    pub port: u16,
+    /// Path before every endpoint, without a trailing slash.
+    pub prefix: String,
+    /// Dialect name to endpoint path.
+    pub speaks: HashMap<String, String>,
+    /// Headers of every request, the key among them.
+    pub headers: Vec<(String, String)>,
+    pub timeouts: Timeouts,
+    /// Connections kept warm, per process.
+    pub min_idle: u32,
+    /// PEM file of extra certificate authorities.
+    pub ca_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSpec {
+    /// Index into `providers`.
+    pub provider: usize,
+    /// Model name at the provider; `None` passes on what the client wrote after `provider/`.
+    pub model: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    pub name: String,
+    pub choices: Vec<ChoiceSpec>,
+    /// Only `weighted` matters here: the snapshot draws for it. For all others it keeps the decider's last order.
+    pub policy: String,
+    #[serde(default)]
+    pub patience: Patience,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceSpec {
+    pub target: u32,
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Why a table was not taken: `targets[3].provider: …`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TableError(pub String);
+
+impl std::fmt::Display for TableError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TableError {}
+
+/// Request line and headers of one target in one dialect, ready to be cloned.
+pub struct Head {
+    pub path: PathAndQuery,
+    pub headers: HeaderMap,
+}
+
+/// Where a target's bytes come from.
+pub enum Kind {
+    /// The built-in model, answered in this process.
+    Echo,
+    Http(Arc<Origin>),
+}
+
+/// Something that can be called.
+pub struct Target {
+    pub index: u32,
+    /// `provider/model` for headers and logs.
+    pub label: HeaderValue,
+    pub provider: Arc<str>,
+    /// JSON string literal that replaces the client's model; `None` for pass-through targets.
+    pub model: Option<Bytes>,
+    pub kind: Kind,
+    /// How this provider's token counts depart from the invariant.
+    pub usage_rule: UsageRule,
+    chat: Option<Head>,
+    embeddings: Option<Head>,
+    /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
+    pub failures_in_a_row: AtomicU32,
+    pub in_flight: AtomicU32,
+}
+
+impl Target {
+    pub fn head(&self, dialect: Dialect) -> Option<&Head> {
+        match dialect {
+            Dialect::OpenAiChat => self.chat.as_ref(),
+            Dialect::OpenAiEmbeddings => self.embeddings.as_ref(),
+        }
+    }
+}
+
+/// After this many failures in a row the snapshot prefers every other target.
+const FAILING: u32 = 3;
+
+/// A public model name and what may answer it.
+pub struct Route {
+    pub name: Arc<str>,
+    pub targets: SmallVec<[u32; 4]>,
+    weights: SmallVec<[f64; 4]>,
+    pub patience: Patience,
+    /// The decider's last order.
+    last: ArcSwap<SmallVec<[u32; 4]>>,
+}
+
+impl Route {
+    fn compile(spec: RouteSpec, targets: usize) -> Result<Self, String> {
+        if spec.choices.is_empty() {
+            return Err("choices: a route needs at least one target".into());
+        }
+        if let Some(bad) = spec.choices.iter().find(|choice| choice.target as usize >= targets) {
+            return Err(format!("choices: there is no target {}", bad.target));
+        }
+        let order: SmallVec<[u32; 4]> = spec.choices.iter().map(|choice| choice.target).collect();
+        let weights = if spec.policy == "weighted" {
+            spec.choices.iter().map(|choice| f64::from(choice.weight)).collect()
+        } else {
+            SmallVec::new()
+        };
+        Ok(Self {
+            name: spec.name.into(),
+            last: ArcSwap::from_pointee(order.clone()),
+            targets: order,
+            weights,
+            patience: spec.patience,
+        })
+    }
+
+    fn direct(target: &Target, patience: Patience) -> Self {
+        let order = SmallVec::from_slice(&[target.index]);
+        Self {
+            name: format!("{}/*", target.provider).into(),
+            last: ArcSwap::from_pointee(order.clone()),
+            targets: order,
+            weights: SmallVec::new(),
+            patience,
+        }
+    }
+
+    /// Remembers the order the decider chose. The common case, the same order again, writes nothing.
+    pub fn remember(&self, order: &[u32]) {
+        if self.last.load().as_slice() != order {
+            self.last.store(Arc::new(order.into()));
+        }
+    }
+}
+
+pub struct Table {
+    pub generation: u64,
+    pub targets: Vec<Target>,
+    pub routes: Vec<Route>,
+    names: HashMap<Arc<str>, u32>,
+    /// Pass-through route of a provider, by provider name.
+    wildcards: HashMap<Arc<str>, u32>,
+    /// `GET /v1/models`, rendered.
+    pub models: Bytes,
+}
+
+/// Fixed creation time in model lists: clients sort by it, and no provider tells a real one for an alias.
+const MODELS_CREATED_S: u64 = 1_700_000_000;
+
+impl Table {
+    pub fn compile(spec: TableSpec) -> Result<Self, TableError> {
+        let origins = spec
+            .providers
+            .iter()
+            .enumerate()
+            .map(|(at, provider)| origin(provider).map_err(|what| TableError(format!("providers[{at}].{what}"))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut targets = Vec::with_capacity(spec.targets.len());
+        for (at, target) in spec.targets.iter().enumerate() {
+            let (Some(provider), Some(origin)) = (spec.providers.get(target.provider), origins.get(target.provider))
+            else {
+                return Err(TableError(format!("targets[{at}].provider: there is no provider {}", target.provider)));
+            };
+            let compiled = compile_target(narrow(at)?, provider, origin.as_ref(), target);
+            targets.push(compiled.map_err(|what| TableError(format!("targets[{at}].{what}")))?);
+        }
+        let mut routes = Vec::with_capacity(spec.routes.len() + spec.direct.len());
+        let mut names: HashMap<Arc<str>, u32> = HashMap::with_capacity(spec.routes.len());
+        for (at, route) in spec.routes.into_iter().enumerate() {
+            let compiled = Route::compile(route, targets.len());
+            let route = compiled.map_err(|what| TableError(format!("routes[{at}].{what}")))?;
+            if names.insert(route.name.clone(), narrow(at)?).is_some() {
+                return Err(TableError(format!("routes[{at}].name: `{}` stands twice", route.name)));
+            }
+            routes.push(route);
+        }
+        let models = render_models(&routes);
+        let mut wildcards = HashMap::with_capacity(spec.direct.len());
+        for (at, index) in spec.direct.into_iter().enumerate() {
+            let Some(target) = targets.get(index as usize) else {
+                return Err(TableError(format!("direct[{at}]: there is no target {index}")));
+            };
+            wildcards.insert(target.provider.clone(), narrow(routes.len())?);
+            routes.push(Route::direct(target, spec.patience.clone()));
+        }
+        Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
+    }
+
+    /// The route a model name leads to: a configured name, else `provider/anything`.
+    pub fn resolve(&self, model: &str) -> Option<u32> {
+        if let Some(route) = self.names.get(model) {
+            return Some(*route);
+        }
+        let (provider, rest) = model.split_once('/')?;
+        if rest.is_empty() { None } else { self.wildcards.get(provider).copied() }
+    }
+
+    pub fn route(&self, index: u32) -> Option<&Route> {
+        self.routes.get(index as usize)
+    }
+
+    pub fn target(&self, index: u32) -> Option<&Target> {
+        self.targets.get(index as usize)
+    }
+
+    /// The entry of one model for `GET /v1/models/{id}`.
+    pub fn model(&self, id: &str) -> Option<Bytes> {
+        Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
+    }
+
+    /// The order the engine itself would choose now: the decider's last one, or a draw by weight where the route has
+    /// weights; targets that keep failing go last (law 9 holds for it too).
+    pub fn snapshot(&self, route: &Route, dice: &Dice) -> SmallVec<[u32; 4]> {
+        let mut order: SmallVec<[u32; 4]> = SmallVec::clone(&route.last.load());
+        if !route.weights.is_empty() {
+            order.clone_from(&route.targets);
+            let total: f64 = route.weights.iter().sum();
+            let mut mark = dice.unit() * total;
+            let drawn = route.weights.iter().position(|weight| {
+                mark -= weight;
+                mark < 0.0
+            });
+            if let Some(drawn) = drawn
+                && let Some(head) = order.get_mut(..=drawn)
+            {
+                head.rotate_right(1);
+            }
+        }
+        order.sort_by_key(|index| {
+            self.target(*index).is_some_and(|target| target.failures_in_a_row.load(Ordering::Relaxed) >= FAILING)
+        });
+        order
+    }
+}
+
+fn narrow(at: usize) -> Result<u32, TableError> {
+    u32::try_from(at).map_err(|_| TableError("more than 2^32 entries".into()))
+}
+
+fn origin(provider: &ProviderSpec) -> Result<Option<Arc<Origin>>, String> {
+    match provider.scheme.as_str() {
+        "mock" => Ok(None),
+        "http" | "https" => {
+            let tls = provider.scheme == "https";
+            Origin::new(provider, tls).map(Some)
+        }
+        other => Err(format!("scheme: `{other}` is neither http nor https")),
+    }
+}
+
+fn compile_target(
+    index: u32,
+    provider: &ProviderSpec,
+    origin: Option<&Arc<Origin>>,
+    target: &TargetSpec,
+) -> Result<Target, String> {
+    let model = target.model.as_deref();
+    let label = format!("{}/{}", provider.name, model.unwrap_or("*"));
+    let label = HeaderValue::from_str(&label)
+        .map_err(|_| "model: the name holds a character that no header may carry".to_owned())?;
+    let head = |dialect: Dialect| -> Result<Option<Head>, String> {
+        let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) else { return Ok(None) };
+        compile_head(provider, origin, path).map(Some)
+    };
+    Ok(Target {
+        index,
+        label,
+        provider: provider.name.as_str().into(),
+        model: model.map(fastroute_core::json::quote),
+        kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
+        usage_rule: UsageRule::default(),
+        chat: head(Dialect::OpenAiChat)?,
+        embeddings: head(Dialect::OpenAiEmbeddings)?,
+        failures_in_a_row: AtomicU32::new(0),
+        in_flight: AtomicU32::new(0),
+    })
+}
+
+fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<Head, String> {
+    let full = format!("{}{}", provider.prefix, path);
+    let path = full.parse().map_err(|_| format!("speaks: `{full}` is no path"))?;
+    let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
+    headers.insert(HOST, origin.authority().clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fastroute/", env!("CARGO_PKG_VERSION"))));
+    // Streams must not wait for a compressor's block, and no reply is inflated here.
+    headers.insert(hyper::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for (name, value) in &provider.headers {
+        let header = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: `{name}` is no header name"))?;
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| format!("headers.{name}: the value holds a character that no header may carry"))?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(Head { path, headers })
+}
+
+fn render_model(name: &str) -> Vec<u8> {
+    let owner = name.split_once('/').map_or("fastroute", |(provider, _)| provider);
+    let mut out = br#"{"id":"#.to_vec();
+    out.extend_from_slice(&fastroute_core::json::quote(name));
+    out.extend_from_slice(format!(r#","object":"model","created":{MODELS_CREATED_S},"owned_by":"#).as_bytes());
+    out.extend_from_slice(&fastroute_core::json::quote(owner));
+    out.push(b'}');
+    out
+}
+
+fn render_models(routes: &[Route]) -> Bytes {
+    let mut out = br#"{"object":"list","data":["#.to_vec();
+    for (at, route) in routes.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&render_model(&route.name));
+    }
+    out.extend_from_slice(b"]}");
+    out.into()
+}

@@ -1,0 +1,348 @@
+//! Keep-alive connections to one origin, on one I/O thread.
+//!
+//! A lease gives its connection back only when the reply was read to the end; dropped earlier it closes the
+//! connection, and that is how an upstream learns that a client left. Nothing is retried here.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::{Origin, Outgoing, Resolver};
+use crate::clocks::seconds;
+use crate::dice::Dice;
+
+/// RFC 8305 recommends 250 ms and allows 100; this is between.
+const HEAD_START: Duration = Duration::from_millis(150);
+/// A fraction of the usual idle limit, so that a warm connection is replaced before it is too old to use.
+const TEND_EVERY: Duration = Duration::from_secs(5);
+/// Idle connections kept per origin and thread; more are closed.
+const MAX_IDLE: usize = 1024;
+
+/// Why there is no connection. Nothing was written, so trying elsewhere is always right.
+#[derive(Debug)]
+pub enum ConnectError {
+    Resolve,
+    Connect(io::Error),
+    Tls,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Counts what arrives, because only "not one byte of a reply" makes a replay safe.
+struct Stream {
+    transport: Transport,
+    received: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = into.filled().len();
+        let polled = match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(task, into),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(task, into),
+        };
+        this.received.fetch_add((into.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(task, from),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(task, from),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(task),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(task),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(task),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(task),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(task, from),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(task, from),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+struct Connection {
+    sender: SendRequest<Outgoing>,
+    received: Arc<AtomicU64>,
+    expires: Instant,
+    idle_since: Instant,
+}
+
+impl Connection {
+    fn usable(&self, now: Instant, idle: Duration) -> bool {
+        !self.sender.is_closed() && now < self.expires && now < self.idle_since + idle
+    }
+}
+
+/// See the module.
+pub struct Pool {
+    origin: Arc<Origin>,
+    resolver: Arc<Resolver>,
+    dice: Arc<Dice>,
+    idle: Mutex<VecDeque<Connection>>,
+}
+
+/// A connection on loan for one exchange.
+pub struct Lease {
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+    reused: bool,
+    /// Bytes the connection had received when it was lent.
+    received_before: u64,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Lease").field("reused", &self.reused).finish_non_exhaustive()
+    }
+}
+
+impl Lease {
+    /// True when the connection served an exchange before: the peer may have closed it while it was idle.
+    pub fn reused(&self) -> bool {
+        self.reused
+    }
+
+    /// True when not one byte came back since the connection was lent.
+    pub fn silent(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_none_or(|connection| connection.received.load(Ordering::Relaxed) == self.received_before)
+    }
+
+    pub async fn send(&mut self, request: Request<Outgoing>) -> hyper::Result<Response<Incoming>> {
+        match &mut self.connection {
+            Some(connection) => connection.sender.send_request(request).await,
+            // Only `done` takes the connection, and it consumes the lease.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The reply was read to its end: the connection may serve again.
+    pub fn done(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.idle_since = Instant::now();
+            self.pool.put(connection);
+        }
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, connection: Connection) {
+        let mut idle = self.lock();
+        if idle.len() < MAX_IDLE {
+            idle.push_back(connection);
+        }
+    }
+
+    /// The connection used last first: it is the least likely to have been closed.
+    fn take(&self, now: Instant) -> Option<Connection> {
+        let limit = seconds(self.origin.timeouts.pool_idle_timeout_s);
+        let mut idle = self.lock();
+        while let Some(connection) = idle.pop_back() {
+            if connection.usable(now, limit) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// A connection, an idle one unless `fresh` is asked for.
+    pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, ConnectError> {
+        if !fresh {
+            while let Some(mut connection) = self.take(Instant::now()) {
+                // Its task may not have seen the end of the last reply yet; a closed one answers with an error.
+                if connection.sender.ready().await.is_ok() {
+                    return Ok(self.lend(connection, true));
+                }
+            }
+        }
+        let connection = self.connect().await?;
+        Ok(self.lend(connection, false))
+    }
+
+    fn lend(self: &Arc<Self>, connection: Connection, reused: bool) -> Lease {
+        let received_before = connection.received.load(Ordering::Relaxed);
+        Lease { connection: Some(connection), pool: self.clone(), reused, received_before }
+    }
+
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let timeouts = &self.origin.timeouts;
+        let found = self.resolver.resolve(&self.origin.host, self.origin.port, seconds(timeouts.dns_timeout_s)).await;
+        let addresses = found.map_err(|_| ConnectError::Resolve)?;
+        let stream = tokio::time::timeout(seconds(timeouts.connect_timeout_s), dial(&addresses))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))
+            .and_then(|dialled| dialled)
+            .map_err(ConnectError::Connect)?;
+        let transport = match &self.origin.tls {
+            None => Transport::Plain(stream),
+            Some(tls) => {
+                let connector = tokio_rustls::TlsConnector::from(tls.config.clone());
+                let shaken =
+                    tokio::time::timeout(seconds(timeouts.tls_timeout_s), connector.connect(tls.name.clone(), stream))
+                        .await;
+                let stream = shaken.map_err(|_| ConnectError::Tls)?.map_err(|_| ConnectError::Tls)?;
+                Transport::Tls(Box::new(stream))
+            }
+        };
+        let received = Arc::new(AtomicU64::new(0));
+        let stream = Stream { transport, received: received.clone() };
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(100)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
+        tokio::spawn(async move {
+            // How a connection ends is told to whoever uses it; an idle one that ends concerns nobody.
+            let _ = driver.await;
+        });
+        let now = Instant::now();
+        let expires = now + seconds(timeouts.pool_max_age_s * (0.8 + 0.4 * self.dice.unit()));
+        Ok(Connection { sender, received, expires, idle_since: now })
+    }
+
+    /// Closes what has been idle for too long, then opens connections until `wanted` are idle.
+    async fn tend(self: &Arc<Self>, wanted: usize) {
+        let now = Instant::now();
+        let limit = seconds(self.origin.timeouts.pool_idle_timeout_s);
+        self.lock().retain(|connection| connection.usable(now, limit));
+        while self.lock().len() < wanted {
+            match self.connect().await {
+                Ok(connection) => self.put(connection),
+                // The next request will meet the same error and say so; warming is only a favour.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Happy eyeballs (RFC 8305): addresses in order, each with a head start over the next, first to connect wins.
+async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    async fn one(address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        // Without it a small second write waits for the peer's delayed acknowledgement: 40 ms.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+    if let [only] = addresses {
+        return one(*only).await;
+    }
+    let mut racing = JoinSet::new();
+    let mut waiting = addresses.iter();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        if let Some(address) = waiting.next() {
+            racing.spawn(one(*address));
+        }
+        let next = async {
+            if waiting.len() == 0 {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(HEAD_START).await;
+        };
+        tokio::select! {
+            ended = racing.join_next() => match ended {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => last = error,
+                Some(Err(_)) => {}
+                None => return Err(last),
+            },
+            () = next => {}
+        }
+    }
+}
+
+/// The pools of one I/O thread.
+pub struct Pools {
+    resolver: Arc<Resolver>,
+    dice: Arc<Dice>,
+    pools: Mutex<Vec<Option<Arc<Pool>>>>,
+}
+
+impl Pools {
+    pub fn new(resolver: Arc<Resolver>, dice: Arc<Dice>) -> Self {
+        Self { resolver, dice, pools: Mutex::default() }
+    }
+
+    pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if pools.len() <= origin.id {
+            pools.resize(origin.id + 1, None);
+        }
+        let fresh = || {
+            Arc::new(Pool {
+                origin: origin.clone(),
+                resolver: self.resolver.clone(),
+                dice: self.dice.clone(),
+                idle: Mutex::default(),
+            })
+        };
+        match pools.get_mut(origin.id) {
+            Some(place) => place.get_or_insert_with(fresh).clone(),
+            None => fresh(),
+        }
+    }
+
+    /// Keeps pools tidy for as long as the thread lives; `threads` share each origin's `min_idle`.
+    pub async fn tend(&self, threads: usize) {
+        let mut tick = tokio::time::interval(TEND_EVERY);
+        loop {
+            tick.tick().await;
+            let pools: Vec<Arc<Pool>> =
+                self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
+            for pool in pools {
+                pool.tend((pool.origin.min_idle as usize).div_ceil(threads.max(1))).await;
+            }
+        }
+    }
+}
