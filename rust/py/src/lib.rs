@@ -1,1 +1,25 @@
 //! The border: builds `fastroute._core`. The only crate that knows Python exists.
+//!
+//! The one rule: nothing but the loop thread attaches to Python. I/O threads carry slot numbers, never `Py` objects.
+
+mod brain;
+mod core;
+mod decider;
+mod drain;
+mod gateway;
+mod queue;
+mod rsgi;
+mod taps;
+mod watchdog;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
+    module.add_class::<gateway::Gateway>()?;
+    module.add_class::<gateway::Request>()?;
+    core::register(module)
+}

@@ -1,0 +1,147 @@
+//! The drain: the one callback that the loop runs when the bell rings. It decides, settles and writes replies.
+//!
+//! It works for at most [`TURN`] and rings again for what is left, so that no callback holds the loop for longer. An
+//! exception in one item is told to `sys.unraisablehook` and the rest goes on.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fastroute_engine::decider::{Answer, Decision, Mailbox, Plan, Question};
+use fastroute_engine::{Outcome, Setback};
+use pyo3::prelude::*;
+
+use crate::brain::Brain;
+use crate::decider::Backlog;
+use crate::queue::Queue;
+use crate::rsgi::{Head, Responses, Slot};
+use crate::taps::Tap;
+
+/// No callback on the loop is longer than this, give or take one item.
+const TURN: Duration = Duration::from_micros(200);
+/// Items between two looks at the clock.
+const STRIDE: usize = 8;
+
+/// What travels from the I/O threads to the loop.
+pub(crate) enum Item {
+    Ask(Box<(Question, Answer)>),
+    Report(Box<Setback>),
+    Settle(Box<Outcome>),
+    Forget(Plan),
+    /// A reply that is ready as a whole.
+    Whole(Slot, Box<Head>, Bytes),
+    /// The head of a reply that goes on.
+    Start(Slot, Box<Head>),
+    /// Bytes of a reply; the tap is told when they were handed over.
+    Chunk(Slot, Bytes, Arc<Tap>),
+    End(Slot),
+}
+
+/// Callable from the loop only.
+#[pyclass(frozen, module = "fastroute._core")]
+pub(crate) struct Drain {
+    queue: Arc<Queue<Item>>,
+    backlog: Arc<Backlog>,
+    brain: Arc<Brain>,
+    responses: Arc<Responses>,
+    work: Mutex<Work>,
+}
+
+#[derive(Default)]
+struct Work {
+    items: VecDeque<Item>,
+    letters: Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>,
+}
+
+impl Drain {
+    pub(crate) fn new(
+        queue: Arc<Queue<Item>>,
+        backlog: Arc<Backlog>,
+        brain: Arc<Brain>,
+        responses: Arc<Responses>,
+    ) -> Self {
+        Self { queue, backlog, brain, responses, work: Mutex::default() }
+    }
+
+    fn one(
+        &self,
+        py: Python<'_>,
+        item: Item,
+        letters: &mut Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>,
+    ) -> PyResult<()> {
+        match item {
+            Item::Ask(asked) => {
+                self.backlog.questions.fetch_sub(1, Ordering::Relaxed);
+                let (question, answer) = *asked;
+                if !answer.wanted() {
+                    return Ok(());
+                }
+                match self.brain.decide(py, &question) {
+                    Ok(decision) => post(letters, answer, decision),
+                    Err(error) => {
+                        answer.decline();
+                        return Err(error);
+                    }
+                }
+                Ok(())
+            }
+            Item::Report(setback) => {
+                self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
+                self.brain.report(py, &setback)
+            }
+            Item::Settle(outcome) => {
+                self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
+                self.brain.settle(py, &outcome)
+            }
+            Item::Forget(plan) => {
+                self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
+                self.brain.forget(py, &plan)
+            }
+            Item::Whole(slot, head, body) => self.responses.whole(py, slot, &head, &body),
+            Item::Start(slot, head) => self.responses.start(py, slot, &head),
+            Item::Chunk(slot, bytes, tap) => {
+                let sent = self.responses.chunk(py, slot, &bytes);
+                tap.drained(bytes.len());
+                sent
+            }
+            Item::End(slot) => self.responses.end(py, slot),
+        }
+    }
+}
+
+/// Puts an answer with the others for the same I/O thread.
+fn post(letters: &mut Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>, answer: Answer, decision: Decision) {
+    let mailbox = answer.mailbox().clone();
+    match letters.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mailbox)) {
+        Some((_, batch)) => batch.push((answer, decision)),
+        None => letters.push((mailbox, vec![(answer, decision)])),
+    }
+}
+
+#[pymethods]
+impl Drain {
+    fn __call__(&self, py: Python<'_>) {
+        let began = Instant::now();
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let Work { items, letters } = &mut *work;
+        self.queue.take(items);
+        let mut done = 0;
+        while let Some(item) = items.pop_front() {
+            if let Err(error) = self.one(py, item, letters) {
+                error.write_unraisable(py, None);
+            }
+            done += 1;
+            if done % STRIDE == 0 && began.elapsed() > TURN && !items.is_empty() {
+                self.queue.ring();
+                break;
+            }
+        }
+        for (mailbox, batch) in letters.iter_mut() {
+            if !batch.is_empty() {
+                mailbox.deliver(batch);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The queue from the I/O threads to the Python loop, and the eventfd that the loop watches.
+//!
+//! An I/O thread rings when it parks, not at its first push: everything that became ready in one turn travels with
+//! one system call. At [`RING_AT`] waiting items it rings anyway, so that a long turn does not hold up answers.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Enough to make a wake-up worth its cost, small enough for a batch to stay well under a millisecond.
+const RING_AT: usize = 64;
+
+pub(crate) struct Queue<T> {
+    items: Mutex<VecDeque<T>>,
+    bell: OwnedFd,
+    /// Something was pushed since the last ring.
+    unrung: AtomicBool,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { items: Mutex::default(), bell: eventfd()?, unrung: AtomicBool::new(false) })
+    }
+
+    /// The descriptor to watch for reading.
+    pub(crate) fn bell(&self) -> i32 {
+        self.bell.as_raw_fd()
+    }
+
+    pub(crate) fn push(&self, item: T) {
+        let waiting = {
+            let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+            items.push_back(item);
+            items.len()
+        };
+        if waiting == 1 {
+            self.unrung.store(true, Ordering::Release);
+        } else if waiting == RING_AT {
+            self.ring_if_needed();
+        }
+    }
+
+    /// For the I/O threads' park hook.
+    pub(crate) fn ring_if_needed(&self) {
+        if self.unrung.swap(false, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    pub(crate) fn ring(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // A full counter cannot be: it is read whenever the loop wakes.
+        #[expect(
+            unsafe_code,
+            reason = "write(2) on a descriptor this queue owns, from eight bytes that live long enough"
+        )]
+        let _ = unsafe { libc::write(self.bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Silences the bell and moves everything that waits behind `into`.
+    pub(crate) fn take(&self, into: &mut VecDeque<T>) {
+        let mut count = [0_u8; 8];
+        #[expect(
+            unsafe_code,
+            reason = "read(2) on a descriptor this queue owns, into eight bytes that live long enough"
+        )]
+        let _ = unsafe { libc::read(self.bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        if into.is_empty() {
+            std::mem::swap(&mut *items, into);
+        } else {
+            into.append(&mut items);
+        }
+    }
+}
+
+fn eventfd() -> io::Result<OwnedFd> {
+    #[expect(unsafe_code, reason = "eventfd(2) takes no pointers; the result is checked and owned at once")]
+    unsafe {
+        let descriptor = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(descriptor)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readable<T>(queue: &Queue<T>) -> bool {
+        let mut poll = libc::pollfd { fd: queue.bell(), events: libc::POLLIN, revents: 0 };
+        #[expect(unsafe_code, reason = "poll(2) over one local entry")]
+        let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+        ready == 1
+    }
+
+    #[test]
+    fn a_push_rings_when_the_thread_parks_and_once_per_batch() {
+        let queue = Queue::new().unwrap();
+        queue.push(1);
+        queue.push(2);
+        assert!(!readable(&queue), "nothing rings before the park");
+        queue.ring_if_needed();
+        assert!(readable(&queue));
+        let mut taken = VecDeque::new();
+        queue.take(&mut taken);
+        assert_eq!(taken, [1, 2]);
+        queue.ring_if_needed();
+        assert!(!readable(&queue), "an empty queue has nothing to ring for");
+    }
+
+    #[test]
+    fn a_long_turn_rings_without_waiting_for_the_park() {
+        let queue = Queue::new().unwrap();
+        for item in 0..RING_AT {
+            queue.push(item);
+        }
+        assert!(readable(&queue));
+    }
+
+    #[test]
+    fn what_was_left_over_stays_in_front() {
+        let queue = Queue::new().unwrap();
+        queue.push(2);
+        let mut taken = VecDeque::from([1]);
+        queue.take(&mut taken);
+        assert_eq!(taken, [1, 2]);
+    }
+}

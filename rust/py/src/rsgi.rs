@@ -1,0 +1,254 @@
+//! Replies through granian: a slab of protocol objects that only the loop thread touches.
+//!
+//! `send_bytes` acts when called, not when awaited, so the drain writes chunks itself and no coroutine runs per chunk.
+//! Whoever holds a transport's `send_bytes` holds the stream open; dropping it ends the stream.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fastroute_engine::Reply;
+use hyper::header::{CONTENT_LENGTH, HeaderMap};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use tokio::task::AbortHandle;
+
+use crate::taps::{Tap, WAITING};
+
+/// Number and generation of a place in the slab: I/O threads carry this instead of Python objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    index: u32,
+    generation: u32,
+}
+
+impl Slot {
+    pub(crate) fn to_number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self { index: (number & 0xFFFF_FFFF) as u32, generation: (number >> 32) as u32 }
+    }
+}
+
+/// Status and headers of a reply.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Head {
+    pub(crate) fn of(reply: &mut Reply) -> Self {
+        Self { status: reply.status.as_u16(), headers: std::mem::take(&mut reply.headers) }
+    }
+}
+
+struct Entry {
+    protocol: Py<PyAny>,
+    /// The asyncio future the request's coroutine awaits; resolved when the head is written.
+    answered: Option<Py<PyAny>>,
+    send: Option<Py<PyAny>>,
+    exchange: Option<AbortHandle>,
+    tap: Option<Arc<Tap>>,
+    /// The task that waits for the client to leave, for exchanges that live long.
+    watch: Option<Py<PyAny>>,
+    ended: bool,
+    opened: std::time::Instant,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+#[derive(Default)]
+struct Slab {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Responses(Mutex<Slab>);
+
+impl Responses {
+    fn slab(&self) -> MutexGuard<'_, Slab> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open(&self, protocol: Py<PyAny>, answered: Py<PyAny>, tap: Arc<Tap>) -> Slot {
+        let entry = Entry {
+            protocol,
+            answered: Some(answered),
+            send: None,
+            exchange: None,
+            tap: Some(tap),
+            watch: None,
+            ended: false,
+            opened: std::time::Instant::now(),
+        };
+        let mut slab = self.slab();
+        let index = match slab.free.pop() {
+            Some(index) => index,
+            None => {
+                slab.places.push(Place::default());
+                u32::try_from(slab.places.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let generation = match slab.places.get_mut(index as usize) {
+            Some(place) => {
+                place.entry = Some(entry);
+                place.generation
+            }
+            None => 0,
+        };
+        Slot { index, generation }
+    }
+
+    /// The exchange that will fill this reply, so that it can be aborted when the client leaves.
+    pub(crate) fn runs(&self, slot: Slot, exchange: AbortHandle) {
+        self.with(slot, |entry| entry.exchange = Some(exchange));
+    }
+
+    fn with<T>(&self, slot: Slot, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let mut slab = self.slab();
+        let place = slab.places.get_mut(slot.index as usize)?;
+        if place.generation != slot.generation {
+            return None;
+        }
+        place.entry.as_mut().map(act)
+    }
+
+    fn close(&self, slot: Slot) -> Option<Entry> {
+        let mut slab = self.slab();
+        let place = slab.places.get_mut(slot.index as usize)?;
+        if place.generation != slot.generation {
+            return None;
+        }
+        let entry = place.entry.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        slab.free.push(slot.index);
+        Some(entry)
+    }
+
+    pub(crate) fn whole(&self, py: Python<'_>, slot: Slot, head: &Head, body: &[u8]) -> PyResult<()> {
+        let Some(entry) = self.close(slot) else { return Ok(()) };
+        let headers = header_list(py, &head.headers)?;
+        let body = PyBytes::new(py, body);
+        entry.protocol.bind(py).call_method1(intern!(py, "response_bytes"), (head.status, headers, body))?;
+        retire(py, &entry)
+    }
+
+    pub(crate) fn start(&self, py: Python<'_>, slot: Slot, head: &Head) -> PyResult<()> {
+        let Some((protocol, answered)) = self.with(slot, |entry| (entry.protocol.clone_ref(py), entry.answered.take()))
+        else {
+            return Ok(());
+        };
+        let headers = header_list(py, &head.headers)?;
+        let transport = protocol.bind(py).call_method1(intern!(py, "response_stream"), (head.status, headers))?;
+        let send = transport.getattr(intern!(py, "send_bytes"))?.unbind();
+        self.with(slot, |entry| entry.send = Some(send));
+        resolve(py, answered.as_ref())
+    }
+
+    pub(crate) fn chunk(&self, py: Python<'_>, slot: Slot, bytes: &[u8]) -> PyResult<()> {
+        let Some(Some(send)) = self.with(slot, |entry| entry.send.as_ref().map(|send| send.clone_ref(py))) else {
+            return Ok(());
+        };
+        let sent = send.bind(py).call1((PyBytes::new(py, bytes),))?;
+        // After the client left, granian answers with an awaitable that would raise; its type tells without awaiting.
+        if sent.get_type().name()?.to_str()? == "PyErrAwaitable" {
+            self.gone(py, slot)?;
+        }
+        Ok(())
+    }
+
+    /// The reply is complete on our side. A long one stays counted until granian says that its client has it.
+    pub(crate) fn end(&self, py: Python<'_>, slot: Slot) -> PyResult<()> {
+        let long = self.with(slot, |entry| {
+            entry.send = None;
+            entry.ended = true;
+            entry.exchange = None;
+            entry.tap.as_ref().is_some_and(|tap| tap.handed() > WAITING)
+        });
+        match long {
+            Some(true) | None => Ok(()),
+            Some(false) => match self.close(slot) {
+                Some(entry) => retire(py, &entry),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The client left, or has everything.
+    pub(crate) fn gone(&self, py: Python<'_>, slot: Slot) -> PyResult<()> {
+        let Some(entry) = self.close(slot) else { return Ok(()) };
+        if let Some(exchange) = &entry.exchange {
+            exchange.abort();
+        }
+        retire(py, &entry)
+    }
+
+    /// Exchanges open for longer than `age` whose client nobody watches yet: `(number, protocol)` pairs.
+    pub(crate) fn unwatched<'py>(&self, py: Python<'py>, age: std::time::Duration) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        let slab = self.slab();
+        for (index, place) in slab.places.iter().enumerate() {
+            if let Some(entry) = &place.entry
+                && entry.watch.is_none()
+                && (entry.ended || entry.opened.elapsed() >= age)
+            {
+                let slot = Slot { index: u32::try_from(index).unwrap_or(u32::MAX), generation: place.generation };
+                list.append((slot.to_number(), entry.protocol.clone_ref(py)))?;
+            }
+        }
+        Ok(list)
+    }
+
+    pub(crate) fn watched(&self, slot: Slot, watch: Py<PyAny>) -> bool {
+        self.with(slot, |entry| entry.watch = Some(watch)).is_some()
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        let slab = self.slab();
+        slab.places.len() - slab.free.len()
+    }
+}
+
+/// Nothing waits for this reply any more.
+fn retire(py: Python<'_>, entry: &Entry) -> PyResult<()> {
+    if let Some(watch) = &entry.watch {
+        watch.bind(py).call_method0(intern!(py, "cancel"))?;
+    }
+    resolve(py, entry.answered.as_ref())
+}
+
+fn resolve(py: Python<'_>, future: Option<&Py<PyAny>>) -> PyResult<()> {
+    if let Some(future) = future {
+        let future = future.bind(py);
+        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        }
+    }
+    Ok(())
+}
+
+/// Headers as granian takes them. It sets `content-length` itself, except where a stream was promised one.
+pub(crate) fn header_list<'py>(py: Python<'py>, headers: &HeaderMap) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (name, value) in headers {
+        if let Ok(value) = value.to_str() {
+            list.append(PyTuple::new(py, [PyString::new(py, name.as_str()), PyString::new(py, value)])?)?;
+        }
+    }
+    Ok(list)
+}
+
+/// A promised length goes out as a header, so that a reply that breaks off is seen to.
+pub(crate) fn promise(head: &mut Head, length: Option<u64>) {
+    if let Some(length) = length {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+}
