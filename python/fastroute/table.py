@@ -35,7 +35,6 @@ class Provider(Struct, frozen=True):
     """Names in lower case; values in the bytes that are sent."""
     timeouts: Timeouts
     min_idle: int = 0
-    http2: bool = False
     ca_file: str | None = None
 
 
@@ -144,6 +143,8 @@ def as_wire(table: Table) -> dict[str, Any]:
             }
             for route in table.routes.values()
         ],
+        "direct": [target.index for target in table.direct.values()],
+        "patience": msgspec.structs.asdict(table.defaults.patience),
     }
 
 
@@ -197,7 +198,6 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         headers=_headers(wanted, key),
         timeouts=wanted.timeouts or config.routing.timeouts,
         min_idle=wanted.min_idle,
-        http2=wanted.http2,
         ca_file=wanted.ca_file,
     )
 
@@ -225,6 +225,5 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "headers": [[name, value.reveal()] for name, value in provider.headers],
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
-        "http2": provider.http2,
         "ca_file": provider.ca_file,
     }

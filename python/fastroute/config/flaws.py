@@ -10,7 +10,7 @@ from itertools import combinations
 
 from fastroute.address import is_host, is_loopback, parse_address
 from fastroute.config.names import did_you_mean
-from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Patience, Provider, WeightedTarget
+from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Provider, WeightedTarget
 from fastroute.config.source import Flaw, Path
 from fastroute.secret import Secret
 
@@ -55,7 +55,6 @@ def find_flaws(config: Config, known: Known) -> list[Flaw]:
         found = _model_flaws(name, model, config.routing.policy, names)
         flaws += (flaw._replace(path=("models", name, *flaw.path)) for flaw in found)
     flaws += _policy_flaws(config.routing.policy, ("routing", "policy"))
-    flaws += _patience_flaws(config.routing.patience, ("routing", "patience"))
     return flaws
 
 
@@ -176,8 +175,6 @@ def _model_flaws(name: str, model: Model, policy: str, providers: Known) -> Iter
     if model.policy is not None:
         yield from _policy_flaws(model.policy, ("policy",))
     yield from _weight_flaws(model.targets, model.policy or policy)
-    if model.patience is not None:
-        yield from _patience_flaws(model.patience, ("patience",))
 
 
 def _target_flaws(to: str, path: Path, providers: Known) -> Iterator[Flaw]:
@@ -212,9 +209,3 @@ def _policy_flaws(policy: str, path: Path) -> Iterator[Flaw]:
     if policy not in POLICIES and not _CUSTOM_POLICY.fullmatch(policy):
         hint = did_you_mean(policy, POLICIES) or f"known: {', '.join(POLICIES)}, or package.module:function"
         yield Flaw(path, 'no policy "{}"', shown=policy, hint=hint)
-
-
-def _patience_flaws(patience: Patience, path: Path) -> Iterator[Flaw]:
-    soft = patience.ttft_soft_timeout_s
-    if soft is not None and soft >= patience.ttft_timeout_s:
-        yield Flaw((*path, "ttft_soft_timeout_s"), f"must be less than ttft_timeout_s ({patience.ttft_timeout_s:g})")

@@ -60,8 +60,6 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dns_timeout_s: Annotated[Seconds, Meta(description="Looking up the provider's name.")] = 2.0
     connect_timeout_s: Annotated[Seconds, Meta(description="TCP connect, all addresses together.")] = 3.0
     tls_timeout_s: Annotated[Seconds, Meta(description="TLS handshake.")] = 5.0
-    pool_wait_timeout_s: Annotated[Seconds, Meta(description="Waiting for a pooled connection.")] = 2.0
-    write_idle_timeout_s: Annotated[Seconds, Meta(description="The provider accepts no byte of the request.")] = 30.0
     # Below 60 s and 75 s, where common load balancers drop idle connections.
     pool_idle_timeout_s: Annotated[Seconds, Meta(description="An unused connection is closed after this.")] = 45.0
     pool_max_age_s: Annotated[Seconds, Meta(description="A connection is replaced at this age, give or take 20 %.")] = (
@@ -73,18 +71,10 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one request may spend: attempts and clocks."""
 
     attempts: Annotated[int, Meta(ge=1, le=10, description="Attempts per request over all targets.")] = 3
-    attempts_per_target: Annotated[int, Meta(ge=1, le=10, description="Attempts at the same target.")] = 2
     ambiguous_retry: Annotated[
         Literal["once", "never"],
         Meta(description="Whether a request that may have been carried out is tried again, at another target."),
     ] = "once"
-    ttft_soft_timeout_s: Annotated[
-        Seconds | None,
-        Meta(
-            description="Time to the first content before another target is tried; null: three times the target's "
-            "own 95th percentile, between 15 and 60 s."
-        ),
-    ] = None
     ttft_timeout_s: Annotated[Seconds, Meta(description="Time to the first content before the attempt fails.")] = 120.0
     idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
     content_idle_timeout_s: Annotated[
@@ -128,7 +118,6 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = {}
     timeouts: Annotated[Timeouts | None, Meta(description="Where it differs from `routing.timeouts`.")] = None
     min_idle: Annotated[int, Meta(ge=0, le=1_000, description="Connections kept open in advance.")] = 0
-    http2: Annotated[bool, Meta(description="Speak HTTP/2 to this provider.")] = False
     ca_file: Annotated[
         str | None, Meta(description="PEM file of certificates to trust for this provider, beside the usual ones.")
     ] = None

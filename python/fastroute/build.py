@@ -1,0 +1,61 @@
+"""Config to a running gateway: the only file that names every concrete class."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from random import Random
+
+import msgspec
+
+from fastroute import facts, native
+from fastroute.catalogue import Found
+from fastroute.config.schema import Config
+from fastroute.errors import ConfigError, Mistake
+from fastroute.gateway import Gateway, install_watchdog
+from fastroute.policies import REGISTRY, Rank
+from fastroute.table import Table, as_wire, compile_table
+
+
+def find_policies(table: Table) -> dict[str, Rank]:
+    """The function of every policy the table names. Raises ConfigError for one that cannot be imported."""
+    found: dict[str, Rank] = {}
+    for route in table.routes.values():
+        if route.policy not in found:
+            found[route.policy] = REGISTRY.get(route.policy) or _imported(route.policy, route.name)
+    return found
+
+
+def _imported(policy: str, route: str) -> Rank:
+    module, _, name = policy.partition(":")
+    try:
+        rank = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        mistake = Mistake("", 0, 0, f"models.{route}.policy", f'cannot import "{policy}": {error}')
+        raise ConfigError([mistake]) from error
+    if not callable(rank):
+        raise ConfigError([Mistake("", 0, 0, f"models.{route}.policy", f'"{policy}" is not a function')])
+    return rank
+
+
+def bounds_of(config: Config) -> Mapping[str, object]:
+    """The limits of a configuration under the engine's names."""
+    limits = config.limits
+    return {
+        "body_bytes": limits.max_body_bytes,
+        "all_body_bytes": limits.max_body_memory_bytes,
+        "in_flight": limits.max_in_flight,
+        "connections": limits.max_connections,
+        "body_timeout_s": limits.body_timeout_s,
+        "write_stall_s": limits.client_stall_timeout_s,
+    }
+
+
+def build(config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0) -> tuple[Gateway, native.Engine]:
+    """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core."""
+    table = compile_table(config, found, generation=1)
+    gateway = Gateway(table, find_policies(table), time.monotonic, Random())  # noqa: S311 - dice, not secrets
+    encode = msgspec.json.encode
+    engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts)
+    install_watchdog(engine, native.WATCHDOG_SIGNAL)
+    return gateway, engine

@@ -1,0 +1,1 @@
+"""Ways in that Python takes part in; the edge door is the engine's own."""

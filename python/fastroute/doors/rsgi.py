@@ -1,0 +1,113 @@
+"""granian's door: an RSGI application that reads a body under caps and hands it to the engine.
+
+The rule: no coroutine step per chunk of a reply; the engine's drain writes it. The surprise: granian has no body
+timer (its issue 728), so a sweep once a second ends reads that are overdue.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from fastroute.native import Engine
+
+BODY_START_S = 10.0
+"""First byte of a body."""
+FLOOR_BYTES_S = 1024
+"""Average a body must keep."""
+SWEEP_S = 1.0
+WATCH_AFTER_S = 0.05
+"""A client is watched for leaving once its exchange is this old; most of the short ones never cost a task."""
+
+
+class Rsgi:
+    """The application object granian calls."""
+
+    def __init__(self, engine: Engine, body_timeout_s: float) -> None:
+        self._engine = engine
+        self._body_timeout_s = body_timeout_s
+        self._reading: dict[asyncio.Task[Any], float] = {}
+        self._watching: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timers = [loop.call_later(SWEEP_S, self._sweep), loop.call_later(WATCH_AFTER_S, self._watch)]
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        if scope.proto != "http":
+            protocol.close(404)
+            return
+        request = self._engine.open(protocol, scope.method, scope.path, scope.headers)
+        if request is None:
+            return
+        task = asyncio.current_task()
+        if task is None:
+            return
+        now = time.monotonic()
+        self._reading[task] = now + (BODY_START_S + request.length / FLOOR_BYTES_S if request.small else self._body_timeout_s)
+        try:
+            if request.small:
+                complete = request.feed(await protocol())
+            else:
+                complete = await self._read(request, protocol, task, now)
+        except asyncio.CancelledError:
+            if task in self._reading:
+                raise
+            # The sweep ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            task.uncancel()
+            request.fail(True)
+            return
+        except Exception:  # noqa: BLE001 - granian raises RuntimeError kinds for a body that broke off
+            request.fail(False)
+            return
+        finally:
+            self._reading.pop(task, None)
+        if complete:
+            answered = request.run()
+            if answered is not None:
+                await answered
+
+    async def _read(self, request: Any, protocol: Any, task: asyncio.Task[Any], began: float) -> bool:
+        read = 0
+        self._reading[task] = began + BODY_START_S
+        async for chunk in protocol:
+            if not chunk:
+                break
+            if not request.feed(chunk):
+                return False
+            read += len(chunk)
+            allowed = 5.0 + read / FLOOR_BYTES_S
+            self._reading[task] = began + min(self._body_timeout_s, allowed)
+        return True
+
+    def _sweep(self) -> None:
+        """Ends reads that are overdue."""
+        now = time.monotonic()
+        for task in [task for task, due in self._reading.items() if due < now]:
+            del self._reading[task]
+            task.cancel()
+        self._again(0, SWEEP_S, self._sweep)
+
+    def _watch(self) -> None:
+        """Starts a watch over each client whose exchange lives long."""
+        if self._loop is not None and self._engine.open_replies():
+            for number, protocol in self._engine.unwatched(WATCH_AFTER_S):
+                task = self._loop.create_task(self._leaves(number, protocol))
+                self._watching.add(task)
+                task.add_done_callback(self._watching.discard)
+                if not self._engine.watched(number, task):
+                    task.cancel()
+        self._again(1, WATCH_AFTER_S, self._watch)
+
+    async def _leaves(self, number: int, protocol: Any) -> None:
+        await protocol.client_disconnect()
+        self._engine.gone(number)
+
+    def _again(self, which: int, delay_s: float, call: Any) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._timers[which] = self._loop.call_later(delay_s, call)

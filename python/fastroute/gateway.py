@@ -1,0 +1,171 @@
+"""Decide and settle: the functions Rust calls, on the loop thread, once each per exchange. Nothing else happens.
+
+The rule: microseconds, no await, no I/O. The surprise: a policy that fails or hangs is tripped, and its route goes on
+with the engine's snapshot until the policy may be tried again.
+"""
+
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from types import FrameType
+from typing import Protocol
+
+from fastroute.errors import PolicyError, PolicyTimeout
+from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
+from fastroute.health import Health
+from fastroute.policies import Rank
+from fastroute.table import Route, Table
+
+log = logging.getLogger("fastroute.gateway")
+
+TRIP_S = 30.0
+"""How long a policy that broke its contract is left alone."""
+
+
+class _Overdue(Protocol):
+    def overdue(self) -> bool: ...
+
+
+class _Line:
+    """A route compiled for deciding."""
+
+    __slots__ = ("index", "name", "rank", "targets", "tripped_until_s", "weights")
+
+    def __init__(self, index: int, route: Route, rank: Rank) -> None:
+        self.index = index
+        self.name = route.name
+        self.rank = rank
+        self.targets = tuple(choice.target.index for choice in route.choices)
+        self.weights = tuple(choice.weight for choice in route.choices)
+        self.tripped_until_s = 0.0
+
+
+class Gateway:
+    """One table, the health of its targets, and the policies of its routes.
+
+    `clock` gives monotonic seconds; `policies` maps each policy name of the table to its function.
+    """
+
+    def __init__(self, table: Table, policies: Mapping[str, Rank], clock: Callable[[], float], dice: Random) -> None:
+        self._clock = clock
+        self._dice = dice
+        self._table = table
+        self._names = [_label(table, index) for index in range(len(table.targets))]
+        self.health = [Health() for _ in table.targets]
+        self._lines = {
+            route.name: _Line(index, route, policies[route.policy]) for index, route in enumerate(table.routes.values())
+        }
+        base = len(table.routes)
+        self._direct = {
+            name: Plan(base + index, table.generation, (target.index,))
+            for index, (name, target) in enumerate(table.direct.items())
+        }
+        self.settled = 0
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    def decide(self, facts: Facts) -> Plan | Refusal:
+        """Who is to answer. Raises PolicyError when the route's policy cannot be used; the snapshot decides then."""
+        line = self._lines.get(facts.model)
+        if line is None:
+            return self._pass_through(facts.model)
+        targets = line.targets
+        if len(targets) > 1:
+            targets = self._ranked(line, facts)
+        self.health[targets[0]].in_flight += 1
+        return Plan(line.index, self._table.generation, targets)
+
+    def _pass_through(self, model: str) -> Plan | Refusal:
+        provider, _, rest = model.partition("/")
+        plan = self._direct.get(provider)
+        if plan is None or not rest:
+            return self._unknown(model)
+        self.health[plan.targets[0]].in_flight += 1
+        return plan
+
+    def _unknown(self, model: str) -> Refusal:
+        near = self._table.nearest(model)
+        hint = f"; the nearest names are {', '.join(near)}" if near else "; GET /v1/models lists all"
+        return Refusal(404, "model_not_found", f"no route serves this model{hint}", "model")
+
+    def _ranked(self, line: _Line, facts: Facts) -> tuple[int, ...]:
+        now_s = self._clock()
+        if now_s < line.tripped_until_s:
+            raise PolicyError(f"the policy of {line.name} is resting after a failure")
+        candidates = [self._candidate(index, weight, now_s) for index, weight in zip(line.targets, line.weights, strict=True)]
+        try:
+            ranked = line.rank(facts, candidates, self._dice)
+            return _checked(ranked, candidates)
+        except PolicyTimeout as error:
+            self._trip(line, error)
+            raise
+        except Exception as error:  # noqa: BLE001 - a policy is somebody else's code; whatever it raises, traffic goes on
+            self._trip(line, error)
+            raise PolicyError(f"the policy of {line.name} failed: {type(error).__name__}") from error
+
+    def _trip(self, line: _Line, error: Exception) -> None:
+        line.tripped_until_s = self._clock() + TRIP_S
+        log.error("policy of %s tripped for %d s: %s", line.name, TRIP_S, type(error).__name__)
+
+    def _candidate(self, index: int, weight: int, now_s: float) -> Candidate:
+        health = self.health[index]
+        return Candidate(
+            index,
+            self._names[index],
+            weight,
+            health.ttft_ms,
+            health.in_flight,
+            health.failures,
+            health.available(now_s),
+        )
+
+    def report(self, generation: int, attempt: Attempt) -> None:
+        """A failed attempt of an exchange that goes on."""
+        if generation == self._table.generation:
+            self.health[attempt.target].observe(attempt, self._clock())
+
+    def settle(self, outcome: Outcome) -> None:
+        """The end of an exchange. Failed attempts were reported before; only a last, successful or cut one is new."""
+        self.settled += 1
+        if outcome.generation != self._table.generation:
+            return
+        if outcome.lead is not None:
+            self.health[outcome.lead].in_flight -= 1
+        if outcome.attempts and outcome.ending in ("complete", "broken"):
+            last = outcome.attempts[-1]
+            self.health[last.target].observe(last, self._clock())
+
+    def forget(self, generation: int, lead: int | None) -> None:
+        """A plan that nobody used: its client left, or the snapshot was faster."""
+        if generation == self._table.generation and lead is not None:
+            self.health[lead].in_flight -= 1
+
+
+def _label(table: Table, index: int) -> str:
+    target = table.targets[index]
+    return f"{target.provider.name}/{target.model or '*'}"
+
+
+def _checked(ranked: Sequence[Candidate], candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """Law 9: only given candidates, each once, the unavailable ones last. What a policy leaves out is not tried."""
+    order = tuple(candidate.index for candidate in ranked)
+    given = {candidate.index: candidate for candidate in candidates}
+    if not order or len(set(order)) != len(order) or any(index not in given for index in order):
+        raise PolicyError("a policy returns given candidates, each once and at least one")
+    if all(candidate.available for candidate in candidates):
+        return order
+    return tuple(sorted(order, key=lambda index: not given[index].available))
+
+
+def install_watchdog(engine: _Overdue, number: int) -> None:
+    """Lets the engine's watchdog end a decision that hangs. Call on the main thread, where decisions are made."""
+
+    def end_decision(_signal: int, _frame: FrameType | None) -> None:
+        # The signal may arrive when the decision is over: then it concerns nobody.
+        if engine.overdue():
+            raise PolicyTimeout("a policy held the loop for longer than a decision may take")
+
+    signal.signal(number, end_decision)

@@ -1,0 +1,17 @@
+"""The one module that imports the extension: checks that it fits, and says so when it was built for debugging."""
+
+import warnings
+
+from fastroute import _core
+from fastroute._core import DEBUG_BUILD, WATCHDOG_SIGNAL, Engine
+
+__all__ = ["DEBUG_BUILD", "VERSION", "WATCHDOG_SIGNAL", "Engine"]
+
+VERSION: str = _core.__version__
+
+if DEBUG_BUILD:
+    warnings.warn(
+        "this fastroute was built without optimisation; it is many times slower (build it with `make run`)",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,180 @@
+"""The data process: one event loop, granian embedded on it, the engine with its edge door, and the order of stopping.
+
+The supervisor starts it by exec with bound sockets and a pipe; it never runs by fork, and nothing starts at import.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+import uvloop
+from granian._granian import SocketHolder  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType, reportAttributeAccessIssue]
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from fastroute.build import build
+from fastroute.catalogue import find_providers
+from fastroute.config.schema import Config, unpack
+from fastroute.doors.rsgi import Rsgi
+from fastroute.errors import FastrouteError
+from fastroute.native import Engine
+from fastroute.telemetry.logs import write_to_stderr
+
+log = logging.getLogger("fastroute.process")
+
+BACKLOG = 4096
+LAME_DUCK_S = 5.0
+"""Readiness is off and requests are still taken: load balancers look about this often."""
+SETTLE_S = 5.0
+"""For the last outcomes to be settled."""
+HEAD_TIMEOUT_MS = 10_000
+HEAD_BYTES = 64 * 1024
+SWITCH_INTERVAL_S = 0.0001
+"""granian's thread needs the interpreter for every request; with the default 5 ms a busy loop starves it for seconds."""
+RESERVED_DESCRIPTORS = 64
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """What the supervisor hands over on the pipe: no key is in an argument or in the environment because of it."""
+
+    config: bytes
+    listeners: list[tuple[str, int]]
+    door: int
+    edge: int | None
+    admin: int | None
+    lifeline: int
+    """Readable (end of file) when the supervisor is gone."""
+    report: int
+    """Where to write that the process is ready."""
+    threads: int = 0
+
+
+class _Door(Server):
+    """granian on a socket that is already bound and listening."""
+
+    listening: socket.socket
+
+    def _init_shared_socket(self) -> None:
+        self._ssp = None
+        self._shd = SocketHolder(self.listening.fileno(), False, BACKLOG)
+        self._sfd = self.listening.fileno()
+
+
+def _open_door(app: Rsgi, listening: socket.socket, connections: int) -> _Door:
+    host, port = listening.getsockname()[:2]
+    door = _Door(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=HEAD_BYTES),
+        websockets=False,
+        backlog=BACKLOG,
+        # A count of connections, idle ones included; requests are admitted by the engine.
+        backpressure=connections,
+        log_enabled=False,
+        log_access=False,
+    )
+    door.listening = listening
+    return door
+
+
+class DataProcess:
+    """Runs until told to stop; then stops in one order (readiness, doors, exchanges, outcomes, loop)."""
+
+    def __init__(self, config: Config, errand: Errand) -> None:
+        self._config = config
+        self._errand = errand
+        self._stop = asyncio.Event()
+        self._hurry = False
+
+    def _asked_to_stop(self, hurry: bool) -> None:
+        self._hurry = hurry or self._stop.is_set()
+        self._stop.set()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number, hurry in ((signal.SIGTERM, False), (signal.SIGINT, True)):
+            loop.add_signal_handler(number, self._asked_to_stop, hurry)
+        loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
+        found = find_providers(os.environ, self._errand.listeners)
+        _gateway, engine = build(self._config, found, loop, self._errand.threads)
+        if self._errand.edge is not None:
+            engine.serve(self._errand.edge)
+        if self._errand.admin is not None:
+            engine.serve_admin(self._errand.admin)
+        app = Rsgi(engine, self._config.limits.body_timeout_s)
+        door = _open_door(app, socket.socket(fileno=self._errand.door), self._config.limits.max_connections)
+        serving = loop.create_task(door.serve())
+        # The worker is spawned in the first turns of the loop; only then is the port really served.
+        while not getattr(door, "wrks", None):
+            await asyncio.sleep(0)
+        gc.collect()
+        gc.freeze()
+        os.write(self._errand.report, b"ready\n")
+        os.close(self._errand.report)
+        await self._stop.wait()
+        await self._wind_down(engine, door, serving)
+        loop.remove_reader(engine.bell())
+        return 0
+
+    def _supervisor_gone(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._errand.lifeline)
+        self._asked_to_stop(True)
+
+    async def _wind_down(self, engine: Engine, door: _Door, serving: "asyncio.Task[None]") -> None:
+        engine.unready()
+        if not self._hurry:
+            await _until(lambda: self._hurry, LAME_DUCK_S)
+        engine.stop()
+        door.stop()
+        deadline_s = self._config.limits.drain_timeout_s
+        await _until(lambda: engine.in_flight() == 0 and engine.open_replies() == 0, deadline_s)
+        left = engine.in_flight()
+        if left:
+            log.warning("stopping with %d exchanges under way", left)
+        await asyncio.wait([serving], timeout=SETTLE_S)
+        await _until(lambda: engine.unsettled() == 0, SETTLE_S)
+
+
+async def _until(done: Callable[[], bool], limit_s: float) -> None:
+    """Waits for a state that nothing announces, a hundredth of a second at a time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit_s
+    while not done() and loop.time() < end:
+        await asyncio.sleep(0.01)
+
+
+def _raise_descriptor_limit() -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """`python -m fastroute.process DESCRIPTOR`: the descriptor is a pipe with the errand."""
+    with os.fdopen(int(sys.argv[1]), "rb") as pipe:
+        errand = msgspec.msgpack.decode(pipe.read(), type=Errand)
+    config = unpack(errand.config)
+    write_to_stderr(config.observability.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _raise_descriptor_limit()
+    try:
+        with asyncio.Runner(loop_factory=cast("Any", uvloop.new_event_loop)) as runner:
+            return runner.run(DataProcess(config, errand).run())
+    except FastrouteError as error:
+        os.write(errand.report, f"{error}\n".encode())
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
