@@ -4,6 +4,8 @@ Importing it starts nothing: no thread, no socket, no extension. `fastroute.core
 for other programs; `fastroute serve` runs the gateway.
 """
 
-from fastroute.version import VERSION as __version__
+from fastroute import version
+
+__version__ = version.VERSION
 
 __all__ = ["__version__"]

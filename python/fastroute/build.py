@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from importlib import import_module
 from random import Random
+from typing import cast
 
 import msgspec
 
@@ -35,7 +36,7 @@ def _imported(policy: str, route: str) -> Rank:
         raise ConfigError([mistake]) from error
     if not callable(rank):
         raise ConfigError([Mistake("", 0, 0, f"models.{route}.policy", f'"{policy}" is not a function')])
-    return rank
+    return cast("Rank", rank)
 
 
 def bounds_of(config: Config) -> Mapping[str, object]:
@@ -51,7 +52,9 @@ def bounds_of(config: Config) -> Mapping[str, object]:
     }
 
 
-def build(config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0) -> tuple[Gateway, native.Engine]:
+def build(
+    config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0
+) -> tuple[Gateway, native.Engine]:
     """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core."""
     table = compile_table(config, found, generation=1)
     gateway = Gateway(table, find_policies(table), time.monotonic, Random())  # noqa: S311 - dice, not secrets

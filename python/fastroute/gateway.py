@@ -36,8 +36,8 @@ class _Line:
         self.index = index
         self.name = route.name
         self.rank = rank
-        self.targets = tuple(choice.target.index for choice in route.choices)
-        self.weights = tuple(choice.weight for choice in route.choices)
+        self.targets: tuple[int, ...] = tuple(choice.target.index for choice in route.choices)
+        self.weights: tuple[int, ...] = tuple(choice.weight for choice in route.choices)
         self.tripped_until_s = 0.0
 
 
@@ -72,9 +72,7 @@ class Gateway:
         line = self._lines.get(facts.model)
         if line is None:
             return self._pass_through(facts.model)
-        targets = line.targets
-        if len(targets) > 1:
-            targets = self._ranked(line, facts)
+        targets = self._ranked(line, facts) if len(line.targets) > 1 else line.targets
         self.health[targets[0]].in_flight += 1
         return Plan(line.index, self._table.generation, targets)
 
@@ -95,14 +93,16 @@ class Gateway:
         now_s = self._clock()
         if now_s < line.tripped_until_s:
             raise PolicyError(f"the policy of {line.name} is resting after a failure")
-        candidates = [self._candidate(index, weight, now_s) for index, weight in zip(line.targets, line.weights, strict=True)]
+        candidates = [
+            self._candidate(index, weight, now_s) for index, weight in zip(line.targets, line.weights, strict=True)
+        ]
         try:
             ranked = line.rank(facts, candidates, self._dice)
             return _checked(ranked, candidates)
         except PolicyTimeout as error:
             self._trip(line, error)
             raise
-        except Exception as error:  # noqa: BLE001 - a policy is somebody else's code; whatever it raises, traffic goes on
+        except Exception as error:
             self._trip(line, error)
             raise PolicyError(f"the policy of {line.name} failed: {type(error).__name__}") from error
 

@@ -39,12 +39,11 @@ SETTLE_S = 5.0
 HEAD_TIMEOUT_MS = 10_000
 HEAD_BYTES = 64 * 1024
 SWITCH_INTERVAL_S = 0.0001
-"""granian's thread needs the interpreter for every request; with the default 5 ms a busy loop starves it for seconds."""
-RESERVED_DESCRIPTORS = 64
+"""granian's thread needs the interpreter per request; at the default 5 ms a busy loop starves it for seconds."""
 
 
 class Errand(msgspec.Struct, frozen=True):
-    """What the supervisor hands over on the pipe: no key is in an argument or in the environment because of it."""
+    """What the supervisor hands over on the pipe, so that no key is in an argument or in the environment."""
 
     config: bytes
     listeners: list[tuple[str, int]]
@@ -65,7 +64,8 @@ class _Door(Server):
 
     def _init_shared_socket(self) -> None:
         self._ssp = None
-        self._shd = SocketHolder(self.listening.fileno(), False, BACKLOG)
+        # Its stub names no arguments: descriptor, whether it is a Unix socket, backlog.
+        self._shd = SocketHolder(self.listening.fileno(), False, BACKLOG)  # pyright: ignore[reportCallIssue]
         self._sfd = self.listening.fileno()
 
 

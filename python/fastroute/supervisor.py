@@ -118,7 +118,7 @@ def _holder(port: int) -> str | None:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             for descriptor in (entry / "fd").iterdir():
-                if os.readlink(descriptor) in inodes:
+                if str(descriptor.readlink()) in inodes:
                     return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
         except OSError:
             continue

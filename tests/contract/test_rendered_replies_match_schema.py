@@ -1,7 +1,8 @@
 """What we render, against the schema that OpenAI publishes.
 
 The documents come from `cargo run --example rendered_replies`; the schema from the folder that `FASTROUTE_CORPORA`
-names. The published schema is stricter than OpenAI's own replies: it requires `message.refusal` and `choices[].logprobs`.
+names. The published schema is stricter than OpenAI's own replies: it requires `message.refusal` and
+`choices[].logprobs`.
 """
 
 import gzip
@@ -24,9 +25,7 @@ def published() -> dict[str, Any]:
     corpora = os.environ.get("FASTROUTE_CORPORA")
     if corpora is None:
         pytest.skip("FASTROUTE_CORPORA is not set: skipped every rendered document")
-    with gzip.open(
-        Path(corpora, "openai", "openapi-subset.json.gz"), "rt", encoding="utf-8"
-    ) as file:
+    with gzip.open(Path(corpora, "openai", "openapi-subset.json.gz"), "rt", encoding="utf-8") as file:
         return json.load(file)
 
 
@@ -44,9 +43,7 @@ def rendered() -> list[dict[str, Any]]:
         "--example",
         "rendered_replies",
     ]
-    output = subprocess.run(
-        command, cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [json.loads(line) for line in output.splitlines()]
 
 
@@ -57,11 +54,7 @@ def nullable(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     schema = {name: nullable(value) for name, value in node.items()}
-    return (
-        {"anyOf": [schema, {"type": "null"}]}
-        if node.get("nullable") is True
-        else schema
-    )
+    return {"anyOf": [schema, {"type": "null"}]} if node.get("nullable") is True else schema
 
 
 def validator(published: dict[str, Any], name: str) -> Any:

@@ -34,8 +34,21 @@ _SHOWN_MODELS = 5
     show_default="4000",
     help="Port of the default door; the edge door takes the next one up.",
 )
-@option("--open", "open_", env="FASTROUTE_OPEN", is_flag=True, help="Allow other machines in although no keys are asked for.")
-@option("--threads", env="FASTROUTE_THREADS", type=click.IntRange(0, 1024), default=0, show_default="one per core", help="I/O threads.")
+@option(
+    "--open",
+    "open_",
+    env="FASTROUTE_OPEN",
+    is_flag=True,
+    help="Allow other machines in although no keys are asked for.",
+)
+@option(
+    "--threads",
+    env="FASTROUTE_THREADS",
+    type=click.IntRange(0, 1024),
+    default=0,
+    show_default="one per core",
+    help="I/O threads.",
+)
 @option("--dry-run", env="FASTROUTE_DRY_RUN", is_flag=True, help="Check the configuration and stop.")
 def serve(config: str | None, host: str | None, port: int | None, open_: bool, threads: int, dry_run: bool) -> None:
     """Run the gateway.

@@ -49,7 +49,9 @@ class Rsgi:
         if task is None:
             return
         now = time.monotonic()
-        self._reading[task] = now + (BODY_START_S + request.length / FLOOR_BYTES_S if request.small else self._body_timeout_s)
+        self._reading[task] = now + (
+            BODY_START_S + request.length / FLOOR_BYTES_S if request.small else self._body_timeout_s
+        )
         try:
             if request.small:
                 complete = request.feed(await protocol())

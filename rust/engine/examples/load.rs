@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use fastroute_engine::mock::load::{Load, Mode, Workload, run};
 
-const USAGE: &str = "usage: load --address HOST:PORT --workload W1 [--model NAME] [--path PATH] [--header 'NAME: VALUE']…
+const USAGE: &str =
+    "usage: load --address HOST:PORT --workload W1 [--model NAME] [--path PATH] [--header 'NAME: VALUE']…
             [--rate PER_SECOND] [--connections N] [--warm-up S] [--window S] [--timeout S] [--drain S] [--seed N]
        load --workload W1 --print-script";
 
@@ -27,20 +28,12 @@ fn main() -> ExitCode {
 
 fn start() -> Result<String, String> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let workload = options
-        .workload
-        .ok_or_else(|| format!("--workload is missing; {USAGE}"))?;
+    let workload = options.workload.ok_or_else(|| format!("--workload is missing; {USAGE}"))?;
     if options.print_script {
         return Ok(workload.script().to_owned());
     }
-    let address = options
-        .address
-        .as_deref()
-        .ok_or_else(|| format!("--address is missing; {USAGE}"))?;
-    let found = address
-        .to_socket_addrs()
-        .map_err(|error| format!("{address}: {error}"))?
-        .next();
+    let address = options.address.as_deref().ok_or_else(|| format!("--address is missing; {USAGE}"))?;
+    let found = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?.next();
     let address = found.ok_or_else(|| format!("{address}: no such address"))?;
     let mut shapes = workload.shapes(options.model.as_deref().unwrap_or("mock-small"));
     for shape in &mut shapes {
@@ -50,10 +43,7 @@ fn start() -> Result<String, String> {
         }
     }
     let mode = match (options.rate, options.connections, workload.mode()) {
-        (Some(rate), most, _) => Mode::Open {
-            rate,
-            most_connections: most.unwrap_or(256),
-        },
+        (Some(rate), most, _) => Mode::Open { rate, most_connections: most.unwrap_or(256) },
         (None, Some(connections), Mode::Closed { ramp, .. }) => Mode::Closed { connections, ramp },
         (None, _, mode) => mode,
     };
@@ -92,9 +82,7 @@ impl Options {
                 options.print_script = true;
                 continue;
             }
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{name} needs a value; {USAGE}"))?;
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"))?;
             options.set(&name, value)?;
         }
         Ok(options)
@@ -107,18 +95,13 @@ impl Options {
                 let known: Vec<&str> = Workload::names().collect();
                 let workload = Workload::parse(&value);
                 self.workload =
-                    Some(workload.ok_or_else(|| {
-                        format!("--workload {value}: one of {}", known.join(", "))
-                    })?);
+                    Some(workload.ok_or_else(|| format!("--workload {value}: one of {}", known.join(", ")))?);
             }
             "--model" => self.model = Some(value),
             "--path" => self.path = Some(value),
             "--header" => {
-                let (header, text) = value
-                    .split_once(':')
-                    .ok_or_else(|| format!("--header {value}: needs a colon"))?;
-                self.headers
-                    .push((header.trim().to_owned(), text.trim().to_owned()));
+                let (header, text) = value.split_once(':').ok_or_else(|| format!("--header {value}: needs a colon"))?;
+                self.headers.push((header.trim().to_owned(), text.trim().to_owned()));
             }
             "--rate" => {
                 let rate: f64 = number(name, &value)?;
@@ -139,16 +122,10 @@ impl Options {
     }
 }
 
-fn number<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    value: &str,
-) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|error| format!("{name} {value}: {error}"))
+fn number<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|error| format!("{name} {value}: {error}"))
 }
 
 fn seconds(name: &str, value: &str) -> Result<Duration, String> {
-    Duration::try_from_secs_f64(number(name, value)?)
-        .map_err(|error| format!("{name} {value}: {error}"))
+    Duration::try_from_secs_f64(number(name, value)?).map_err(|error| format!("{name} {value}: {error}"))
 }

@@ -27,17 +27,11 @@ fn chats(mock: &Mock, mode: Mode) -> Load {
 }
 
 fn closed(connections: usize) -> Mode {
-    Mode::Closed {
-        connections,
-        ramp: Duration::ZERO,
-    }
+    Mode::Closed { connections, ramp: Duration::ZERO }
 }
 
 fn open(rate: f64, most_connections: usize) -> Mode {
-    Mode::Open {
-        rate,
-        most_connections,
-    }
+    Mode::Open { rate, most_connections }
 }
 
 fn faults(report: &LoadReport) -> Vec<&str> {
@@ -49,10 +43,7 @@ fn a_closed_loop_counts_what_the_upstream_served() {
     let mock = mock("{}");
     let report = run(&chats(&mock, closed(4))).unwrap();
     assert!(report.completed > 100, "{report:?}");
-    assert!(
-        report.errors.is_empty() && report.statuses.keys().eq([&200]),
-        "{report:?}"
-    );
+    assert!(report.errors.is_empty() && report.statuses.keys().eq([&200]), "{report:?}");
     assert_eq!(report.connections_opened, 4);
     let shape = &report.shapes[0];
     assert_eq!(shape.body_bytes, shape.answered * 700);
@@ -67,10 +58,7 @@ fn an_open_loop_keeps_its_rate() {
     let report = run(&chats(&mock, open(500.0, 32))).unwrap();
     // 400 ms at 500 a second, give or take the edges of the window.
     assert!((199..=201).contains(&report.due), "{report:?}");
-    assert_eq!(
-        (report.shapes[0].answered, report.unsent, report.unfinished),
-        (report.due, 0, 0)
-    );
+    assert_eq!((report.shapes[0].answered, report.unsent, report.unfinished), (report.due, 0, 0));
 }
 
 #[test]
@@ -86,10 +74,7 @@ fn a_slow_server_shows_as_latency_from_the_due_time_and_as_backlog() {
     let told = shape.answered + report.unsent + report.unfinished;
     assert_eq!(told, report.due, "every due request is told of: {report:?}");
     assert!((4..=12).contains(&shape.answered), "{report:?}");
-    assert!(
-        report.backlog_max >= 60 && report.backlog_end >= 60,
-        "{report:?}"
-    );
+    assert!(report.backlog_max >= 60 && report.backlog_end >= 60, "{report:?}");
     let latency = shape.latency.unwrap();
     assert_eq!(latency.count, report.due);
     // Half of what was due had waited for most of the window; counted from the sending it would be 50 ms each.
@@ -108,22 +93,13 @@ fn a_stream_is_told_with_first_content_transit_gaps_and_fidelity() {
     let stream = shape.stream.as_ref().unwrap();
     assert!(shape.answered >= 3, "{report:?}");
     // Role, ten words, finish, usage, terminator; each in a chunk of its own.
-    assert_eq!(
-        (stream.events, stream.chunks),
-        (shape.answered * 14, shape.answered * 14)
-    );
+    assert_eq!((stream.events, stream.chunks), (shape.answered * 14, shape.answered * 14));
     assert_eq!(stream.events_per_chunk, Some(1.0));
-    assert!(
-        stream.first_content.unwrap().min_us >= 19_000.0,
-        "{report:?}"
-    );
+    assert!(stream.first_content.unwrap().min_us >= 19_000.0, "{report:?}");
     let gap = stream.gap.unwrap();
     assert!((8_000.0..30_000.0).contains(&gap.p50_us), "{gap:?}");
     let transit = stream.transit.unwrap();
-    assert!(
-        transit.p50_us < 20_000.0 && transit.count > gap.count,
-        "{transit:?}"
-    );
+    assert!(transit.p50_us < 20_000.0 && transit.count > gap.count, "{transit:?}");
 }
 
 #[test]
@@ -133,16 +109,8 @@ fn every_fault_has_its_own_class_and_nothing_is_retried() {
     for (kind, steps, class) in [
         (unary, r#"[{"status": {"code": 503}}]"#, "status"),
         (unary, r#"["reset"]"#, "reset"),
-        (
-            unary,
-            r#"[{"cut": {"after_bytes": 200}}, {"reply": {}}]"#,
-            "closed",
-        ),
-        (
-            unary,
-            r#"[{"raw": {"utf8": "no answer\r\n\r\n"}}]"#,
-            "malformed",
-        ),
+        (unary, r#"[{"cut": {"after_bytes": 200}}, {"reply": {}}]"#, "closed"),
+        (unary, r#"[{"raw": {"utf8": "no answer\r\n\r\n"}}]"#, "malformed"),
         (unary, r#"["stall"]"#, "timeout"),
         (stream, r#"[{"events": {"count": 2}}]"#, "truncated"),
         (stream, r#"[{"error_event": {}}]"#, "error_event"),
@@ -158,11 +126,7 @@ fn every_fault_has_its_own_class_and_nothing_is_retried() {
         let report = run(&load).unwrap();
         assert_eq!(faults(&report), [class], "{steps}: {report:?}");
         assert_eq!(report.errors[class], report.due, "{steps}: {report:?}");
-        assert_eq!(
-            mock.stats().accepted,
-            report.due,
-            "{steps}: one request each, no retry"
-        );
+        assert_eq!(mock.stats().accepted, report.due, "{steps}: one request each, no retry");
         assert_eq!((report.completed, report.shapes[0].latency), (0, None));
     }
 }
@@ -178,20 +142,10 @@ fn a_server_that_is_not_there_is_an_error_for_each_request() {
         ..Load::new(address, Workload::W1.shapes("m"), open(100.0, 8))
     };
     let report = run(&load).unwrap();
-    assert_eq!(
-        (faults(&report), report.errors["connect"]),
-        (vec!["connect"], report.due)
-    );
-    let hammered = run(&Load {
-        mode: closed(2),
-        ..load
-    })
-    .unwrap();
+    assert_eq!((faults(&report), report.errors["connect"]), (vec!["connect"], report.due));
+    let hammered = run(&Load { mode: closed(2), ..load }).unwrap();
     // Two connections that rest 10 ms after each failure.
-    assert!(
-        (2..=42).contains(&hammered.errors["connect"]),
-        "{hammered:?}"
-    );
+    assert!((2..=42).contains(&hammered.errors["connect"]), "{hammered:?}");
 }
 
 #[test]
@@ -213,13 +167,7 @@ fn a_mix_is_drawn_by_weight_and_told_by_shape() {
     let answered: Vec<u64> = report.shapes.iter().map(|shape| shape.answered).collect();
     assert_eq!(answered.iter().sum::<u64>(), report.due);
     // 90 : 9 : 1 of about 400.
-    assert!(
-        answered[0] > 330 && (15..70).contains(&answered[1]) && (1..15).contains(&answered[2]),
-        "{answered:?}"
-    );
-    let megabyte = mock
-        .rows()
-        .into_iter()
-        .find(|row| row.body_bytes == 1 << 20);
+    assert!(answered[0] > 330 && (15..70).contains(&answered[1]) && (1..15).contains(&answered[2]), "{answered:?}");
+    let megabyte = mock.rows().into_iter().find(|row| row.body_bytes == 1 << 20);
     assert!(megabyte.is_some(), "a body of 1 MiB arrived whole");
 }

@@ -40,9 +40,7 @@ fn request(path: &str, body: &str) -> String {
 fn chat(stream: bool) -> String {
     request(
         "/v1/chat/completions",
-        &format!(
-            r#"{{"model":"m-1","messages":[],"stream":{stream},"stream_options":{{"include_usage":true}}}}"#
-        ),
+        &format!(r#"{{"model":"m-1","messages":[],"stream":{stream},"stream_options":{{"include_usage":true}}}}"#),
     )
 }
 
@@ -108,18 +106,11 @@ fn events(body: &str) -> Vec<&str> {
 }
 
 async fn rows(mock: &Mock, described: impl Fn(&[Row]) -> bool) -> Vec<Row> {
-    mock.wait_for(PATIENCE, described)
-        .await
-        .expect("the log never came to be as described")
+    mock.wait_for(PATIENCE, described).await.expect("the log never came to be as described")
 }
 
 async fn ended(mock: &Mock) -> Row {
-    rows(mock, |rows| {
-        rows.last().is_some_and(|row| row.sent.ended != Ended::Open)
-    })
-    .await
-    .pop()
-    .unwrap()
+    rows(mock, |rows| rows.last().is_some_and(|row| row.sent.ended != Ended::Open)).await.pop().unwrap()
 }
 
 #[tokio::test]
@@ -138,15 +129,9 @@ async fn without_a_script_a_chat_is_answered_with_usage_and_logged() {
         assert!(head.contains("content-length: 700"), "{head}");
         let body: Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["model"], "m-1");
-        let row = &rows(&mock, |rows| {
-            rows.len() == turn + 1 && rows[turn].sent.ended == Ended::Complete
-        })
-        .await[turn];
+        let row = &rows(&mock, |rows| rows.len() == turn + 1 && rows[turn].sent.ended == Ended::Complete).await[turn];
         assert_eq!(body["id"], format!("chatcmpl-{:016x}", row.id));
-        assert_eq!(
-            body["usage"]["completion_tokens"],
-            row.sent.completion_tokens
-        );
+        assert_eq!(body["usage"]["completion_tokens"], row.sent.completion_tokens);
         assert_eq!((row.sent.bytes, row.connection), (length as u64, 0));
         assert_eq!(row.headers()["authorization"], "…1234");
         assert_eq!(row.headers()["x-request-id"], "r-7");
@@ -169,27 +154,18 @@ async fn a_stream_has_one_chunk_per_event_and_ends_with_usage_and_done() {
     assert!(monotonic_ns() - sent_ns < 60_000_000_000, "{sent_ns}");
     let usage: Value = serde_json::from_str(events[5]).unwrap();
     assert_eq!(
-        (
-            usage["choices"].as_array().unwrap().len(),
-            &usage["usage"]["completion_tokens"]
-        ),
+        (usage["choices"].as_array().unwrap().len(), &usage["usage"]["completion_tokens"]),
         (0, &Value::from(3))
     );
     assert_eq!(events[6], "[DONE]");
     let row = ended(&mock).await;
-    assert_eq!(
-        (row.stream, row.sent.events, row.sent.usage, row.sent.ended),
-        (true, 3, true, Ended::Complete)
-    );
+    assert_eq!((row.stream, row.sent.events, row.sent.usage, row.sent.ended), (true, 3, true, Ended::Complete));
 }
 
 #[test]
 fn usage_in_a_stream_is_sent_only_when_asked_for() {
     let mock = mock(r#"{"defaults": {"events": 1}}"#);
-    let answer = text(&ask(
-        &mock,
-        &request("/chat/completions", r#"{"stream": true}"#),
-    ));
+    let answer = text(&ask(&mock, &request("/chat/completions", r#"{"stream": true}"#)));
     assert!(!answer.contains("usage"), "{answer}");
     let never = playing(r#"[{"reply": {"usage": "never"}}]"#);
     assert!(!text(&ask(&never, &chat(false))).contains("usage"));
@@ -199,18 +175,10 @@ fn usage_in_a_stream_is_sent_only_when_asked_for() {
 #[test]
 fn an_anthropic_caller_gets_anthropic_events() {
     let mock = mock(r#"{"defaults": {"events": 2}}"#);
-    let answer = text(&ask(
-        &mock,
-        &request("/v1/messages", r#"{"model":"c","stream":true}"#),
-    ));
-    let names: Vec<&str> = answer
-        .lines()
-        .filter_map(|line| line.strip_prefix("event: "))
-        .collect();
-    let (start, stop) = (
-        ["message_start", "content_block_start"],
-        ["content_block_stop", "message_delta", "message_stop"],
-    );
+    let answer = text(&ask(&mock, &request("/v1/messages", r#"{"model":"c","stream":true}"#)));
+    let names: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let (start, stop) =
+        (["message_start", "content_block_start"], ["content_block_stop", "message_delta", "message_stop"]);
     let deltas = ["content_block_delta"; 2];
     assert_eq!(names, [&start[..], &deltas, &stop].concat());
 }
@@ -221,23 +189,14 @@ fn embeddings_come_in_the_size_and_coding_that_was_asked_for() {
     let body = r#"{"model":"e","input":["a","b"],"dimensions":3}"#;
     for (body, first) in [
         (body.to_owned(), Value::Array(vec![])),
-        (
-            body.replace(":3", ":3,\"encoding_format\":\"base64\""),
-            Value::String(String::new()),
-        ),
+        (body.replace(":3", ":3,\"encoding_format\":\"base64\""), Value::String(String::new())),
     ] {
         let (_, reply) = parts(&text(&ask(&mock, &request("/v1/embeddings", &body))));
         let reply: Value = serde_json::from_str(&reply).unwrap();
         assert_eq!(reply["data"].as_array().unwrap().len(), 2);
         let embedding = &reply["data"][1]["embedding"];
-        assert_eq!(
-            std::mem::discriminant(embedding),
-            std::mem::discriminant(&first)
-        );
-        assert!(embedding.as_str().map_or_else(
-            || embedding.as_array().unwrap().len() == 3,
-            |text| text.len() == 16
-        ));
+        assert_eq!(std::mem::discriminant(embedding), std::mem::discriminant(&first));
+        assert!(embedding.as_str().map_or_else(|| embedding.as_array().unwrap().len() == 3, |text| text.len() == 16));
     }
 }
 
@@ -246,26 +205,15 @@ fn other_places_answer_as_the_service_does() {
     let mock = mock("{}");
     let models = text(&ask(&mock, "GET /v1/models HTTP/1.1\r\nhost: mock\r\n\r\n"));
     assert!(models.contains(r#""id":"mock-small""#), "{models}");
-    let missing = text(&ask(
-        &mock,
-        "GET /v1/nowhere HTTP/1.1\r\nhost: mock\r\n\r\n",
-    ));
-    assert!(
-        missing.starts_with("HTTP/1.1 404 ") && missing.contains(r#"{"error":{"message""#),
-        "{missing}"
-    );
+    let missing = text(&ask(&mock, "GET /v1/nowhere HTTP/1.1\r\nhost: mock\r\n\r\n"));
+    assert!(missing.starts_with("HTTP/1.1 404 ") && missing.contains(r#"{"error":{"message""#), "{missing}");
 }
 
 #[test]
 fn a_status_has_its_headers_and_its_body() {
-    let mock = playing(
-        r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}, "body": {"a": 1}}}]"#,
-    );
+    let mock = playing(r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}, "body": {"a": 1}}}]"#);
     let (head, body) = parts(&text(&ask(&mock, &chat(true))));
-    assert!(
-        head.starts_with("HTTP/1.1 429 Too Many Requests") && head.contains("\r\nretry-after: 7"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 429 Too Many Requests") && head.contains("\r\nretry-after: 7"), "{head}");
     assert_eq!(body, r#"{"a":1}"#);
 }
 
@@ -279,10 +227,7 @@ fn a_body_file_is_sent_as_it_is() {
     let mock = Mock::start(Script::parse(script, &folder).unwrap()).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let (head, body) = parts(&text(&ask(&mock, &chat(false))));
-    assert!(
-        head.contains("content-type: text/html") && !head.contains("application/json"),
-        "{head}"
-    );
+    assert!(head.contains("content-type: text/html") && !head.contains("application/json"), "{head}");
     assert_eq!(body, "<html>\n");
 }
 
@@ -291,10 +236,7 @@ fn an_error_without_a_body_speaks_the_callers_dialect() {
     let mock = playing(r#"[{"status": {"code": 529}}]"#);
     assert!(text(&ask(&mock, &chat(false))).contains(r#""type":"server_error""#));
     let anthropic = text(&ask(&mock, &request("/v1/messages", "{}")));
-    assert!(
-        anthropic.contains(r#""type":"overloaded_error""#),
-        "{anthropic}"
-    );
+    assert!(anthropic.contains(r#""type":"overloaded_error""#), "{anthropic}");
 }
 
 #[test]
@@ -307,18 +249,11 @@ fn a_delay_comes_before_the_first_byte() {
 
 #[test]
 fn events_keep_their_pace() {
-    let mock = playing(
-        r#"[{"events": {"count": 4, "every_ms": 30, "first_ms": 30, "text": "x"}}, "done"]"#,
-    );
+    let mock = playing(r#"[{"events": {"count": 4, "every_ms": 30, "first_ms": 30, "text": "x"}}, "done"]"#);
     let (_, body) = parts(&text(&ask(&mock, &chat(true))));
     let stamps: Vec<u64> = events(&body)
         .iter()
-        .filter_map(|event| {
-            serde_json::from_str::<Value>(event)
-                .ok()?
-                .get("t_ns")?
-                .as_u64()
-        })
+        .filter_map(|event| serde_json::from_str::<Value>(event).ok()?.get("t_ns")?.as_u64())
         .collect();
     assert_eq!(stamps.len(), 4);
     let span_ms = (stamps[3] - stamps[0]) / 1_000_000;
@@ -330,10 +265,7 @@ fn events_keep_their_pace() {
 fn a_finish_without_done_ends_properly() {
     let mock = playing(r#"[{"events": {"count": 1}}, {"finish": {"reason": "length"}}]"#);
     let (_, body) = parts(&text(&ask(&mock, &chat(true))));
-    assert!(
-        body.contains(r#""finish_reason":"length""#) && !body.contains("[DONE]"),
-        "{body}"
-    );
+    assert!(body.contains(r#""finish_reason":"length""#) && !body.contains("[DONE]"), "{body}");
 }
 
 #[test]
@@ -355,8 +287,7 @@ fn a_tool_call_is_told_in_pieces() {
 
 #[test]
 fn an_error_event_comes_inside_a_200() {
-    let mock =
-        playing(r#"[{"events": {"count": 1}}, {"error_event": {"data": {"error": {"code": 7}}}}]"#);
+    let mock = playing(r#"[{"events": {"count": 1}}, {"error_event": {"data": {"error": {"code": 7}}}}]"#);
     let (head, body) = parts(&text(&ask(&mock, &chat(true))));
     assert!(head.starts_with("HTTP/1.1 200 "));
     assert_eq!(events(&body).last(), Some(&r#"{"error":{"code":7}}"#));
@@ -364,9 +295,7 @@ fn an_error_event_comes_inside_a_200() {
 
 #[test]
 fn comments_and_malformed_frames_are_sent_as_written() {
-    let mock = playing(
-        r#"[{"comments": {"count": 2, "text": "ping"}}, {"send": {"utf8": "data: {broken\n\n"}}]"#,
-    );
+    let mock = playing(r#"[{"comments": {"count": 2, "text": "ping"}}, {"send": {"utf8": "data: {broken\n\n"}}]"#);
     let (_, body) = parts(&text(&ask(&mock, &chat(true))));
     assert_eq!(body, ": ping\n\n: ping\n\ndata: {broken\n\n");
 }
@@ -374,27 +303,13 @@ fn comments_and_malformed_frames_are_sent_as_written() {
 #[test]
 fn the_head_can_lie_about_what_follows() {
     for (head, expected) in [
-        (
-            r#"{"content_type": "text/html"}"#,
-            "content-type: text/html\r\n",
-        ),
-        (
-            r#"{"status": 418, "headers": {"x-a": "b"}}"#,
-            "HTTP/1.1 418 I'm a teapot\r\n",
-        ),
+        (r#"{"content_type": "text/html"}"#, "content-type: text/html\r\n"),
+        (r#"{"status": 418, "headers": {"x-a": "b"}}"#, "HTTP/1.1 418 I'm a teapot\r\n"),
         (r#"{"framing": {"length": 99}}"#, "content-length: 99\r\n"),
-        (
-            r#"{"framing": {"length_and_chunked": 5}}"#,
-            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
-        ),
-        (
-            r#"{"framing": "until_close"}"#,
-            "connection: close\r\n\r\nabc",
-        ),
+        (r#"{"framing": {"length_and_chunked": 5}}"#, "content-length: 5\r\ntransfer-encoding: chunked\r\n"),
+        (r#"{"framing": "until_close"}"#, "connection: close\r\n\r\nabc"),
     ] {
-        let mock = playing(&format!(
-            r#"[{{"head": {head}}}, {{"send": {{"utf8": "abc"}}}}]"#
-        ));
+        let mock = playing(&format!(r#"[{{"head": {head}}}, {{"send": {{"utf8": "abc"}}}}]"#));
         let answer = text(&ask(&mock, &chat(false)));
         assert!(answer.contains(expected), "{answer}");
     }
@@ -402,9 +317,7 @@ fn the_head_can_lie_about_what_follows() {
 
 #[test]
 fn raw_bytes_stand_in_place_of_the_head() {
-    let mock = playing(
-        r#"[{"raw": {"base64": "SFRUUC8xLjEgeAo="}}, {"raw": {"utf8": "ab", "repeat": 100000}}]"#,
-    );
+    let mock = playing(r#"[{"raw": {"base64": "SFRUUC8xLjEgeAo="}}, {"raw": {"utf8": "ab", "repeat": 100000}}]"#);
     let (bytes, fin) = ask(&mock, &chat(false));
     assert!(fin && bytes.starts_with(b"HTTP/1.1 x\nabab"));
     assert_eq!(bytes.len(), 11 + 200_000);
@@ -415,9 +328,7 @@ async fn a_cut_is_exact_to_the_byte() {
     let whole = playing(r#"[{"reply": {"events": 2}}]"#);
     let length = ask(&whole, &chat(true)).0.len() as u64;
     for after in [0, 1, 90, 200, 333, length - 1, length] {
-        let mock = playing(&format!(
-            r#"[{{"cut": {{"after_bytes": {after}}}}}, {{"reply": {{"events": 2}}}}]"#
-        ));
+        let mock = playing(&format!(r#"[{{"cut": {{"after_bytes": {after}}}}}, {{"reply": {{"events": 2}}}}]"#));
         let (bytes, fin) = ask(&mock, &chat(true));
         assert_eq!((bytes.len() as u64, fin), (after, true));
         let row = ended(&mock).await;
@@ -428,9 +339,7 @@ async fn a_cut_is_exact_to_the_byte() {
 #[test]
 fn a_cut_can_count_the_body_alone() {
     for (stream, after) in [(false, 0), (false, 123), (true, 1), (true, 700)] {
-        let mock = playing(&format!(
-            r#"[{{"cut": {{"after_bytes": {after}, "of": "body"}}}}, {{"reply": {{}}}}]"#
-        ));
+        let mock = playing(&format!(r#"[{{"cut": {{"after_bytes": {after}, "of": "body"}}}}, {{"reply": {{}}}}]"#));
         let answer = text(&ask(&mock, &chat(stream)));
         let (_, mut rest) = answer.split_once("\r\n\r\n").unwrap();
         let mut body = 0;
@@ -451,9 +360,7 @@ fn a_cut_can_count_the_body_alone() {
 #[tokio::test]
 async fn close_sends_fin_before_the_terminator_and_reset_sends_rst() {
     for (step, fin, how) in [("close", true, Ended::Cut), ("reset", false, Ended::Reset)] {
-        let mock = playing(&format!(
-            r#"[{{"events": {{"count": 1}}}}, {{"delay": {{"ms": 30}}}}, "{step}"]"#
-        ));
+        let mock = playing(&format!(r#"[{{"events": {{"count": 1}}}}, {{"delay": {{"ms": 30}}}}, "{step}"]"#));
         let answer = ask(&mock, &chat(true));
         assert_eq!(answer.1, fin, "{step}");
         assert!(!text(&answer).ends_with("0\r\n\r\n"));
@@ -468,10 +375,7 @@ async fn a_connection_can_close_after_a_complete_answer() {
     stream.write_all(chat(false).as_bytes()).unwrap();
     let (bytes, fin) = read_out(stream);
     let answer = String::from_utf8(bytes).unwrap();
-    assert!(
-        fin && answer.ends_with('}') && !answer.contains("connection: close"),
-        "{answer}"
-    );
+    assert!(fin && answer.ends_with('}') && !answer.contains("connection: close"), "{answer}");
     assert_eq!(ended(&mock).await.sent.ended, Ended::Complete);
 }
 
@@ -491,9 +395,7 @@ async fn a_client_that_leaves_is_noticed_within_250_ms() {
             match way {
                 "fin" => drop(stream),
                 "rst" => {
-                    SockRef::from(&stream)
-                        .set_linger(Some(Duration::ZERO))
-                        .unwrap();
+                    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
                     drop(stream);
                 }
                 _ => {
@@ -519,16 +421,10 @@ fn rules_match_on_model_header_stream_and_count() {
             {"match": {"path": "/messages"}, "steps": [{"status": {"code": 418}}]}
         ]}"#,
     );
-    let statuses: Vec<String> = [
-        chat(false),
-        request("/v1/messages", "{}"),
-        chat(true),
-        chat(true),
-        chat(false),
-    ]
-    .iter()
-    .map(|request| text(&ask(&mock, request))[9..12].to_owned())
-    .collect();
+    let statuses: Vec<String> = [chat(false), request("/v1/messages", "{}"), chat(true), chat(true), chat(false)]
+        .iter()
+        .map(|request| text(&ask(&mock, request))[9..12].to_owned())
+        .collect();
     assert_eq!(statuses, ["503", "418", "503", "401", "200"]);
 }
 
@@ -536,9 +432,7 @@ fn rules_match_on_model_header_stream_and_count() {
 fn a_rule_can_answer_before_the_body_is_read() {
     let mock = mock(r#"{"rules": [{"before_body": true, "steps": [{"status": {"code": 413}}]}]}"#);
     let mut stream = connect(&mock);
-    stream
-        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n").unwrap();
     let (bytes, _) = read_out(stream);
     assert!(bytes.starts_with(b"HTTP/1.1 413 "));
 }
@@ -547,9 +441,7 @@ fn a_rule_can_answer_before_the_body_is_read() {
 async fn an_upload_that_is_given_up_is_logged_as_cancelled() {
     let mock = mock("{}");
     let mut stream = connect(&mock);
-    stream
-        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1000\r\n\r\n{")
-        .unwrap();
+    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 1000\r\n\r\n{").unwrap();
     drop(stream);
     let row = ended(&mock).await;
     assert_eq!((row.sent.ended, row.body_bytes), (Ended::Cancelled, 1));
@@ -558,24 +450,27 @@ async fn an_upload_that_is_given_up_is_logged_as_cancelled() {
 #[tokio::test]
 async fn bodies_in_pieces_and_in_chunks_are_read_to_their_end() {
     let mock = mock(r#"{"keep_body_bytes": 100}"#);
-    let body = format!(
-        r#"{{"model":"m","pad":"{}","stream":true}}"#,
-        "x".repeat(300_000)
-    );
+    let body = format!(r#"{{"model":"m","pad":"{}","stream":true}}"#, "x".repeat(300_000));
     let mut stream = connect(&mock);
     stream
-        .write_all(format!("POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes())
+        .write_all(
+            format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        )
         .unwrap();
     for piece in body.as_bytes().chunks(70_000) {
         stream.write_all(piece).unwrap();
     }
     assert!(read_out(stream).0.ends_with(b"0\r\n\r\n"));
     let mut stream = connect(&mock);
-    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
     for piece in body.as_bytes().chunks(70_001) {
-        stream
-            .write_all(format!("{:X}\r\n", piece.len()).as_bytes())
-            .unwrap();
+        stream.write_all(format!("{:X}\r\n", piece.len()).as_bytes()).unwrap();
         stream.write_all(piece).unwrap();
         stream.write_all(b"\r\n").unwrap();
     }
@@ -583,10 +478,7 @@ async fn bodies_in_pieces_and_in_chunks_are_read_to_their_end() {
     assert!(read_out(stream).0.ends_with(b"0\r\n\r\n"));
     let rows = rows(&mock, |rows| rows.len() == 2).await;
     for row in rows {
-        assert_eq!(
-            (row.body_bytes, row.model.as_str(), row.stream),
-            (body.len() as u64, "m", true)
-        );
+        assert_eq!((row.body_bytes, row.model.as_str(), row.stream), (body.len() as u64, "m", true));
         assert_eq!(row.body, body.as_bytes()[..100]);
     }
 }
@@ -595,35 +487,18 @@ async fn bodies_in_pieces_and_in_chunks_are_read_to_their_end() {
 fn http_1_0_gets_neither_chunks_nor_an_open_connection() {
     let mock = mock("{}");
     let mut stream = connect(&mock);
-    stream
-        .write_all(chat(true).replacen("HTTP/1.1", "HTTP/1.0", 1).as_bytes())
-        .unwrap();
+    stream.write_all(chat(true).replacen("HTTP/1.1", "HTTP/1.0", 1).as_bytes()).unwrap();
     let answer = text(&read_out(stream));
-    assert!(
-        !answer.contains("chunked") && answer.ends_with("data: [DONE]\n\n"),
-        "{answer}"
-    );
+    assert!(!answer.contains("chunked") && answer.ends_with("data: [DONE]\n\n"), "{answer}");
 }
 
 #[tokio::test]
 async fn the_log_and_the_script_are_reached_over_http() {
     let mock = mock("{}");
-    let get = |path: &str| {
-        text(&ask(
-            &mock,
-            &format!("GET {path} HTTP/1.1\r\nhost: mock\r\n\r\n"),
-        ))
-    };
-    let put = |json: &str| {
-        text(&ask(
-            &mock,
-            &request("/__mock/script", json).replacen("POST", "PUT", 1),
-        ))
-    };
+    let get = |path: &str| text(&ask(&mock, &format!("GET {path} HTTP/1.1\r\nhost: mock\r\n\r\n")));
+    let put = |json: &str| text(&ask(&mock, &request("/__mock/script", json).replacen("POST", "PUT", 1)));
     assert!(put(r#"{"rules": [{"steps": ["leap"]}]}"#).contains("\r\n\r\nrules[0].steps[0]"));
-    assert!(
-        put(r#"{"rules": [{"steps": [{"status": {"code": 404}}]}]}"#).starts_with("HTTP/1.1 204 ")
-    );
+    assert!(put(r#"{"rules": [{"steps": [{"status": {"code": 404}}]}]}"#).starts_with("HTTP/1.1 204 "));
     assert!(text(&ask(&mock, &chat(false))).starts_with("HTTP/1.1 404 "));
     ended(&mock).await;
     let (_, log) = parts(&get("/__mock/log"));
@@ -631,22 +506,12 @@ async fn the_log_and_the_script_are_reached_over_http() {
     let row: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(
         (&row["ended"], &row["rule"], &row["path"]),
-        (
-            &"complete".into(),
-            &0.into(),
-            &"/v1/chat/completions".into()
-        )
+        (&"complete".into(), &0.into(), &"/v1/chat/completions".into())
     );
     assert_eq!(parts(&get("/__mock/log?since=1")).1, "");
     let (_, stats) = parts(&get("/__mock/stats"));
     let stats: Value = serde_json::from_str(&stats).unwrap();
     assert_eq!((&stats["accepted"], &stats["open"]), (&1.into(), &0.into()));
-    assert!(
-        text(&ask(
-            &mock,
-            "DELETE /__mock/log HTTP/1.1\r\nhost: mock\r\n\r\n"
-        ))
-        .starts_with("HTTP/1.1 204 ")
-    );
+    assert!(text(&ask(&mock, "DELETE /__mock/log HTTP/1.1\r\nhost: mock\r\n\r\n")).starts_with("HTTP/1.1 204 "));
     assert!(mock.rows().is_empty());
 }

@@ -36,10 +36,7 @@ enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Size {
-            value: 0,
-            digits: 0,
-        }
+        Self::Size { value: 0, digits: 0 }
     }
 }
 
@@ -64,11 +61,7 @@ impl Chunked {
                 let (data, rest) = input.split_at(length);
                 *input = rest;
                 let left = left - length as u64;
-                self.state = if left == 0 {
-                    State::DataEnd
-                } else {
-                    State::Data { left }
-                };
+                self.state = if left == 0 { State::DataEnd } else { State::Data { left } };
                 return Ok(Some(data));
             }
             if self.is_done() {
@@ -90,15 +83,10 @@ impl Chunked {
         }
         self.state = match (self.state, byte) {
             (State::Size { digits, value }, b'\n') if digits > 0 => self.begin(value),
-            (State::Size { digits, value }, b';' | b'\r' | b' ' | b'\t') if digits > 0 => {
-                State::Extension { value }
-            }
+            (State::Size { digits, value }, b';' | b'\r' | b' ' | b'\t') if digits > 0 => State::Extension { value },
             (State::Size { value, digits }, byte) if digits < 15 => {
                 let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
-                State::Size {
-                    value: value * 16 + u64::from(digit),
-                    digits: digits + 1,
-                }
+                State::Size { value: value * 16 + u64::from(digit), digits: digits + 1 }
             }
             (State::Extension { value }, b'\n') => self.begin(value),
             (State::DataEnd, b'\n') => {
@@ -107,8 +95,7 @@ impl Chunked {
             }
             (State::Trailer { empty: true }, b'\n') => State::Done,
             (State::Trailer { .. }, b'\n') => State::Trailer { empty: true },
-            (state @ (State::Trailer { .. } | State::DataEnd), b'\r')
-            | (state @ State::Extension { .. }, _) => state,
+            (state @ (State::Trailer { .. } | State::DataEnd), b'\r') | (state @ State::Extension { .. }, _) => state,
             (State::Trailer { .. }, _) => State::Trailer { empty: false },
             _ => return Err(Malformed),
         };
@@ -147,11 +134,7 @@ mod tests {
         let expected = (b"wikipedia has ".to_vec(), true, 2);
         for at in 0..=coded.len() {
             let (first, second) = coded.split_at(at);
-            assert_eq!(
-                read(&[first, second]),
-                Ok(expected.clone()),
-                "split at {at}"
-            );
+            assert_eq!(read(&[first, second]), Ok(expected.clone()), "split at {at}");
         }
         let bytes: Vec<&[u8]> = coded.chunks(1).collect();
         assert_eq!(read(&bytes), Ok(expected));
@@ -164,13 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_malformed() {
-        for coded in [
-            &b"x\r\n"[..],
-            b"\r\n",
-            b"-1\r\n",
-            b"4\r\nwikiX",
-            b"fffffffffffffffff\r\n",
-        ] {
+        for coded in [&b"x\r\n"[..], b"\r\n", b"-1\r\n", b"4\r\nwikiX", b"fffffffffffffffff\r\n"] {
             assert_eq!(read(&[coded]), Err(Malformed), "{}", coded.escape_ascii());
         }
     }

@@ -43,11 +43,7 @@ pub(super) fn answer(ask: &Ask, body: &[u8], shared: &Shared) -> Vec<u8> {
 }
 
 fn log(ask: &Ask, shared: &Shared) -> String {
-    let since = ask
-        .query()
-        .strip_prefix("?since=")
-        .and_then(|id| id.parse().ok())
-        .unwrap_or(0);
+    let since = ask.query().strip_prefix("?since=").and_then(|id| id.parse().ok()).unwrap_or(0);
     let mut lines = String::new();
     for row in shared.log().rows().filter(|row| row.id >= since) {
         // A row is plain texts and numbers, which always serialise.
@@ -61,9 +57,6 @@ fn render(status: u16, content_type: &str, body: &str) -> Vec<u8> {
     if status == 204 {
         return b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
     }
-    format!(
-        "HTTP/1.1 {status} Mock\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    format!("HTTP/1.1 {status} Mock\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }

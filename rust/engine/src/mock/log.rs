@@ -14,14 +14,8 @@ const MOST_ROWS: usize = 100_000;
 /// Heads and kept bodies of all rows together.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 /// Headers whose value opens something.
-const SECRET_HEADERS: [&str; 6] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-];
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
 
 /// How an exchange came to its end, seen from the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -115,19 +109,13 @@ impl Row {
     }
 
     fn request_line(&self) -> impl Iterator<Item = &str> {
-        let line = self
-            .head
-            .split(|&byte| byte == b'\r')
-            .next()
-            .unwrap_or_default();
+        let line = self.head.split(|&byte| byte == b'\r').next().unwrap_or_default();
         std::str::from_utf8(line).unwrap_or_default().split(' ')
     }
 
     /// When the peer left before the end.
     pub fn cancel_ns(&self) -> Option<u64> {
-        self.sent
-            .end_ns
-            .filter(|_| self.sent.ended == Ended::Cancelled)
+        self.sent.end_ns.filter(|_| self.sent.ended == Ended::Cancelled)
     }
 
     /// The request's headers by lower-case name; credentials only by their last four characters.
@@ -136,11 +124,7 @@ impl Row {
         each_header(&self.head, |name, value| {
             let name = name.to_ascii_lowercase();
             let value = String::from_utf8_lossy(value).into_owned();
-            let shown = if SECRET_HEADERS.contains(&name.as_str()) {
-                marker(&value)
-            } else {
-                value
-            };
+            let shown = if SECRET_HEADERS.contains(&name.as_str()) { marker(&value) } else { value };
             headers.insert(name, shown);
         });
         headers
@@ -156,11 +140,7 @@ fn marker(secret: &str) -> String {
     let mut last: Vec<char> = secret.chars().rev().take(4).collect();
     last.reverse();
     // Four characters of a short secret would be most of it.
-    let shown: String = if secret.chars().count() < 12 {
-        String::new()
-    } else {
-        last.into_iter().collect()
-    };
+    let shown: String = if secret.chars().count() < 12 { String::new() } else { last.into_iter().collect() };
     format!("…{shown}")
 }
 
@@ -192,9 +172,7 @@ impl Log {
 
     pub(super) fn record(&mut self, id: u64, sent: Sent) {
         let oldest = self.rows.front().map_or(id, |row| row.id);
-        let place = id
-            .checked_sub(oldest)
-            .and_then(|place| usize::try_from(place).ok());
+        let place = id.checked_sub(oldest).and_then(|place| usize::try_from(place).ok());
         if let Some(row) = place.and_then(|place| self.rows.get_mut(place)) {
             row.sent = sent;
         }
@@ -247,9 +225,7 @@ impl<'a> From<&'a Row> for View<'a> {
             stream: row.stream,
             rule: row.rule,
             body_bytes: row.body_bytes,
-            body: std::str::from_utf8(&row.body)
-                .ok()
-                .filter(|body| !body.is_empty()),
+            body: std::str::from_utf8(&row.body).ok().filter(|body| !body.is_empty()),
             arrival_ns: row.arrival_ns,
             first_byte_ns: row.sent.first_byte_ns,
             end_ns: row.sent.end_ns,
@@ -281,10 +257,7 @@ mod tests {
             "Authorization: Bearer sk-0123456789abcdef\r\nx-api-key: short\r\nx-request-id: r1\r\n\r\n"
         ));
         let shown = serde_json::to_string(&View::from(&row)).unwrap();
-        assert!(
-            !shown.contains("sk-") && !shown.contains("short"),
-            "{shown}"
-        );
+        assert!(!shown.contains("sk-") && !shown.contains("short"), "{shown}");
         assert_eq!(row.headers()["authorization"], "…cdef");
         assert_eq!(row.headers()["x-request-id"], "r1");
         assert_eq!((row.method(), row.path()), ("POST", "/v1/embeddings"));
@@ -297,31 +270,12 @@ mod tests {
             log.push(row("GET / HTTP/1.1\r\n\r\n"));
         }
         assert_eq!(log.rows().next().map(|row| row.id), Some(1));
-        log.record(
-            0,
-            Sent {
-                bytes: 9,
-                ..Sent::default()
-            },
-        );
-        log.record(
-            5,
-            Sent {
-                bytes: 5,
-                ..Sent::default()
-            },
-        );
-        let changed: Vec<_> = log
-            .rows()
-            .filter(|row| row.sent.bytes > 0)
-            .map(|row| row.id)
-            .collect();
+        log.record(0, Sent { bytes: 9, ..Sent::default() });
+        log.record(5, Sent { bytes: 5, ..Sent::default() });
+        let changed: Vec<_> = log.rows().filter(|row| row.sent.bytes > 0).map(|row| row.id).collect();
         assert_eq!(changed, [5]);
         log.clear();
         log.record(6, Sent::default());
-        assert_eq!(
-            (log.push(row("GET / HTTP/1.1\r\n\r\n")), log.bytes),
-            (MOST_ROWS as u64 + 1, 18)
-        );
+        assert_eq!((log.push(row("GET / HTTP/1.1\r\n\r\n")), log.bytes), (MOST_ROWS as u64 + 1, 18));
     }
 }

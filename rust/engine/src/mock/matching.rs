@@ -20,10 +20,8 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(script: Script) -> Self {
-        let reads_bodies = script
-            .rules
-            .iter()
-            .any(|rule| rule.matching.model.is_some() || rule.matching.stream.is_some());
+        let reads_bodies =
+            script.rules.iter().any(|rule| rule.matching.model.is_some() || rule.matching.stream.is_some());
         Self {
             seen: script.rules.iter().map(|_| AtomicU64::new(0)).collect(),
             reads_bodies,
@@ -38,8 +36,7 @@ impl Rules {
         rules
             .filter(|(_, (rule, _))| rule.before_body == before_body)
             .find(|(_, (rule, seen))| {
-                rule.matching.describes(ask)
-                    && rule.matching.takes(seen.fetch_add(1, Ordering::Relaxed))
+                rule.matching.describes(ask) && rule.matching.takes(seen.fetch_add(1, Ordering::Relaxed))
             })
             .map(|(place, (rule, _))| (place, rule))
     }
@@ -47,22 +44,13 @@ impl Rules {
 
 impl Match {
     fn describes(&self, ask: &Ask) -> bool {
-        let model = self
-            .model
-            .as_deref()
-            .is_none_or(|pattern| fits(pattern, &ask.wants.model));
-        let path = self
-            .path
-            .as_deref()
-            .is_none_or(|pattern| fits(pattern, ask.path()));
+        let model = self.model.as_deref().is_none_or(|pattern| fits(pattern, &ask.wants.model));
+        let path = self.path.as_deref().is_none_or(|pattern| fits(pattern, ask.path()));
         let stream = self.stream.is_none_or(|stream| stream == ask.wants.stream);
         model
             && path
             && stream
-            && self
-                .header
-                .iter()
-                .all(|(name, pattern)| ask.header(name).is_some_and(|value| fits(pattern, &value)))
+            && self.header.iter().all(|(name, pattern)| ask.header(name).is_some_and(|value| fits(pattern, &value)))
     }
 
     /// `before` is how many requests fitted before this one.
@@ -71,9 +59,7 @@ impl Match {
             return false;
         };
         self.first.is_none_or(|first| position < first)
-            && self
-                .every
-                .is_none_or(|every| (position + 1).is_multiple_of(every))
+            && self.every.is_none_or(|every| (position + 1).is_multiple_of(every))
     }
 }
 
@@ -120,12 +106,7 @@ mod tests {
 
     #[test]
     fn counts_skip_then_limit_then_thin_out() {
-        let matching = Match {
-            after: 2,
-            first: Some(4),
-            every: Some(2),
-            ..Match::default()
-        };
+        let matching = Match { after: 2, first: Some(4), every: Some(2), ..Match::default() };
         let taken: Vec<u64> = (0..10).filter(|&before| matching.takes(before)).collect();
         assert_eq!(taken, [3, 5]);
     }

@@ -48,24 +48,17 @@ impl Mock {
         let shared = Arc::new(Shared::new(script));
         let (running, stopped) = oneshot::channel::<()>();
         let served = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("mock-upstream".into())
-            .spawn(move || {
-                // The sender is dropped, never used: either way the wait is over. Nothing is left to tell an error to;
-                // tests see a refused connection.
-                let _ = block_on(async {
-                    tokio::select! {
-                        served = serve_shared(listener, served) => served,
-                        _ = stopped => Ok(()),
-                    }
-                });
-            })?;
-        Ok(Self {
-            address,
-            shared,
-            running: Some(running),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("mock-upstream".into()).spawn(move || {
+            // The sender is dropped, never used: either way the wait is over. Nothing is left to tell an error to;
+            // tests see a refused connection.
+            let _ = block_on(async {
+                tokio::select! {
+                    served = serve_shared(listener, served) => served,
+                    _ = stopped => Ok(()),
+                }
+            });
+        })?;
+        Ok(Self { address, shared, running: Some(running), thread: Some(thread) })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -90,11 +83,7 @@ impl Mock {
     }
 
     /// Waits until the log is as described, and gives it; `None` when `patience` is over first.
-    pub async fn wait_for(
-        &self,
-        patience: Duration,
-        described: impl Fn(&[Row]) -> bool,
-    ) -> Option<Vec<Row>> {
+    pub async fn wait_for(&self, patience: Duration, described: impl Fn(&[Row]) -> bool) -> Option<Vec<Row>> {
         let seen = async {
             loop {
                 let change = self.shared.news().notified();
@@ -137,10 +126,7 @@ pub fn run(listeners: Vec<TcpListener>, script: Script) -> io::Result<()> {
         }
         match servers.join_next().await {
             Some(ended) => ended.map_err(io::Error::other)?,
-            None => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the mock needs at least one listener",
-            )),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "the mock needs at least one listener")),
         }
     })
 }
@@ -151,9 +137,5 @@ async fn serve_shared(listener: TcpListener, shared: Arc<Shared>) -> io::Result<
 }
 
 fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?.block_on(future)
 }

@@ -14,8 +14,8 @@ use super::log::{Ended, Sent};
 use super::reply::{self, Voice};
 use super::request::{Ask, Endpoint};
 use super::script::{
-    Comments, Defaults, ErrorEvent, Events, Finish, Framing, Head, Payload, Reply, Stamp, Status,
-    Step, ToolCall, UsageWhen,
+    Comments, Defaults, ErrorEvent, Events, Finish, Framing, Head, Payload, Reply, Stamp, Status, Step, ToolCall,
+    UsageWhen,
 };
 use super::server::Shared;
 use super::wire::{Stop, Wire};
@@ -62,13 +62,7 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(
-        wire: Wire<'a>,
-        ask: &'a Ask,
-        defaults: &'a Defaults,
-        shared: &'a Shared,
-        row: u64,
-    ) -> Self {
+    pub(super) fn new(wire: Wire<'a>, ask: &'a Ask, defaults: &'a Defaults, shared: &'a Shared, row: u64) -> Self {
         Self {
             wire,
             ask,
@@ -77,10 +71,7 @@ impl<'a> Play<'a> {
             row,
             id: identifier(row),
             head: Head::default(),
-            sent: Sent {
-                prompt_tokens: ask.prompt_tokens(),
-                ..Sent::default()
-            },
+            sent: Sent { prompt_tokens: ask.prompt_tokens(), ..Sent::default() },
             stage: Stage::Nothing,
             role_sent: false,
             block: None,
@@ -113,11 +104,7 @@ impl<'a> Play<'a> {
         for step in steps {
             self.step(step).await?;
         }
-        if self.stage == Stage::Whole {
-            Ok(())
-        } else {
-            self.end().await
-        }
+        if self.stage == Stage::Whole { Ok(()) } else { self.end().await }
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), Stop> {
@@ -190,12 +177,7 @@ impl<'a> Play<'a> {
             None if status.code < 300 => "{}".into(),
             None => {
                 let message = format!("The scripted upstream answers {}.", status.code);
-                Voice {
-                    id: &self.id,
-                    ..self.voice()
-                }
-                .error(status.code, &message)
-                .into()
+                Voice { id: &self.id, ..self.voice() }.error(status.code, &message).into()
             }
         };
         self.whole_body(JSON, &body).await
@@ -209,10 +191,7 @@ impl<'a> Play<'a> {
             }
             Endpoint::Chat | Endpoint::Messages => {
                 let size = reply.bytes.unwrap_or(self.defaults.reply_bytes);
-                let voice = Voice {
-                    id: &self.id,
-                    ..self.voice()
-                };
+                let voice = Voice { id: &self.id, ..self.voice() };
                 let (body, tokens) = voice.unary(reply.text.as_deref(), size, usage);
                 self.sent.completion_tokens = tokens;
                 self.sent.usage = usage;
@@ -220,24 +199,14 @@ impl<'a> Play<'a> {
             }
             Endpoint::Embeddings => {
                 self.sent.usage = usage;
-                let dimensions = self
-                    .ask
-                    .wants
-                    .dimensions
-                    .or(reply.dimensions)
-                    .unwrap_or(self.defaults.dimensions);
+                let dimensions = self.ask.wants.dimensions.or(reply.dimensions).unwrap_or(self.defaults.dimensions);
                 self.shared.embeddings(self.ask, dimensions, usage)
             }
             Endpoint::Models => reply::models(&self.defaults.models).into(),
             Endpoint::Unknown | Endpoint::Control => {
                 self.head.status = Some(404);
                 let message = format!("There is no {} {}.", self.ask.method(), self.ask.path());
-                Voice {
-                    id: &self.id,
-                    ..self.voice()
-                }
-                .error(404, &message)
-                .into()
+                Voice { id: &self.id, ..self.voice() }.error(404, &message).into()
             }
         };
         self.whole_body(JSON, &body).await
@@ -251,11 +220,7 @@ impl<'a> Play<'a> {
             text: reply.text.clone(),
         };
         self.events(&events).await?;
-        self.finish(&Finish {
-            reason: None,
-            usage: reply.usage,
-        })
-        .await?;
+        self.finish(&Finish { reason: None, usage: reply.usage }).await?;
         self.done().await
     }
 
@@ -299,12 +264,7 @@ impl<'a> Play<'a> {
         let status = self.head.status.unwrap_or(200);
         let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
         let content_type = self.head.content_type.as_deref().unwrap_or(content_type);
-        let given = |name: &str| {
-            self.head
-                .headers
-                .keys()
-                .any(|each| each.eq_ignore_ascii_case(name))
-        };
+        let given = |name: &str| self.head.headers.keys().any(|each| each.eq_ignore_ascii_case(name));
         // Writing to a string cannot fail.
         if !given("content-type") {
             let _ = write!(head, "content-type: {content_type}\r\n");
@@ -332,13 +292,7 @@ impl<'a> Play<'a> {
         self.begin(EVENT_STREAM).await?;
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        render(
-            &Voice {
-                id: &self.id,
-                ..self.voice()
-            },
-            &mut out,
-        );
+        render(&Voice { id: &self.id, ..self.voice() }, &mut out);
         let sent = self.wire.body(&out).await;
         self.out = out;
         sent
@@ -370,17 +324,10 @@ impl<'a> Play<'a> {
                 due += Duration::from_millis(events.every_ms);
                 self.wire.wait_until(due).await?;
             }
-            let text = events
-                .text
-                .as_deref()
-                .unwrap_or_else(|| reply::word(self.sent.events));
+            let text = events.text.as_deref().unwrap_or_else(|| reply::word(self.sent.events));
             let stamp = self.defaults.stamp;
             self.event(|voice, out| {
-                let now_ns = if stamp == Stamp::None {
-                    0
-                } else {
-                    monotonic_ns()
-                };
+                let now_ns = if stamp == Stamp::None { 0 } else { monotonic_ns() };
                 voice.content(out, position, text, now_ns);
             })
             .await?;
@@ -397,17 +344,13 @@ impl<'a> Play<'a> {
         let position = self.blocks;
         self.blocks += 1;
         self.block = Some(position);
-        self.event(|voice, out| voice.block_start(out, position))
-            .await?;
+        self.event(|voice, out| voice.block_start(out, position)).await?;
         Ok(position)
     }
 
     async fn close_block(&mut self) -> Result<(), Stop> {
         match self.block.take() {
-            Some(position) => {
-                self.event(|voice, out| voice.block_stop(out, position))
-                    .await
-            }
+            Some(position) => self.event(|voice, out| voice.block_stop(out, position)).await,
             None => Ok(()),
         }
     }
@@ -418,12 +361,10 @@ impl<'a> Play<'a> {
         let position = self.blocks;
         self.blocks += 1;
         self.block = Some(position);
-        self.event(|voice, out| voice.tool_start(out, position, &call.name))
-            .await?;
+        self.event(|voice, out| voice.tool_start(out, position, &call.name)).await?;
         for piece in pieces(&call.arguments, call.pieces) {
             self.wire.wait(Duration::from_millis(call.every_ms)).await?;
-            self.event(|voice, out| voice.tool_piece(out, position, &piece))
-                .await?;
+            self.event(|voice, out| voice.tool_piece(out, position, &piece)).await?;
             self.sent.events += 1;
             self.sent.completion_tokens += 1;
         }
@@ -434,9 +375,7 @@ impl<'a> Play<'a> {
         self.begin(EVENT_STREAM).await?;
         let line = format!(": {}\n\n", comments.text);
         for _ in 0..comments.count {
-            self.wire
-                .wait(Duration::from_millis(comments.every_ms))
-                .await?;
+            self.wire.wait(Duration::from_millis(comments.every_ms)).await?;
             self.wire.body(line.as_bytes()).await?;
         }
         Ok(())
@@ -446,30 +385,23 @@ impl<'a> Play<'a> {
         self.open_stream().await?;
         self.close_block().await?;
         let anthropic = self.voice().anthropic;
-        let reason =
-            finish
-                .reason
-                .as_deref()
-                .unwrap_or(if anthropic { "end_turn" } else { "stop" });
+        let reason = finish.reason.as_deref().unwrap_or(if anthropic { "end_turn" } else { "stop" });
         let usage = match finish.usage {
             UsageWhen::Asked => anthropic || self.ask.wants.include_usage,
             UsageWhen::Always => true,
             UsageWhen::Never => false,
         };
         let tokens = self.sent.completion_tokens;
-        self.event(|voice, out| voice.finish(out, reason, tokens, usage))
-            .await?;
+        self.event(|voice, out| voice.finish(out, reason, tokens, usage)).await?;
         if usage && !anthropic {
-            self.event(|voice, out| voice.usage_chunk(out, tokens))
-                .await?;
+            self.event(|voice, out| voice.usage_chunk(out, tokens)).await?;
         }
         self.sent.usage = usage;
         Ok(())
     }
 
     async fn error_event(&mut self, error: &ErrorEvent) -> Result<(), Stop> {
-        self.event(|voice, out| voice.error_event(out, error.data.as_ref(), error.event.as_deref()))
-            .await
+        self.event(|voice, out| voice.error_event(out, error.data.as_ref(), error.event.as_deref())).await
     }
 
     #[expect(
@@ -482,12 +414,7 @@ impl<'a> Play<'a> {
     }
 
     async fn send(&mut self, payload: &Payload) -> Result<(), Stop> {
-        self.begin(if self.ask.wants.stream {
-            EVENT_STREAM
-        } else {
-            JSON
-        })
-        .await?;
+        self.begin(if self.ask.wants.stream { EVENT_STREAM } else { JSON }).await?;
         let (piece, times, rest) = split(payload);
         for _ in 0..times {
             self.wire.body(&piece).await?;
@@ -536,26 +463,17 @@ fn split(payload: &Payload) -> (Vec<u8>, u64, Vec<u8>) {
     let unit = payload.bytes.as_ref();
     let per_piece = (PIECE_BYTES / unit.len().max(1)).max(1);
     let rest = usize::try_from(repeat % per_piece as u64).unwrap_or(0);
-    (
-        unit.repeat(per_piece),
-        repeat / per_piece as u64,
-        unit.repeat(rest),
-    )
+    (unit.repeat(per_piece), repeat / per_piece as u64, unit.repeat(rest))
 }
 
 /// A text in at most so many pieces of whole characters.
 fn pieces(text: &str, count: usize) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let size = characters.len().div_ceil(count).max(1);
-    characters
-        .chunks(size)
-        .map(|piece| piece.iter().collect())
-        .collect()
+    characters.chunks(size).map(|piece| piece.iter().collect()).collect()
 }
 
 fn reason(status: u16) -> &'static str {
-    let known = hyper::StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
+    let known = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     known.unwrap_or("Unnamed")
 }

@@ -14,7 +14,8 @@ use super::script::Stamp;
 /// Stands in every reply where a clock would: a reply must not depend on the day.
 const CREATED: u64 = 1_700_000_000;
 /// ASCII without quotes, so that its length in JSON is its length.
-const SENTENCE: &str = "The scripted upstream answers in fixed words, so that every byte can be counted and none of them means anything. ";
+const SENTENCE: &str =
+    "The scripted upstream answers in fixed words, so that every byte can be counted and none of them means anything. ";
 
 /// The words of the fixed sentence, one by one and without end; each keeps its space.
 pub(super) fn word(position: u64) -> &'static str {
@@ -73,31 +74,20 @@ impl Voice<'_> {
             text = text_of(bytes.saturating_sub(length));
         }
         let tokens = tokens(&text);
-        (
-            self.unary_body(&format!("\"{text}\""), tokens, usage),
-            tokens,
-        )
+        (self.unary_body(&format!("\"{text}\""), tokens, usage), tokens)
     }
 
     fn unary_body(&self, text: &str, tokens: u64, usage: bool) -> String {
         let (id, model, prompt) = (self.id, quoted(self.model), self.prompt_tokens);
         if self.anthropic {
-            let usage = if usage {
-                self.anthropic_usage(tokens)
-            } else {
-                "{}".into()
-            };
+            let usage = if usage { self.anthropic_usage(tokens) } else { "{}".into() };
             return format!(
                 "{{\"id\":\"msg_{id}\",\"type\":\"message\",\"role\":\"assistant\",\"model\":{model},\
                  \"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"stop_reason\":\"end_turn\",\
                  \"stop_sequence\":null,\"usage\":{usage}}}"
             );
         }
-        let usage = if usage {
-            format!(",\"usage\":{}", openai_usage(prompt, tokens))
-        } else {
-            String::new()
-        };
+        let usage = if usage { format!(",\"usage\":{}", openai_usage(prompt, tokens)) } else { String::new() };
         format!(
             "{{\"id\":\"chatcmpl-{id}\",\"object\":\"chat.completion\",\"created\":{CREATED},\"model\":{model},\
              \"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{text},\"refusal\":null,\
@@ -130,12 +120,7 @@ impl Voice<'_> {
             );
             return;
         }
-        self.chunk(
-            out,
-            "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}",
-            "null",
-            None,
-        );
+        self.chunk(out, "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null", None);
     }
 
     /// Opens the content block at a position; OpenAI has no such event.
@@ -219,9 +204,7 @@ impl Voice<'_> {
             );
             return;
         }
-        let delta = format!(
-            "{{\"tool_calls\":[{{\"index\":{position},\"function\":{{\"arguments\":{piece}}}}}]}}"
-        );
+        let delta = format!("{{\"tool_calls\":[{{\"index\":{position},\"function\":{{\"arguments\":{piece}}}}}]}}");
         self.chunk(out, &delta, "null", None);
     }
 
@@ -229,11 +212,7 @@ impl Voice<'_> {
     pub(super) fn finish(&self, out: &mut Vec<u8>, reason: &str, tokens: u64, usage: bool) {
         let reason = quoted(reason);
         if self.anthropic {
-            let usage = if usage {
-                format!(",\"usage\":{{\"output_tokens\":{tokens}}}")
-            } else {
-                String::new()
-            };
+            let usage = if usage { format!(",\"usage\":{{\"output_tokens\":{tokens}}}") } else { String::new() };
             event(
                 out,
                 Some("message_delta"),
@@ -262,31 +241,18 @@ impl Voice<'_> {
 
     pub(super) fn done(&self, out: &mut Vec<u8>) {
         if self.anthropic {
-            event(
-                out,
-                Some("message_stop"),
-                format_args!("{{\"type\":\"message_stop\"}}"),
-            );
+            event(out, Some("message_stop"), format_args!("{{\"type\":\"message_stop\"}}"));
         } else {
             event(out, None, format_args!("[DONE]"));
         }
     }
 
     /// An error in a stream; `data` and `name` replace the dialect's own.
-    pub(super) fn error_event(
-        &self,
-        out: &mut Vec<u8>,
-        data: Option<&serde_json::Value>,
-        name: Option<&str>,
-    ) {
+    pub(super) fn error_event(&self, out: &mut Vec<u8>, data: Option<&serde_json::Value>, name: Option<&str>) {
         let own_name = self.anthropic.then_some("error");
         match data {
             Some(data) => event(out, name.or(own_name), format_args!("{data}")),
-            None => event(
-                out,
-                name.or(own_name),
-                format_args!("{}", self.error(529, "The service is overloaded.")),
-            ),
+            None => event(out, name.or(own_name), format_args!("{}", self.error(529, "The service is overloaded."))),
         }
     }
 
@@ -317,18 +283,12 @@ impl Voice<'_> {
             400..=499 => ("invalid_request_error", "null"),
             _ => ("server_error", "null"),
         };
-        format!(
-            "{{\"error\":{{\"message\":{message},\"type\":\"{kind}\",\"param\":null,\"code\":{code}}}}}"
-        )
+        format!("{{\"error\":{{\"message\":{message},\"type\":\"{kind}\",\"param\":null,\"code\":{code}}}}}")
     }
 
     fn chunk(&self, out: &mut Vec<u8>, delta: &str, reason: &str, stamp: Option<u64>) {
         let (id, model) = (self.id, quoted(self.model));
-        let usage = if self.usage_asked {
-            ",\"usage\":null"
-        } else {
-            ""
-        };
+        let usage = if self.usage_asked { ",\"usage\":null" } else { "" };
         let stamp = stamp.map_or(String::new(), |ns| format!(",\"t_ns\":{ns}"));
         event(
             out,
@@ -369,9 +329,7 @@ pub(super) fn embeddings(
         out.push_str(",\"embedding\":");
         let numbers = (0..dimensions).map(|place| coordinate(input * dimensions + place));
         if as_base64 {
-            let bytes: Vec<u8> = numbers
-                .flat_map(|millionths| float(millionths).to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = numbers.flat_map(|millionths| float(millionths).to_le_bytes()).collect();
             out.push('"');
             STANDARD.encode_string(bytes, &mut out);
             out.push('"');
@@ -405,10 +363,7 @@ fn decimal(hundred_millionths: i32) -> String {
     format!("{sign}0.{:08}", hundred_millionths.unsigned_abs())
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "an embedding is a list of 32-bit floats"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "an embedding is a list of 32-bit floats")]
 fn float(hundred_millionths: i32) -> f32 {
     (f64::from(hundred_millionths) / 1e8) as f32
 }
@@ -418,10 +373,7 @@ pub(super) fn models(names: &[String]) -> String {
     let rows: Vec<String> = names
         .iter()
         .map(|name| {
-            format!(
-                "{{\"id\":{},\"object\":\"model\",\"created\":{CREATED},\"owned_by\":\"mock\"}}",
-                quoted(name)
-            )
+            format!("{{\"id\":{},\"object\":\"model\",\"created\":{CREATED},\"owned_by\":\"mock\"}}", quoted(name))
         })
         .collect();
     format!("{{\"object\":\"list\",\"data\":[{}]}}", rows.join(","))
@@ -447,9 +399,7 @@ mod tests {
     fn data(stream: &[u8]) -> Vec<Value> {
         let text = std::str::from_utf8(stream).unwrap();
         let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
@@ -459,11 +409,8 @@ mod tests {
                 let (body, tokens) = voice(anthropic).unary(None, bytes, true);
                 assert_eq!(body.len(), bytes, "anthropic: {anthropic}");
                 let value: Value = serde_json::from_str(&body).unwrap();
-                let stated = if anthropic {
-                    &value["usage"]["output_tokens"]
-                } else {
-                    &value["usage"]["completion_tokens"]
-                };
+                let stated =
+                    if anthropic { &value["usage"]["output_tokens"] } else { &value["usage"]["completion_tokens"] };
                 assert_eq!(stated, tokens);
             }
         }
@@ -493,15 +440,9 @@ mod tests {
         let plain: Value = serde_json::from_str(&embeddings("m", 2, 3, false, Some(4))).unwrap();
         let packed: Value = serde_json::from_str(&embeddings("m", 2, 3, true, None)).unwrap();
         for input in 0..2 {
-            let bytes = STANDARD
-                .decode(packed["data"][input]["embedding"].as_str().unwrap())
-                .unwrap();
-            let unpacked: Vec<f32> = bytes
-                .chunks(4)
-                .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
-                .collect();
-            let numbers: Vec<f32> =
-                serde_json::from_value(plain["data"][input]["embedding"].clone()).unwrap();
+            let bytes = STANDARD.decode(packed["data"][input]["embedding"].as_str().unwrap()).unwrap();
+            let unpacked: Vec<f32> = bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+            let numbers: Vec<f32> = serde_json::from_value(plain["data"][input]["embedding"].clone()).unwrap();
             assert_eq!(unpacked, numbers);
         }
     }

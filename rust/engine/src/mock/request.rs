@@ -116,9 +116,7 @@ impl Ask {
             // Two lengths for one body are how requests are smuggled; nobody should send them here.
             14 | 17 if framed_twice(self.length, name) => return Err(Refused(400)),
             14 if name.eq_ignore_ascii_case("content-length") => {
-                let length = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|text| text.parse().ok());
+                let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 self.length = Length::Known(length.ok_or(Refused(400))?);
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.length = Length::Chunked,
@@ -168,11 +166,7 @@ impl Ask {
 
     /// Fills in what the body says. `whole` bodies are parsed, others only searched at both ends.
     pub(super) fn learn(&mut self, start: &[u8], end: &[u8], whole: bool) {
-        self.wants = if whole {
-            Wants::parse(start)
-        } else {
-            Wants::search(start, end)
-        };
+        self.wants = if whole { Wants::parse(start) } else { Wants::search(start, end) };
     }
 }
 
@@ -317,17 +311,8 @@ pub(super) struct Body {
 impl Body {
     /// Keeps everything when `whole`, and in any case as much of the start as the log wants.
     pub(super) fn new(whole: bool, logged_bytes: usize) -> Self {
-        let keep = if whole {
-            LONGEST_PARSED_BYTES
-        } else {
-            SEARCHED_BYTES.max(logged_bytes)
-        };
-        Self {
-            start: Vec::new(),
-            end: Vec::new(),
-            total: 0,
-            keep,
-        }
+        let keep = if whole { LONGEST_PARSED_BYTES } else { SEARCHED_BYTES.max(logged_bytes) };
+        Self { start: Vec::new(), end: Vec::new(), total: 0, keep }
     }
 
     /// Takes the next bytes; `left` is how many are still to come, where that is known.
@@ -338,11 +323,9 @@ impl Body {
         self.start.extend_from_slice(first);
         let skipped = left.map_or(0, |left| {
             let wanted = (SEARCHED_BYTES as u64).saturating_sub(left);
-            rest.len()
-                .saturating_sub(usize::try_from(wanted).unwrap_or(usize::MAX))
+            rest.len().saturating_sub(usize::try_from(wanted).unwrap_or(usize::MAX))
         });
-        self.end
-            .extend_from_slice(rest.get(skipped..).unwrap_or_default());
+        self.end.extend_from_slice(rest.get(skipped..).unwrap_or_default());
         if self.end.len() > 4 * SEARCHED_BYTES {
             self.end.drain(..self.end.len() - SEARCHED_BYTES);
         }
@@ -354,10 +337,8 @@ mod tests {
     use super::*;
 
     fn ask(body: &str) -> Ask {
-        let head = format!(
-            "POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head =
+            format!("POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
         Ask::parse(head.as_bytes(), 1).unwrap().unwrap()
     }
 
@@ -373,16 +354,8 @@ mod tests {
             searched.learn(body.as_bytes(), b"", false);
             parsed.learn(body.as_bytes(), b"", true);
             assert_eq!(
-                (
-                    &searched.wants.model,
-                    searched.wants.stream,
-                    searched.wants.include_usage
-                ),
-                (
-                    &parsed.wants.model,
-                    parsed.wants.stream,
-                    parsed.wants.include_usage
-                ),
+                (&searched.wants.model, searched.wants.stream, searched.wants.include_usage),
+                (&parsed.wants.model, parsed.wants.stream, parsed.wants.include_usage),
                 "{body}"
             );
         }
@@ -409,13 +382,7 @@ mod tests {
 
     #[test]
     fn inputs_are_counted_as_the_service_counts_them() {
-        for (input, count) in [
-            ("\"a\"", 1),
-            ("[\"a\",\"b\"]", 2),
-            ("[1,2,3]", 1),
-            ("[[1],[2]]", 2),
-            ("[ ]", 1),
-        ] {
+        for (input, count) in [("\"a\"", 1), ("[\"a\",\"b\"]", 2), ("[1,2,3]", 1), ("[[1],[2]]", 2), ("[ ]", 1)] {
             let raw: &RawValue = serde_json::from_str(input).unwrap();
             assert_eq!(inputs(raw), count, "{input}");
         }
@@ -424,10 +391,7 @@ mod tests {
     #[test]
     fn paths_lose_their_prefix_and_query() {
         let ask = ask("{}");
-        assert_eq!(
-            (ask.method(), ask.path(), ask.query()),
-            ("POST", "/chat/completions", "?a=b")
-        );
+        assert_eq!((ask.method(), ask.path(), ask.query()), ("POST", "/chat/completions", "?a=b"));
         assert_eq!(ask.endpoint, Endpoint::Chat);
     }
 }

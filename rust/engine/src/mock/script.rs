@@ -322,18 +322,14 @@ impl Script {
     /// Reads a script from JSON; body files are relative to `folder` and read now.
     pub fn parse(json: &str, folder: &Path) -> Result<Self, ScriptError> {
         let mut source = serde_json::Deserializer::from_str(json);
-        let mut script: Self =
-            serde_path_to_error::deserialize(&mut source).map_err(|error| ScriptError {
-                path: match error.path().to_string() {
-                    root if root == "." => String::new(),
-                    path => path,
-                },
-                reason: error.inner().to_string(),
-            })?;
-        source.end().map_err(|error| ScriptError {
-            path: String::new(),
-            reason: error.to_string(),
+        let mut script: Self = serde_path_to_error::deserialize(&mut source).map_err(|error| ScriptError {
+            path: match error.path().to_string() {
+                root if root == "." => String::new(),
+                path => path,
+            },
+            reason: error.inner().to_string(),
         })?;
+        source.end().map_err(|error| ScriptError { path: String::new(), reason: error.to_string() })?;
         for (position, rule) in script.rules.iter_mut().enumerate() {
             rule.check(&format!("rules[{position}]"), folder)?;
         }
@@ -343,10 +339,8 @@ impl Script {
 
 impl Rule {
     fn check(&mut self, path: &str, folder: &Path) -> Result<(), ScriptError> {
-        let refuse = |field: &str, reason: &str| ScriptError {
-            path: format!("{path}.{field}"),
-            reason: reason.to_owned(),
-        };
+        let refuse =
+            |field: &str, reason: &str| ScriptError { path: format!("{path}.{field}"), reason: reason.to_owned() };
         if self.matching.every == Some(0) {
             return Err(refuse("match.every", "must be 1 or more"));
         }
@@ -357,19 +351,13 @@ impl Rule {
             ));
         }
         if self.steps.is_empty() {
-            return Err(refuse(
-                "steps",
-                "needs at least one step; {\"reply\": {}} is the ordinary answer",
-            ));
+            return Err(refuse("steps", "needs at least one step; {\"reply\": {}} is the ordinary answer"));
         }
         let mut progress = Progress::Nothing;
         for (position, step) in self.steps.iter_mut().enumerate() {
             let path = format!("{path}.steps[{position}].{}", step.name());
             step.resolve(&path, folder)?;
-            progress = progress.after(step).map_err(|reason| ScriptError {
-                path,
-                reason: reason.to_owned(),
-            })?;
+            progress = progress.after(step).map_err(|reason| ScriptError { path, reason: reason.to_owned() })?;
         }
         Ok(())
     }
@@ -395,9 +383,9 @@ impl Progress {
             }
             Step::Head(_) | Step::Cut(_) | Step::Delay(_) => Ok(self),
             Step::Stall | Step::Close | Step::Reset => Ok(Self::Gone),
-            _ if self == Self::Whole => Err(
-                "the response is already complete; only delay, close, reset or stall can follow",
-            ),
+            _ if self == Self::Whole => {
+                Err("the response is already complete; only delay, close, reset or stall can follow")
+            }
             Step::Status(_) | Step::Reply(_) if self == Self::Begun => {
                 Err("is a complete response, so nothing may be sent before it")
             }
@@ -431,27 +419,17 @@ impl Step {
 
     /// Reads the files a step names, decodes its bytes, and refuses values that no response can have.
     fn resolve(&mut self, path: &str, folder: &Path) -> Result<(), ScriptError> {
-        let refuse = |field: &str, reason: String| {
-            Err(ScriptError {
-                path: format!("{path}{field}"),
-                reason,
-            })
-        };
+        let refuse = |field: &str, reason: String| Err(ScriptError { path: format!("{path}{field}"), reason });
         match self {
             Self::Status(status) => {
                 if !(200..=599).contains(&status.code) {
-                    return refuse(
-                        ".code",
-                        format!("{} is not a final status (200 to 599)", status.code),
-                    );
+                    return refuse(".code", format!("{} is not a final status (200 to 599)", status.code));
                 }
                 status.bytes = match (&status.body, &status.body_file) {
                     (Some(_), Some(_)) => {
                         return refuse(".body_file", "give a body or a body file, not both".into());
                     }
-                    (Some(serde_json::Value::String(text)), None) => {
-                        Some(Bytes::from(text.clone()))
-                    }
+                    (Some(serde_json::Value::String(text)), None) => Some(Bytes::from(text.clone())),
                     (Some(value), None) => Some(Bytes::from(value.to_string())),
                     (None, Some(file)) => Some(read(file, folder, &format!("{path}.body_file"))?),
                     (None, None) => None,
@@ -459,22 +437,18 @@ impl Step {
                 Ok(())
             }
             Self::Head(head) => match head.status {
-                Some(code) if !(200..=599).contains(&code) => refuse(
-                    ".status",
-                    format!("{code} is not a final status (200 to 599)"),
-                ),
+                Some(code) if !(200..=599).contains(&code) => {
+                    refuse(".status", format!("{code} is not a final status (200 to 599)"))
+                }
                 _ => Ok(()),
             },
             Self::Reply(reply) => match reply.bytes {
-                Some(bytes) if bytes > LONGEST_TEXT_BYTES => refuse(
-                    ".bytes",
-                    format!("at most {LONGEST_TEXT_BYTES}; use send with repeat for more"),
-                ),
+                Some(bytes) if bytes > LONGEST_TEXT_BYTES => {
+                    refuse(".bytes", format!("at most {LONGEST_TEXT_BYTES}; use send with repeat for more"))
+                }
                 _ => Ok(()),
             },
-            Self::ToolCall(call) if call.pieces == 0 => {
-                refuse(".pieces", "must be 1 or more".into())
-            }
+            Self::ToolCall(call) if call.pieces == 0 => refuse(".pieces", "must be 1 or more".into()),
             Self::Send(payload) | Self::Raw(payload) => payload.resolve(path, folder),
             _ => Ok(()),
         }
@@ -485,12 +459,11 @@ impl Payload {
     fn resolve(&mut self, path: &str, folder: &Path) -> Result<(), ScriptError> {
         self.bytes = match (&self.utf8, &self.base64, &self.file) {
             (Some(text), None, None) => Bytes::from(text.clone()),
-            (None, Some(text), None) => {
-                Bytes::from(STANDARD.decode(text).map_err(|error| ScriptError {
-                    path: format!("{path}.base64"),
-                    reason: error.to_string(),
-                })?)
-            }
+            (None, Some(text), None) => Bytes::from(
+                STANDARD
+                    .decode(text)
+                    .map_err(|error| ScriptError { path: format!("{path}.base64"), reason: error.to_string() })?,
+            ),
             (None, None, Some(file)) => read(file, folder, &format!("{path}.file"))?,
             _ => {
                 return Err(ScriptError {
@@ -507,10 +480,9 @@ fn read(file: &Path, folder: &Path, path: &str) -> Result<Bytes, ScriptError> {
     let place = folder.join(file);
     match std::fs::read(&place) {
         Ok(bytes) => Ok(Bytes::from(bytes)),
-        Err(error) => Err(ScriptError {
-            path: path.to_owned(),
-            reason: format!("cannot read {}: {error}", place.display()),
-        }),
+        Err(error) => {
+            Err(ScriptError { path: path.to_owned(), reason: format!("cannot read {}: {error}", place.display()) })
+        }
     }
 }
 
@@ -519,20 +491,13 @@ mod tests {
     use super::*;
 
     fn refusal(json: &str) -> String {
-        Script::parse(json, Path::new("/nowhere"))
-            .expect_err("the script should be refused")
-            .to_string()
+        Script::parse(json, Path::new("/nowhere")).expect_err("the script should be refused").to_string()
     }
 
     #[test]
     fn a_wrong_type_is_named_by_its_path() {
-        let reason = refusal(
-            r#"{"rules": [{"steps": ["done"]}, {"steps": [{"status": {"code": "many"}}]}]}"#,
-        );
-        assert!(
-            reason.starts_with("rules[1].steps[0].status.code: invalid type"),
-            "{reason}"
-        );
+        let reason = refusal(r#"{"rules": [{"steps": ["done"]}, {"steps": [{"status": {"code": "many"}}]}]}"#);
+        assert!(reason.starts_with("rules[1].steps[0].status.code: invalid type"), "{reason}");
     }
 
     #[test]
@@ -551,31 +516,16 @@ mod tests {
     #[test]
     fn a_status_that_is_not_final_is_refused() {
         let reason = refusal(r#"{"rules": [{"steps": [{"status": {"code": 100}}]}]}"#);
-        assert_eq!(
-            reason,
-            "rules[0].steps[0].status.code: 100 is not a final status (200 to 599)"
-        );
+        assert_eq!(reason, "rules[0].steps[0].status.code: 100 is not a final status (200 to 599)");
     }
 
     #[test]
     fn steps_that_could_never_happen_are_refused() {
         for (steps, place) in [
-            (
-                r#"["done", {"cut": {"after_bytes": 3}}]"#,
-                "rules[0].steps[1].cut: must come before",
-            ),
-            (
-                r#"["stall", {"delay": {"ms": 1}}]"#,
-                "rules[0].steps[1].delay: nothing can follow",
-            ),
-            (
-                r#"["done", {"send": {"utf8": "x"}}]"#,
-                "rules[0].steps[1].send: the response is already",
-            ),
-            (
-                r#"[{"events": {"count": 1}}, {"reply": {}}]"#,
-                "rules[0].steps[1].reply: is a complete",
-            ),
+            (r#"["done", {"cut": {"after_bytes": 3}}]"#, "rules[0].steps[1].cut: must come before"),
+            (r#"["stall", {"delay": {"ms": 1}}]"#, "rules[0].steps[1].delay: nothing can follow"),
+            (r#"["done", {"send": {"utf8": "x"}}]"#, "rules[0].steps[1].send: the response is already"),
+            (r#"[{"events": {"count": 1}}, {"reply": {}}]"#, "rules[0].steps[1].reply: is a complete"),
             ("[]", "rules[0].steps: needs at least one"),
         ] {
             let reason = refusal(&format!(r#"{{"rules": [{{"steps": {steps}}}]}}"#));
@@ -585,23 +535,14 @@ mod tests {
 
     #[test]
     fn a_missing_body_file_is_named_with_its_place() {
-        let reason = refusal(
-            r#"{"rules": [{"steps": [{"status": {"code": 500, "body_file": "a.json"}}]}]}"#,
-        );
-        assert!(
-            reason.starts_with("rules[0].steps[0].status.body_file: cannot read /nowhere/a.json"),
-            "{reason}"
-        );
+        let reason = refusal(r#"{"rules": [{"steps": [{"status": {"code": 500, "body_file": "a.json"}}]}]}"#);
+        assert!(reason.starts_with("rules[0].steps[0].status.body_file: cannot read /nowhere/a.json"), "{reason}");
     }
 
     #[test]
     fn bytes_are_given_in_exactly_one_way() {
-        let reason =
-            refusal(r#"{"rules": [{"steps": [{"raw": {"utf8": "a", "base64": "YQ=="}}]}]}"#);
-        assert_eq!(
-            reason,
-            "rules[0].steps[0].raw: give exactly one of utf8, base64 and file"
-        );
+        let reason = refusal(r#"{"rules": [{"steps": [{"raw": {"utf8": "a", "base64": "YQ=="}}]}]}"#);
+        assert_eq!(reason, "rules[0].steps[0].raw: give exactly one of utf8, base64 and file");
     }
 
     #[test]

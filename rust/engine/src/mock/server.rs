@@ -130,34 +130,22 @@ impl Shared {
             as_base64: ask.wants.as_base64,
             tokens: usage.then(|| ask.prompt_tokens()),
         };
-        let mut known = self
-            .embeddings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.embeddings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reply) = known.get(&shape) {
             return reply.clone();
         }
         if known.len() >= MOST_EMBEDDINGS {
             known.clear();
         }
-        let reply: Bytes = reply::embeddings(
-            &shape.model,
-            shape.inputs,
-            dimensions,
-            shape.as_base64,
-            shape.tokens,
-        )
-        .into();
+        let reply: Bytes =
+            reply::embeddings(&shape.model, shape.inputs, dimensions, shape.as_base64, shape.tokens).into();
         known.insert(shape, reply.clone());
         reply
     }
 }
 
 /// Accepts connections until the future is dropped.
-pub(super) async fn serve(
-    listener: tokio::net::TcpListener,
-    shared: Arc<Shared>,
-) -> io::Result<()> {
+pub(super) async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -196,12 +184,7 @@ struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, number: u64) -> Self {
-        Self {
-            stream,
-            number,
-            input: Vec::with_capacity(HEAD_BUFFER_BYTES),
-            template: None,
-        }
+        Self { stream, number, input: Vec::with_capacity(HEAD_BUFFER_BYTES), template: None }
     }
 
     async fn attend(mut self, shared: &Shared) {
@@ -235,23 +218,14 @@ impl Connection {
         {
             ask.last = true;
             let row = shared.accept(Row::new(&ask, self.number, Some(place), Bytes::new()));
-            return self
-                .play(&ask, &rules, Some(&rule.steps), shared, row)
-                .await;
+            return self.play(&ask, &rules, Some(&rule.steps), shared, row).await;
         }
         let kept = match self.read_body(&mut ask, &rules).await {
             Ok(Some(kept)) => kept,
             Ok(None) => {
                 let row = shared.accept(Row::new(&ask, self.number, None, Bytes::new()));
                 let end_ns = Some(monotonic_ns());
-                shared.record(
-                    row,
-                    Sent {
-                        ended: Ended::Cancelled,
-                        end_ns,
-                        ..Sent::default()
-                    },
-                );
+                shared.record(row, Sent { ended: Ended::Cancelled, end_ns, ..Sent::default() });
                 shared.open.fetch_sub(1, Ordering::Relaxed);
                 return Next::Close;
             }
@@ -261,26 +235,12 @@ impl Connection {
             return self.control(&ask, &kept, shared).await;
         }
         let found = rules.find(&ask, false);
-        let row = shared.accept(Row::new(
-            &ask,
-            self.number,
-            found.map(|(place, _)| place),
-            kept,
-        ));
+        let row = shared.accept(Row::new(&ask, self.number, found.map(|(place, _)| place), kept));
         match found {
             None if ask.endpoint == Endpoint::Chat && !ask.wants.stream && !ask.last => {
                 self.answer_from_template(&ask, &rules, shared, row).await
             }
-            found => {
-                self.play(
-                    &ask,
-                    &rules,
-                    found.map(|(_, rule)| rule.steps.as_slice()),
-                    shared,
-                    row,
-                )
-                .await
-            }
+            found => self.play(&ask, &rules, found.map(|(_, rule)| rule.steps.as_slice()), shared, row).await,
         }
     }
 
@@ -293,24 +253,13 @@ impl Connection {
         row: u64,
     ) -> Next {
         let wire = Wire::new(&mut self.stream, &mut self.input);
-        let next = Play::new(wire, ask, &rules.script.defaults, shared, row)
-            .perform(steps)
-            .await;
+        let next = Play::new(wire, ask, &rules.script.defaults, shared, row).perform(steps).await;
         shared.open.fetch_sub(1, Ordering::Relaxed);
         next
     }
 
-    async fn answer_from_template(
-        &mut self,
-        ask: &Ask,
-        rules: &Arc<Rules>,
-        shared: &Shared,
-        row: u64,
-    ) -> Next {
-        let usable = self
-            .template
-            .take()
-            .filter(|template| template.fits(ask, rules));
+    async fn answer_from_template(&mut self, ask: &Ask, rules: &Arc<Rules>, shared: &Shared, row: u64) -> Next {
+        let usable = self.template.take().filter(|template| template.fits(ask, rules));
         let mut template = usable.unwrap_or_else(|| Template::new(ask, rules));
         template.fill(&identifier(row));
         let first_byte_ns = Some(monotonic_ns());
@@ -318,18 +267,10 @@ impl Connection {
         shared.record(
             row,
             Sent {
-                ended: if written.is_ok() {
-                    Ended::Complete
-                } else {
-                    Ended::Cancelled
-                },
+                ended: if written.is_ok() { Ended::Complete } else { Ended::Cancelled },
                 first_byte_ns,
                 end_ns: Some(monotonic_ns()),
-                bytes: if written.is_ok() {
-                    template.bytes.len() as u64
-                } else {
-                    0
-                },
+                bytes: if written.is_ok() { template.bytes.len() as u64 } else { 0 },
                 events: 0,
                 completion_tokens: template.completion_tokens,
                 prompt_tokens: template.prompt_tokens,
@@ -338,11 +279,7 @@ impl Connection {
         );
         shared.open.fetch_sub(1, Ordering::Relaxed);
         self.template = Some(template);
-        if written.is_ok() {
-            Next::KeepAlive
-        } else {
-            Next::Close
-        }
+        if written.is_ok() { Next::KeepAlive } else { Next::Close }
     }
 
     async fn control(&mut self, ask: &Ask, body: &[u8], shared: &Shared) -> Next {
@@ -355,8 +292,7 @@ impl Connection {
 
     /// Bytes that are no acceptable request: nobody to log, nothing to script.
     async fn refuse(&mut self, status: u16) -> Next {
-        let answer =
-            format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let answer = format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         // The connection ends either way.
         let _ = self.stream.write_all(answer.as_bytes()).await;
         Next::Close
@@ -388,28 +324,16 @@ impl Connection {
         let logged = rules.script.keep_body_bytes;
         let whole = control || rules.reads_bodies || ask.endpoint == Endpoint::Embeddings;
         if let Length::Known(length) = ask.length
-            && let Some(body) = usize::try_from(length)
-                .ok()
-                .and_then(|length| self.input.get(..length))
+            && let Some(body) = usize::try_from(length).ok().and_then(|length| self.input.get(..length))
         {
             ask.body_bytes = length;
             ask.learn(body, b"", whole);
-            let shown = if control {
-                body.len()
-            } else {
-                logged.min(body.len())
-            };
+            let shown = if control { body.len() } else { logged.min(body.len()) };
             let kept = Bytes::copy_from_slice(body.get(..shown).unwrap_or_default());
             self.input.drain(..body.len());
             return Ok(Some(kept));
         }
-        if ask.expects_continue
-            && self
-                .stream
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await
-                .is_err()
-        {
+        if ask.expects_continue && self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
             return Ok(None);
         }
         let mut body = Body::new(whole, logged);
@@ -501,9 +425,7 @@ impl Template {
     }
 
     fn fits(&self, ask: &Ask, rules: &Arc<Rules>) -> bool {
-        Arc::ptr_eq(&self.rules, rules)
-            && self.model == ask.wants.model
-            && self.prompt_tokens == ask.prompt_tokens()
+        Arc::ptr_eq(&self.rules, rules) && self.model == ask.wants.model && self.prompt_tokens == ask.prompt_tokens()
     }
 
     fn fill(&mut self, identifier: &str) {

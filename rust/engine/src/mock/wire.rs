@@ -61,10 +61,7 @@ impl<'a> Wire<'a> {
 
     /// Bytes that are no body: a head, or whatever a script calls raw.
     pub(super) async fn raw(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        let limit = self
-            .cut
-            .filter(|cut| cut.of == CutOf::Wire)
-            .map(|cut| cut.after_bytes);
+        let limit = self.cut.filter(|cut| cut.of == CutOf::Wire).map(|cut| cut.after_bytes);
         self.put(bytes, limit).await
     }
 
@@ -73,10 +70,7 @@ impl<'a> Wire<'a> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let chunked = matches!(
-            self.framing,
-            Framing::Chunked | Framing::LengthAndChunked(_)
-        );
+        let chunked = matches!(self.framing, Framing::Chunked | Framing::LengthAndChunked(_));
         let before = self.body_bytes;
         self.body_bytes += bytes.len() as u64;
         let mut frame = std::mem::take(&mut self.frame);
@@ -123,12 +117,8 @@ impl<'a> Wire<'a> {
     /// Writes bytes, but no more than `limit` over the whole exchange; at the limit the cut happens.
     async fn put(&mut self, bytes: &[u8], limit: Option<u64>) -> Result<(), Stop> {
         let allowed = limit.map(|limit| limit.saturating_sub(self.sent_bytes));
-        let short = allowed
-            .and_then(|allowed| usize::try_from(allowed).ok())
-            .filter(|&allowed| allowed <= bytes.len());
-        let mut rest = bytes
-            .get(..short.unwrap_or(bytes.len()))
-            .unwrap_or_default();
+        let short = allowed.and_then(|allowed| usize::try_from(allowed).ok()).filter(|&allowed| allowed <= bytes.len());
+        let mut rest = bytes.get(..short.unwrap_or(bytes.len())).unwrap_or_default();
         if self.first_byte_ns.is_none() && !rest.is_empty() {
             self.first_byte_ns = Some(monotonic_ns());
         }

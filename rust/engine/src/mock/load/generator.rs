@@ -28,10 +28,7 @@ const TIMER: Token = Token(usize::MAX);
 /// Measures; blocks for warm-up, window and drain.
 pub fn run(load: &Load) -> io::Result<LoadReport> {
     if load.shapes.iter().all(|shape| shape.weight == 0) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a load needs at least one shape with a weight",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a load needs at least one shape with a weight"));
     }
     let mut generator = Generator::new(load)?;
     generator.measure()?;
@@ -71,9 +68,7 @@ impl<'a> Generator<'a> {
         let window_end_ns = window_start_ns + nanoseconds(load.window);
         let mut begins = BinaryHeap::new();
         let lanes = match load.mode {
-            Mode::Open {
-                most_connections, ..
-            } => most_connections,
+            Mode::Open { most_connections, .. } => most_connections,
             Mode::Closed { connections, ramp } => {
                 for lane in 0..connections {
                     let after_ns = nanoseconds(ramp) * lane as u64 / connections as u64;
@@ -84,11 +79,7 @@ impl<'a> Generator<'a> {
         };
         Ok(Self {
             load,
-            requests: load
-                .shapes
-                .iter()
-                .map(|shape| shape.render(load.address))
-                .collect(),
+            requests: load.shapes.iter().map(|shape| shape.render(load.address)).collect(),
             poll,
             timer,
             lanes: (0..lanes).map(|_| None).collect(),
@@ -104,15 +95,9 @@ impl<'a> Generator<'a> {
     }
 
     fn measure(&mut self) -> io::Result<()> {
-        let (window_start_ns, window_end_ns) =
-            (self.tally.window_start_ns, self.tally.window_end_ns);
+        let (window_start_ns, window_end_ns) = (self.tally.window_start_ns, self.tally.window_end_ns);
         let open_loop = matches!(self.load.mode, Mode::Open { .. });
-        let end_ns = window_end_ns
-            + if open_loop {
-                nanoseconds(self.load.drain)
-            } else {
-                0
-            };
+        let end_ns = window_end_ns + if open_loop { nanoseconds(self.load.drain) } else { 0 };
         let mut events = Events::with_capacity(1024);
         let mut sweep_ns = self.start_ns + SWEEP_NS;
         let (mut cpu_start_ns, mut window_closed) = (None, false);
@@ -134,11 +119,7 @@ impl<'a> Generator<'a> {
                 sweep_ns = now_ns + SWEEP_NS;
             }
             let next_ns = self.start_due(now_ns)?.min(sweep_ns).min(end_ns);
-            let next_ns = if window_closed {
-                next_ns
-            } else {
-                next_ns.min(window_end_ns)
-            };
+            let next_ns = if window_closed { next_ns } else { next_ns.min(window_end_ns) };
             let patience = self.timer.set(next_ns, now_ns)?;
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -152,15 +133,8 @@ impl<'a> Generator<'a> {
 
     /// Everything that was due in the window has been answered.
     fn is_quiet(&self, window_end_ns: u64) -> bool {
-        let busy = self
-            .lanes
-            .iter()
-            .flatten()
-            .any(|lane| lane.exchange.is_some());
-        !busy
-            && self
-                .due_at(self.started)
-                .is_none_or(|due_ns| due_ns >= window_end_ns)
+        let busy = self.lanes.iter().flatten().any(|lane| lane.exchange.is_some());
+        !busy && self.due_at(self.started).is_none_or(|due_ns| due_ns >= window_end_ns)
     }
 
     /// When the n-th request of an open loop is due.
@@ -208,11 +182,7 @@ impl<'a> Generator<'a> {
             return 0;
         };
         let passed_ns = now_ns.min(self.tally.window_end_ns) - self.start_ns;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "no measurement has 2^53 requests"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no measurement has 2^53 requests")]
         let due = (passed_ns as f64 * rate / 1e9) as u64 + 1;
         due.saturating_sub(self.started)
     }
@@ -221,11 +191,7 @@ impl<'a> Generator<'a> {
     fn begin(&mut self, number: usize, due_ns: u64) -> io::Result<()> {
         let shape = self.draw();
         let now_ns = monotonic_ns();
-        let stream = self
-            .load
-            .shapes
-            .get(shape)
-            .is_some_and(|shape| shape.stream);
+        let stream = self.load.shapes.get(shape).is_some_and(|shape| shape.stream);
         let request = self.requests.get(shape).cloned().unwrap_or_default();
         let exchange = Exchange::new(shape, request, stream, due_ns, now_ns);
         self.tally.started(due_ns, now_ns);
@@ -239,21 +205,13 @@ impl<'a> Generator<'a> {
         }
         self.tally.connections_opened += 1;
         let Ok(mut socket) = TcpStream::connect(self.load.address) else {
-            self.tally
-                .finished(&exchange, Err(Fault::Connect), monotonic_ns());
+            self.tally.finished(&exchange, Err(Fault::Connect), monotonic_ns());
             self.give_back(number);
             return Ok(());
         };
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut socket, Token(number), both)?;
-        *place = Some(Lane {
-            socket,
-            connected: false,
-            used: false,
-            exchange: Some(exchange),
-        });
+        self.poll.registry().register(&mut socket, Token(number), both)?;
+        *place = Some(Lane { socket, connected: false, used: false, exchange: Some(exchange) });
         Ok(())
     }
 
@@ -265,12 +223,7 @@ impl<'a> Generator<'a> {
         self.dice ^= self.dice >> 12;
         self.dice ^= self.dice << 25;
         self.dice ^= self.dice >> 27;
-        let total: u64 = self
-            .load
-            .shapes
-            .iter()
-            .map(|shape| u64::from(shape.weight))
-            .sum();
+        let total: u64 = self.load.shapes.iter().map(|shape| u64::from(shape.weight)).sum();
         let mut left = (self.dice.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % total;
         for (place, shape) in self.load.shapes.iter().enumerate() {
             match left.checked_sub(u64::from(shape.weight)) {
@@ -322,8 +275,7 @@ impl<'a> Generator<'a> {
             return Ok(());
         };
         lane.used = true;
-        self.tally
-            .finished(&exchange, exchange.response.verdict(), now_ns);
+        self.tally.finished(&exchange, exchange.response.verdict(), now_ns);
         if ended || exchange.response.last {
             self.drop_lane(number);
         }
@@ -342,11 +294,7 @@ impl<'a> Generator<'a> {
 
     /// A lane broke: with a request on it, that is an error; without, the server ended an idle connection.
     fn fail(&mut self, number: usize, fault: Fault) {
-        let exchange = self
-            .lanes
-            .get_mut(number)
-            .and_then(Option::as_mut)
-            .and_then(|lane| lane.exchange.take());
+        let exchange = self.lanes.get_mut(number).and_then(Option::as_mut).and_then(|lane| lane.exchange.take());
         self.drop_lane(number);
         if let Some(exchange) = exchange {
             self.tally.finished(&exchange, Err(fault), monotonic_ns());
@@ -369,9 +317,7 @@ impl<'a> Generator<'a> {
     fn give_back(&mut self, number: usize) {
         match self.load.mode {
             Mode::Open { .. } => self.vacant.push(number),
-            Mode::Closed { .. } => self
-                .begins
-                .push(Reverse((monotonic_ns() + REST_NS, number))),
+            Mode::Closed { .. } => self.begins.push(Reverse((monotonic_ns() + REST_NS, number))),
         }
     }
 
@@ -380,9 +326,7 @@ impl<'a> Generator<'a> {
         for number in 0..self.lanes.len() {
             let lane = self.lanes.get(number).and_then(Option::as_ref);
             let exchange = lane.and_then(|lane| lane.exchange.as_ref());
-            if exchange
-                .is_some_and(|exchange| now_ns.saturating_sub(exchange.started_ns) > limit_ns)
-            {
+            if exchange.is_some_and(|exchange| now_ns.saturating_sub(exchange.started_ns) > limit_ns) {
                 self.fail(number, Fault::Timeout);
             }
         }
@@ -396,10 +340,7 @@ impl<'a> Generator<'a> {
                 self.tally.left_over(&exchange, open_loop, now_ns);
             }
         }
-        while let Some(due_ns) = self
-            .due_at(self.started)
-            .filter(|&due_ns| due_ns < self.tally.window_end_ns)
-        {
+        while let Some(due_ns) = self.due_at(self.started).filter(|&due_ns| due_ns < self.tally.window_end_ns) {
             let shape = self.draw();
             self.tally.never_sent(shape, due_ns, now_ns);
             self.started += 1;
@@ -418,8 +359,7 @@ mod timer {
     use mio::unix::SourceFd;
     use mio::{Interest, Registry, Token};
     use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
     };
 
     pub(super) struct Timer {
@@ -429,19 +369,9 @@ mod timer {
 
     impl Timer {
         pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-            let descriptor = timerfd_create(
-                TimerfdClockId::Monotonic,
-                TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-            )?;
-            registry.register(
-                &mut SourceFd(&descriptor.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )?;
-            Ok(Self {
-                descriptor,
-                set_ns: 0,
-            })
+            let descriptor = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+            registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE)?;
+            Ok(Self { descriptor, set_ns: 0 })
         }
 
         /// Wakes the poll at a moment; gives the poll's own timeout, which is none.
@@ -453,18 +383,12 @@ mod timer {
                     tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
                     tv_nsec: i64::from(at.subsec_nanos()),
                 };
-                let never_again = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                };
+                let never_again = Timespec { tv_sec: 0, tv_nsec: 0 };
                 // Setting it again also clears what has expired, so it is never read.
                 timerfd_settime(
                     &self.descriptor,
                     TimerfdTimerFlags::ABSTIME,
-                    &Itimerspec {
-                        it_interval: never_again,
-                        it_value: value,
-                    },
+                    &Itimerspec { it_interval: never_again, it_value: value },
                 )?;
             }
             Ok(None)

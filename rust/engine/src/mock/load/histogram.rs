@@ -33,13 +33,7 @@ pub struct Percentiles {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: Vec::new(),
-            count: 0,
-            sum_ns: 0,
-            min_ns: u64::MAX,
-            max_ns: 0,
-        }
+        Self { buckets: Vec::new(), count: 0, sum_ns: 0, min_ns: u64::MAX, max_ns: 0 }
     }
 }
 
@@ -63,9 +57,7 @@ impl Histogram {
         (self.count > 0).then(|| Percentiles {
             count: self.count,
             min_us: microseconds(self.min_ns),
-            mean_us: microseconds(
-                u64::try_from(self.sum_ns / u128::from(self.count)).unwrap_or(u64::MAX),
-            ),
+            mean_us: microseconds(u64::try_from(self.sum_ns / u128::from(self.count)).unwrap_or(u64::MAX)),
             p50_us: microseconds(self.at(500)),
             p90_us: microseconds(self.at(900)),
             p99_us: microseconds(self.at(990)),
@@ -118,15 +110,9 @@ mod tests {
         let mut last = 0;
         for ns in (0..5000).chain((0..40).map(|shift| (1_u64 << shift) + 12345)) {
             let edge = upper_edge(place(ns));
-            assert!(
-                edge >= ns && edge - ns <= ns / FINE,
-                "{ns} in a bucket up to {edge}"
-            );
+            assert!(edge >= ns && edge - ns <= ns / FINE, "{ns} in a bucket up to {edge}");
             if ns < 5000 {
-                assert!(
-                    place(ns) == last || place(ns) == last + 1,
-                    "a gap before {ns}"
-                );
+                assert!(place(ns) == last || place(ns) == last + 1, "a gap before {ns}");
                 last = place(ns);
             }
         }
@@ -141,22 +127,11 @@ mod tests {
         }
         samples.sort_unstable();
         let told = histogram.percentiles().unwrap();
-        for (told_us, rank) in [
-            (told.p50_us, 5000),
-            (told.p90_us, 9000),
-            (told.p99_us, 9900),
-            (told.p99_9_us, 9990),
-        ] {
+        for (told_us, rank) in [(told.p50_us, 5000), (told.p90_us, 9000), (told.p99_us, 9900), (told.p99_9_us, 9990)] {
             let exact_us = samples[rank - 1] as f64 / 1000.0;
-            assert!(
-                (told_us / exact_us - 1.0).abs() < 0.01,
-                "{told_us} for {exact_us}"
-            );
+            assert!((told_us / exact_us - 1.0).abs() < 0.01, "{told_us} for {exact_us}");
         }
-        assert_eq!(
-            (told.count, told.max_us),
-            (10_000, microseconds(samples[9999]))
-        );
+        assert_eq!((told.count, told.max_us), (10_000, microseconds(samples[9999])));
     }
 
     #[test]

@@ -29,13 +29,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(
-        shape: usize,
-        request: Bytes,
-        stream: bool,
-        due_ns: u64,
-        now_ns: u64,
-    ) -> Self {
+    pub(super) fn new(shape: usize, request: Bytes, stream: bool, due_ns: u64, now_ns: u64) -> Self {
         Self {
             shape,
             due_ns,
@@ -75,11 +69,7 @@ impl Lane {
         let Some(exchange) = self.exchange.as_mut().filter(|_| self.connected) else {
             return;
         };
-        while let Some(rest) = exchange
-            .request
-            .get(exchange.written..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = exchange.request.get(exchange.written..).filter(|rest| !rest.is_empty()) {
             match self.socket.write(rest) {
                 Ok(written) => exchange.written += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -130,22 +120,13 @@ impl Lane {
             let exchange = self.exchange.as_mut().ok_or(Fault::Malformed)?;
             exchange.first_byte_ns.get_or_insert(seen_ns);
             exchange.reads += 1;
-            let Exchange {
-                response,
-                first_content_ns,
-                last_content_ns,
-                ..
-            } = exchange;
+            let Exchange { response, first_content_ns, last_content_ns, .. } = exchange;
             response.feed(scratch.get(..read).unwrap_or_default(), &mut |sent_ns| {
                 first_content_ns.get_or_insert(seen_ns);
                 let before_ns = last_content_ns.replace(seen_ns);
                 let gap = before_ns.map(|before_ns| seen_ns - before_ns);
                 let transit = seen_ns.saturating_sub(sent_ns);
-                arrived(Arrival {
-                    seen_ns,
-                    transit,
-                    gap,
-                });
+                arrived(Arrival { seen_ns, transit, gap });
             })?;
             if response.is_done() {
                 return Ok(true);
@@ -166,14 +147,7 @@ impl Lane {
 
     /// A server may close an idle connection while the next request is on its way to it.
     fn broken(&self, fault: Fault) -> Fault {
-        let untouched = self
-            .exchange
-            .as_ref()
-            .is_none_or(|exchange| exchange.response.is_untouched());
-        if self.used && untouched {
-            Fault::Stale
-        } else {
-            fault
-        }
+        let untouched = self.exchange.as_ref().is_none_or(|exchange| exchange.response.is_untouched());
+        if self.used && untouched { Fault::Stale } else { fault }
     }
 }

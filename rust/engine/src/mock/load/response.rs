@@ -173,11 +173,7 @@ impl Response {
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
                     let text = std::str::from_utf8(header.value).unwrap_or_default();
                     let left = text.trim().parse().map_err(|_| Fault::Malformed)?;
-                    framing = if left == 0 {
-                        Framing::Done
-                    } else {
-                        Framing::Length { left }
-                    };
+                    framing = if left == 0 { Framing::Done } else { Framing::Length { left } };
                 }
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
                     framing = Framing::Chunked(Chunked::default());
@@ -266,8 +262,7 @@ impl Events {
             let data = data.trim_ascii_start();
             self.has_data = true;
             self.terminated |= data == b"[DONE]" || data.starts_with(b"{\"type\":\"message_stop\"");
-            self.failed |=
-                data.starts_with(b"{\"error\"") || data.starts_with(b"{\"type\":\"error\"");
+            self.failed |= data.starts_with(b"{\"error\"") || data.starts_with(b"{\"type\":\"error\"");
             self.stamp_ns = self.stamp_ns.or_else(|| stamp(data));
         }
     }
@@ -276,17 +271,9 @@ impl Events {
 /// The number after `t_ns`, whatever quotes or signs stand between.
 fn stamp(data: &[u8]) -> Option<u64> {
     let after = data.get(memmem::find(data, b"t_ns")? + 4..)?;
-    let start = after
-        .iter()
-        .position(u8::is_ascii_digit)
-        .filter(|&start| start <= 4)?;
-    let digits = after
-        .get(start..)?
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    digits.take(19).try_fold(0_u64, |number, digit| {
-        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
+    let start = after.iter().position(u8::is_ascii_digit).filter(|&start| start <= 4)?;
+    let digits = after.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.take(19).try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -300,9 +287,7 @@ mod tests {
         let mut response = Response::new(true);
         let mut stamps = Vec::new();
         for piece in pieces {
-            response
-                .feed(piece, &mut |stamp| stamps.push(stamp))
-                .unwrap();
+            response.feed(piece, &mut |stamp| stamps.push(stamp)).unwrap();
         }
         (response, stamps)
     }
@@ -312,19 +297,9 @@ mod tests {
         for at in 0..STREAM.len() {
             let (first, second) = STREAM.split_at(at);
             let (response, stamps) = read(&[first, second]);
-            assert!(
-                response.is_done() && response.verdict().is_ok(),
-                "split at {at}"
-            );
-            let events = response
-                .events
-                .as_ref()
-                .map(|events| (events.count, events.chunks));
-            assert_eq!(
-                (stamps.as_slice(), events),
-                (&[77, 78][..], Some((3, 4))),
-                "split at {at}"
-            );
+            assert!(response.is_done() && response.verdict().is_ok(), "split at {at}");
+            let events = response.events.as_ref().map(|events| (events.count, events.chunks));
+            assert_eq!((stamps.as_slice(), events), (&[77, 78][..], Some((3, 4))), "split at {at}");
         }
     }
 
@@ -333,8 +308,7 @@ mod tests {
         let (mut response, _) = read(&[b"HTTP/1.1 200 OK\r\n\r\ndata: {}\n\n"]);
         response.end().unwrap();
         assert_eq!(response.verdict(), Err(Fault::Truncated));
-        let (response, _) =
-            read(&[b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\ndata: {\"error\":{\"a\":1}}\n"]);
+        let (response, _) = read(&[b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\ndata: {\"error\":{\"a\":1}}\n"]);
         assert_eq!(response.verdict(), Err(Fault::ErrorEvent));
     }
 
@@ -342,10 +316,7 @@ mod tests {
     fn a_short_body_and_a_long_one_are_faults() {
         let (mut response, _) = read(&[b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc"]);
         assert_eq!(response.end(), Err(Fault::Closed));
-        let long = Response::new(false).feed(
-            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nabc",
-            &mut |_| (),
-        );
+        let long = Response::new(false).feed(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nabc", &mut |_| ());
         assert_eq!(long, Err(Fault::Malformed));
     }
 }

@@ -161,12 +161,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn finished(
-        &mut self,
-        exchange: &Exchange,
-        verdict: Result<(), Fault>,
-        now_ns: u64,
-    ) {
+    pub(super) fn finished(&mut self, exchange: &Exchange, verdict: Result<(), Fault>, now_ns: u64) {
         if verdict.is_ok() && self.in_window(now_ns) {
             self.completed += 1;
         }
@@ -253,9 +248,7 @@ impl Tally {
             idle_closed: self.idle_closed,
             statuses: self.statuses,
             errors: self.errors,
-            shapes: shapes
-                .map(|(tally, shape)| tally.report(&shape.name, shape.stream))
-                .collect(),
+            shapes: shapes.map(|(tally, shape)| tally.report(&shape.name, shape.stream)).collect(),
         }
     }
 }

@@ -47,10 +47,7 @@ const NAMES: [(&str, Workload); 10] = [
 impl Workload {
     /// By its name, in either case.
     pub fn parse(name: &str) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|(each, _)| each.eq_ignore_ascii_case(name))
-            .map(|&(_, workload)| workload)
+        NAMES.iter().find(|(each, _)| each.eq_ignore_ascii_case(name)).map(|&(_, workload)| workload)
     }
 
     pub fn names() -> impl Iterator<Item = &'static str> {
@@ -63,41 +60,17 @@ impl Workload {
         match self {
             Self::W1 | Self::W7 => vec![shape("chat", 1, CHAT, small(false), false)],
             Self::W2 => vec![shape("chat_32k", 1, CHAT, thorny(32 * 1024, model), false)],
-            Self::W3 => vec![shape(
-                "chat_1m",
-                1,
-                CHAT,
-                padded(1 << 20, |text| chat(model, text, false)),
-                false,
-            )],
+            Self::W3 => vec![shape("chat_1m", 1, CHAT, padded(1 << 20, |text| chat(model, text, false)), false)],
             Self::W4 | Self::W5 => vec![shape("stream", 1, CHAT, small(true), true)],
             Self::W6 => vec![shape("embeddings", 1, EMBEDDINGS, embeddings(model), false)],
             Self::W8 => vec![
                 shape("chat", 90, CHAT, small(false), false),
                 shape("stream", 9, CHAT, small(true), true),
-                shape(
-                    "chat_1m",
-                    1,
-                    CHAT,
-                    padded(1 << 20, |text| chat(model, text, false)),
-                    false,
-                ),
+                shape("chat_1m", 1, CHAT, padded(1 << 20, |text| chat(model, text, false)), false),
             ],
-            Self::W10 => vec![shape(
-                "messages",
-                1,
-                MESSAGES,
-                padded(220, |text| messages(model, text, false)),
-                false,
-            )],
+            Self::W10 => vec![shape("messages", 1, MESSAGES, padded(220, |text| messages(model, text, false)), false)],
             Self::W10Stream => {
-                vec![shape(
-                    "messages_stream",
-                    1,
-                    MESSAGES,
-                    padded(220, |text| messages(model, text, true)),
-                    true,
-                )]
+                vec![shape("messages_stream", 1, MESSAGES, padded(220, |text| messages(model, text, true)), true)]
             }
         }
     }
@@ -119,18 +92,14 @@ impl Workload {
     /// What the upstream needs to be told, as a script in JSON.
     pub fn script(self) -> &'static str {
         match self {
-            Self::W5 => {
-                r#"{"defaults": {"reply_bytes": 700, "events": 600, "first_ms": 100, "every_ms": 1000}}"#
-            }
+            Self::W5 => r#"{"defaults": {"reply_bytes": 700, "events": 600, "first_ms": 100, "every_ms": 1000}}"#,
             Self::W7 => {
                 r#"{"defaults": {"reply_bytes": 700}, "rules": [
     {"match": {"path": "/w7-503/*"}, "steps": [{"status": {"code": 503}}]},
     {"match": {"path": "/w7-reset/*"}, "steps": ["reset"]},
     {"match": {"path": "/w7-hang/*"}, "steps": ["stall"]}]}"#
             }
-            _ => {
-                r#"{"defaults": {"reply_bytes": 700, "events": 200, "first_ms": 5, "every_ms": 5}}"#
-            }
+            _ => r#"{"defaults": {"reply_bytes": 700, "events": 200, "first_ms": 5, "every_ms": 5}}"#,
         }
     }
 }
@@ -138,17 +107,11 @@ impl Workload {
 const CHAT: &str = "/v1/chat/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 const MESSAGES: &str = "/v1/messages";
-const PROMPT: &str = "Tell the harbour master which of the boats came in before the storm and which are still out there. ";
+const PROMPT: &str =
+    "Tell the harbour master which of the boats came in before the storm and which are still out there. ";
 
 fn shape(name: &str, weight: u32, path: &str, body: String, stream: bool) -> Shape {
-    Shape {
-        name: name.into(),
-        weight,
-        path: path.into(),
-        headers: Vec::new(),
-        body: body.into(),
-        stream,
-    }
+    Shape { name: name.into(), weight, path: path.into(), headers: Vec::new(), body: body.into(), stream }
 }
 
 /// A body of exactly so many bytes, by the length of the text in it; longer only when even no text is too long.
@@ -160,11 +123,7 @@ fn padded(bytes: usize, render: impl Fn(&str) -> String) -> String {
 
 fn chat(model: &str, text: &str, stream: bool) -> String {
     let model = serde_json::Value::from(model);
-    let stream = if stream {
-        r#","stream":true,"stream_options":{"include_usage":true}"#
-    } else {
-        ""
-    };
+    let stream = if stream { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" };
     format!(
         r#"{{"model":{model},"messages":[{{"role":"user","content":"{text}"}}],"temperature":0.7,"max_tokens":256{stream}}}"#
     )
@@ -173,14 +132,13 @@ fn chat(model: &str, text: &str, stream: bool) -> String {
 fn messages(model: &str, text: &str, stream: bool) -> String {
     let model = serde_json::Value::from(model);
     let stream = if stream { r#","stream":true"# } else { "" };
-    format!(
-        r#"{{"model":{model},"max_tokens":256,"messages":[{{"role":"user","content":"{text}"}}]{stream}}}"#
-    )
+    format!(r#"{{"model":{model},"max_tokens":256,"messages":[{{"role":"user","content":"{text}"}}]{stream}}}"#)
 }
 
 /// Text as source code and many languages make it: an escape or a multi-byte character every few bytes.
 fn thorny(bytes: usize, model: &str) -> String {
-    const UNIT: &str = r#"if (a[\"größe\"] > 3) {\n\treturn \"日本語 \\u0041 \ud83d\ude00\";\n}\r\n// naïve — «ok» 🚢 "#;
+    const UNIT: &str =
+        r#"if (a[\"größe\"] > 3) {\n\treturn \"日本語 \\u0041 \ud83d\ude00\";\n}\r\n// naïve — «ok» 🚢 "#;
     let space = bytes.saturating_sub(chat(model, "", false).len());
     let mut text = UNIT.repeat(space / UNIT.len());
     let rest = space - text.len();
@@ -190,9 +148,7 @@ fn thorny(bytes: usize, model: &str) -> String {
 
 fn embeddings(model: &str) -> String {
     let model = serde_json::Value::from(model);
-    let inputs: Vec<String> = (0..64)
-        .map(|number| format!("\"{number}: {PROMPT}\""))
-        .collect();
+    let inputs: Vec<String> = (0..64).map(|number| format!("\"{number}: {PROMPT}\"")).collect();
     format!(r#"{{"model":{model},"input":[{}]}}"#, inputs.join(","))
 }
 

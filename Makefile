@@ -1,0 +1,59 @@
+# Each verb is a few lines over the real tools; CONTRIBUTING.md explains the loop around them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+ARGS ?=
+
+.PHONY: run test check bench dev test-clients test-long test-rust test-python clean
+
+# Builds at release speed and starts the gateway: make run ARGS="-c gateway.yaml"
+run: $(VENV)/.dev
+	$(BIN)/maturin develop --release --quiet
+	$(BIN)/fastroute serve $(ARGS)
+
+test: check test-rust test-python test-clients
+
+test-rust: $(VENV)/.dev
+	cargo test --workspace --quiet
+
+test-python: dev
+	$(BIN)/python -m pytest tests --ignore tests/clients -q
+
+# The official SDKs against llama.cpp, through both doors.
+test-clients: dev $(VENV)/.clients
+	$(BIN)/python -m pytest tests/clients -q
+
+check: $(VENV)/.dev
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check python tests benches
+	$(BIN)/ruff format --check python tests benches
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+# The edit loop: an unoptimised extension in the virtual environment, the Python sources as they are.
+dev: $(VENV)/.dev
+	$(BIN)/maturin develop --quiet
+
+bench: $(VENV)/.dev
+	$(BIN)/maturin develop --release --quiet
+	$(BIN)/python -m benches.rig $(ARGS)
+
+test-long: dev
+	$(BIN)/python -m pytest tests -q -m "long or not long"
+
+$(VENV)/.dev: requirements-dev.txt
+	@command -v cargo >/dev/null || { echo "fastroute needs Rust (cargo) to build; see README.md"; exit 1; }
+	@command -v cc >/dev/null || { echo "fastroute needs a C compiler to build; see README.md"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.clients: requirements-clients.txt tests/clients/package-lock.json $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt
+	cd tests/clients && $(abspath $(BIN))/npm ci --silent --no-audit --no-fund
+	touch $@
+
+clean:
+	rm -rf target $(VENV) python/fastroute/_core*.so
