@@ -1,10 +1,6 @@
 //! What the load generator tells is what the scripted upstream did.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the functions that tests share fail a test in the same way as the tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "the functions that tests share fail a test in the same way as the tests do")]
 
 use std::net::TcpListener;
 use std::path::Path;

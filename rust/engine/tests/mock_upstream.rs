@@ -515,3 +515,45 @@ async fn the_log_and_the_script_are_reached_over_http() {
     assert!(text(&ask(&mock, "DELETE /__mock/log HTTP/1.1\r\nhost: mock\r\n\r\n")).starts_with("HTTP/1.1 204 "));
     assert!(mock.rows().is_empty());
 }
+
+#[test]
+fn a_false_length_ends_the_connection() {
+    let mock = playing(r#"[{"head": {"framing": {"length": 2000}}}, {"reply": {"bytes": 800}}]"#);
+    let mut stream = connect(&mock);
+    stream.write_all(chat(false).as_bytes()).unwrap();
+    let (bytes, fin) = read_out(stream);
+    let answer = String::from_utf8(bytes).unwrap();
+    assert!(fin && answer.contains("content-length: 2000") && !answer.contains("connection: close"));
+    assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), 800);
+}
+
+#[test]
+fn large_replies_arrive_whole() {
+    let mock = playing(r#"[{"reply": {"bytes": 3000000}}]"#);
+    let (head, body) = parts(&text(&ask(&mock, &chat(false))));
+    assert!(head.contains("content-length: 3000000"));
+    assert_eq!(body.len(), 3_000_000);
+    let mock = playing(r#"[{"send": {"utf8": "0123456789", "repeat": 123456}}]"#);
+    let answer = text(&ask(&mock, &chat(false)));
+    assert_eq!(parts(&answer).1, "0123456789".repeat(123_456));
+}
+
+#[test]
+fn a_request_that_comes_early_is_answered_in_its_turn() {
+    let mock = playing(r#"[{"delay": {"ms": 30}}, {"reply": {}}]"#);
+    let mut stream = connect(&mock);
+    stream.write_all(chat(false).as_bytes()).unwrap();
+    stream.write_all(chat(false).replacen("m-1", "m-2", 1).as_bytes()).unwrap();
+    let last = chat(false).replacen("host: mock", "connection: close", 1);
+    stream.write_all(last.replacen("m-1", "m-3", 1).as_bytes()).unwrap();
+    let answers = text(&read_out(stream));
+    let models: Vec<&str> = answers.split(r#""model":""#).skip(1).map(|rest| &rest[..3]).collect();
+    assert_eq!(models, ["m-1", "m-2", "m-3"]);
+}
+
+#[test]
+fn a_request_with_two_lengths_is_refused() {
+    let mock = mock("{}");
+    let twice = chat(false).replacen("host: mock", "host: mock\r\ntransfer-encoding: chunked", 1);
+    assert!(text(&ask(&mock, &twice)).starts_with("HTTP/1.1 400 "));
+}

@@ -5,7 +5,7 @@
 use super::log::View;
 use super::request::Ask;
 use super::script::Script;
-use super::server::Shared;
+use super::shared::Shared;
 
 /// The complete answer, head and body.
 ///

@@ -3,9 +3,12 @@
 //! Without a script it is a well-behaved server (OpenAI chat, embeddings and models; Anthropic messages). A
 //! [`Script`] makes it misbehave to the byte, and its log tells what arrived, what was sent, and when the peer left.
 
+mod check;
 mod chunked;
 mod clock;
 mod control;
+mod embeddings;
+mod head;
 pub mod load;
 mod log;
 mod matching;
@@ -14,6 +17,8 @@ mod reply;
 mod request;
 mod script;
 mod server;
+mod shared;
+mod template;
 mod wire;
 
 use std::io;
@@ -23,12 +28,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use check::ScriptError;
 pub use clock::monotonic_ns;
 pub use log::{Ended, Row, Sent};
 pub use script::*;
-pub use server::Stats;
+pub use shared::Stats;
 
-use server::Shared;
+use shared::Shared;
 
 /// A scripted upstream on a thread of its own, for tests: it ends when this value is dropped.
 #[derive(Debug)]

@@ -3,8 +3,6 @@
 //! The rule: nothing here decides anything; every byte and every wait is named by a step, or is what a well-behaved
 //! server would do (a head before a body, a role before content, an end at the end).
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,10 +15,10 @@ use super::script::{
     Comments, Defaults, ErrorEvent, Events, Finish, Framing, Head, Payload, Reply, Stamp, Status, Step, ToolCall,
     UsageWhen,
 };
-use super::server::Shared;
+use super::shared::Shared;
 use super::wire::{Stop, Wire};
 
-/// Repeated payloads are sent in pieces of about this size.
+/// Repeated payloads are sent in pieces of about this size, and larger bodies are not copied.
 const PIECE_BYTES: usize = 64 * 1024;
 
 const JSON: &str = "application/json";
@@ -224,17 +222,16 @@ impl<'a> Play<'a> {
         self.done().await
     }
 
-    /// Sends head and body as one write, which is the whole response.
+    /// Sends head and body, which is the whole response; in one write unless copying the body would cost more.
     async fn whole_body(&mut self, content_type: &str, body: &[u8]) -> Result<(), Stop> {
         let framing = match self.head.framing {
             Framing::Proper => Framing::Length(body.len() as u64),
             other => other,
         };
         let mut head = self.render_head(content_type, framing);
-        if matches!(framing, Framing::Length(_)) {
+        if matches!(framing, Framing::Length(_)) && body.len() < PIECE_BYTES {
             let head_bytes = head.len();
             head.extend_from_slice(body);
-            self.wire.frame_as(framing);
             self.wire.whole(&head, head_bytes).await?;
         } else {
             self.wire.raw(&head).await?;
@@ -261,30 +258,10 @@ impl<'a> Play<'a> {
 
     fn render_head(&mut self, content_type: &str, framing: Framing) -> Vec<u8> {
         self.stage = Stage::Begun;
-        let status = self.head.status.unwrap_or(200);
-        let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-        let content_type = self.head.content_type.as_deref().unwrap_or(content_type);
-        let given = |name: &str| self.head.headers.keys().any(|each| each.eq_ignore_ascii_case(name));
-        // Writing to a string cannot fail.
-        if !given("content-type") {
-            let _ = write!(head, "content-type: {content_type}\r\n");
-        }
-        if !given("x-request-id") {
-            let _ = write!(head, "x-request-id: req_{}\r\n", self.id);
-        }
-        if let Framing::Length(length) | Framing::LengthAndChunked(length) = framing {
-            let _ = write!(head, "content-length: {length}\r\n");
-        }
-        if let Framing::Chunked | Framing::LengthAndChunked(_) = framing {
-            head.push_str("transfer-encoding: chunked\r\n");
-        }
-        self.last |= framing == Framing::UntilClose;
-        if self.last {
-            head.push_str("connection: close\r\n");
-        }
-        push_headers(&mut head, &self.head.headers);
-        head.push_str("\r\n");
-        head.into_bytes()
+        let announced = self.ask.last || framing == Framing::UntilClose;
+        // A false length leaves the peer unsure of where the next response begins, so there is none.
+        self.last |= framing == Framing::UntilClose || self.head.framing.lies();
+        self.head.render(&self.id, content_type, framing, announced)
     }
 
     /// Renders one event and sends it as one piece of the body.
@@ -451,12 +428,6 @@ pub(super) fn identifier(row: u64) -> String {
     format!("{row:016x}")
 }
 
-fn push_headers(head: &mut String, headers: &BTreeMap<String, String>) {
-    for (name, value) in headers {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-}
-
 /// A payload as a piece, how often it is sent, and what remains.
 fn split(payload: &Payload) -> (Vec<u8>, u64, Vec<u8>) {
     let repeat = payload.repeat.unwrap_or(1);
@@ -471,9 +442,4 @@ fn pieces(text: &str, count: usize) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let size = characters.len().div_ceil(count).max(1);
     characters.chunks(size).map(|piece| piece.iter().collect()).collect()
-}
-
-fn reason(status: u16) -> &'static str {
-    let known = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    known.unwrap_or("Unnamed")
 }

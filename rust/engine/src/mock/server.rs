@@ -3,29 +3,24 @@
 //! Written on bare TCP, because a server framework would refuse to misbehave. The fast path (no rule, a unary chat) is
 //! one read, one copied template and one write, so that the upstream is never what a benchmark measures.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use memchr::memmem;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::chunked::Chunked;
 use super::clock::monotonic_ns;
 use super::control;
-use super::log::{Ended, Log, Row, Sent};
+use super::log::{Ended, Row, Sent};
 use super::matching::Rules;
 use super::play::{Next, Play, identifier};
-use super::reply::{self, Voice};
 use super::request::{Ask, Body, Endpoint, LONGEST_HEAD_BYTES, Length, Refused};
-use super::script::{Script, Stamp};
+use super::shared::Shared;
+use super::template::Template;
 use super::wire::Wire;
 
 /// What a quiet connection holds.
@@ -34,115 +29,6 @@ const HEAD_BUFFER_BYTES: usize = 4096;
 const BODY_BUFFER_BYTES: usize = 128 * 1024;
 /// How long a closed connection is still listened to, so that the peer sees FIN and not RST.
 const LINGER: Duration = Duration::from_secs(2);
-/// Rendered embedding replies that are kept; a benchmark asks for one again and again.
-const MOST_EMBEDDINGS: usize = 8;
-/// Stands for an answer's identifier in a template.
-const PLACEHOLDER: &str = "@@@@@@@@@@@@@@@@";
-
-/// What all connections of one upstream share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    log: Mutex<Log>,
-    rules: ArcSwap<Rules>,
-    news: Notify,
-    embeddings: Mutex<HashMap<EmbeddingsShape, Bytes>>,
-    connections: AtomicU64,
-    open_connections: AtomicU64,
-    accepted: AtomicU64,
-    open: AtomicU64,
-}
-
-/// What an embeddings reply depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct EmbeddingsShape {
-    model: String,
-    inputs: usize,
-    dimensions: usize,
-    as_base64: bool,
-    tokens: Option<u64>,
-}
-
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Stats {
-    /// Requests that were read and logged.
-    pub accepted: u64,
-    /// Of those, being answered now.
-    pub open: u64,
-    pub connections: u64,
-    pub open_connections: u64,
-}
-
-impl Shared {
-    pub(super) fn new(script: Script) -> Self {
-        Self {
-            log: Mutex::default(),
-            rules: ArcSwap::from_pointee(Rules::new(script)),
-            news: Notify::new(),
-            embeddings: Mutex::default(),
-            connections: AtomicU64::new(0),
-            open_connections: AtomicU64::new(0),
-            accepted: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_script(&self, script: Script) {
-        self.rules.store(Arc::new(Rules::new(script)));
-    }
-
-    pub(super) fn news(&self) -> &Notify {
-        &self.news
-    }
-
-    pub(super) fn stats(&self) -> Stats {
-        Stats {
-            accepted: self.accepted.load(Ordering::Relaxed),
-            open: self.open.load(Ordering::Relaxed),
-            connections: self.connections.load(Ordering::Relaxed),
-            open_connections: self.open_connections.load(Ordering::Relaxed),
-        }
-    }
-
-    fn accept(&self, row: Row) -> u64 {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
-        let id = self.log().push(row);
-        self.news.notify_waiters();
-        id
-    }
-
-    pub(super) fn record(&self, row: u64, sent: Sent) {
-        self.log().record(row, sent);
-        self.news.notify_waiters();
-    }
-
-    /// The embeddings reply to a request, rendered once per shape.
-    pub(super) fn embeddings(&self, ask: &Ask, dimensions: usize, usage: bool) -> Bytes {
-        let shape = EmbeddingsShape {
-            model: ask.wants.model.clone(),
-            inputs: ask.wants.inputs,
-            dimensions,
-            as_base64: ask.wants.as_base64,
-            tokens: usage.then(|| ask.prompt_tokens()),
-        };
-        let mut known = self.embeddings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reply) = known.get(&shape) {
-            return reply.clone();
-        }
-        if known.len() >= MOST_EMBEDDINGS {
-            known.clear();
-        }
-        let reply: Bytes =
-            reply::embeddings(&shape.model, shape.inputs, dimensions, shape.as_base64, shape.tokens).into();
-        known.insert(shape, reply.clone());
-        reply
-    }
-}
 
 /// Accepts connections until the future is dropped.
 pub(super) async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
@@ -151,10 +37,9 @@ pub(super) async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>
             Ok((stream, _)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    let number = shared.connections.fetch_add(1, Ordering::Relaxed);
-                    shared.open_connections.fetch_add(1, Ordering::Relaxed);
+                    let number = shared.connect();
                     Connection::new(stream, number).attend(&shared).await;
-                    shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+                    shared.disconnect();
                 });
             }
             // A peer that left while it queued, or no descriptor left: neither ends the server.
@@ -162,16 +47,6 @@ pub(super) async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-}
-
-/// A unary reply with holes for its identifier, valid while the question and the script stay the same.
-struct Template {
-    rules: Arc<Rules>,
-    model: String,
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    bytes: Vec<u8>,
-    holes: Vec<usize>,
 }
 
 struct Connection {
@@ -212,7 +87,7 @@ impl Connection {
             Ok(None) => return Next::Close,
             Err(Refused(status)) => return self.refuse(status).await,
         };
-        let rules = shared.rules.load_full();
+        let rules = shared.rules();
         if rules.before_body
             && let Some((place, rule)) = rules.find(&ask, true)
         {
@@ -226,7 +101,7 @@ impl Connection {
                 let row = shared.accept(Row::new(&ask, self.number, None, Bytes::new()));
                 let end_ns = Some(monotonic_ns());
                 shared.record(row, Sent { ended: Ended::Cancelled, end_ns, ..Sent::default() });
-                shared.open.fetch_sub(1, Ordering::Relaxed);
+                shared.release();
                 return Next::Close;
             }
             Err(Refused(status)) => return self.refuse(status).await,
@@ -254,7 +129,7 @@ impl Connection {
     ) -> Next {
         let wire = Wire::new(&mut self.stream, &mut self.input);
         let next = Play::new(wire, ask, &rules.script.defaults, shared, row).perform(steps).await;
-        shared.open.fetch_sub(1, Ordering::Relaxed);
+        shared.release();
         next
     }
 
@@ -277,7 +152,7 @@ impl Connection {
                 usage: true,
             },
         );
-        shared.open.fetch_sub(1, Ordering::Relaxed);
+        shared.release();
         self.template = Some(template);
         if written.is_ok() { Next::KeepAlive } else { Next::Close }
     }
@@ -343,7 +218,8 @@ impl Connection {
         if !control {
             body.start.truncate(logged);
         }
-        Ok(arrived.then(|| Bytes::from(body.start)))
+        // A copy, because the spare room of a large buffer would live as long as its row.
+        Ok(arrived.then(|| Bytes::copy_from_slice(&body.start)))
     }
 
     /// Feeds everything up to the end of the body; false when the peer left before it.
@@ -393,46 +269,5 @@ impl Connection {
         };
         // Either way the connection is over.
         let _ = tokio::time::timeout(LINGER, drain).await;
-    }
-}
-
-impl Template {
-    fn new(ask: &Ask, rules: &Arc<Rules>) -> Self {
-        let defaults = &rules.script.defaults;
-        let voice = Voice {
-            anthropic: false,
-            id: PLACEHOLDER,
-            model: &ask.wants.model,
-            prompt_tokens: ask.prompt_tokens(),
-            usage_asked: false,
-            stamp: Stamp::None,
-        };
-        let (body, completion_tokens) = voice.unary(None, defaults.reply_bytes, true);
-        let bytes = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_{PLACEHOLDER}\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .into_bytes();
-        Self {
-            rules: Arc::clone(rules),
-            model: ask.wants.model.clone(),
-            prompt_tokens: ask.prompt_tokens(),
-            completion_tokens,
-            holes: memmem::find_iter(&bytes, PLACEHOLDER).collect(),
-            bytes,
-        }
-    }
-
-    fn fits(&self, ask: &Ask, rules: &Arc<Rules>) -> bool {
-        Arc::ptr_eq(&self.rules, rules) && self.model == ask.wants.model && self.prompt_tokens == ask.prompt_tokens()
-    }
-
-    fn fill(&mut self, identifier: &str) {
-        for &hole in &self.holes {
-            if let Some(place) = self.bytes.get_mut(hole..hole + PLACEHOLDER.len()) {
-                place.copy_from_slice(identifier.as_bytes());
-            }
-        }
     }
 }

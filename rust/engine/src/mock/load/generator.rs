@@ -16,6 +16,7 @@ use super::super::clock::{monotonic_ns, process_cpu_ns};
 use super::lane::{Exchange, Lane};
 use super::response::Fault;
 use super::tally::{LoadReport, Tally};
+use super::timer::Timer;
 use super::{Load, Mode};
 
 /// How often requests are looked through for those that take too long.
@@ -39,7 +40,7 @@ struct Generator<'a> {
     load: &'a Load,
     requests: Vec<Bytes>,
     poll: Poll,
-    timer: timer::Timer,
+    timer: Timer,
     lanes: Vec<Option<Lane>>,
     /// Lanes that stand ready, and places for new ones.
     idle: Vec<usize>,
@@ -62,7 +63,7 @@ fn nanoseconds(time: Duration) -> u64 {
 impl<'a> Generator<'a> {
     fn new(load: &'a Load) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let timer = timer::Timer::new(poll.registry(), TIMER)?;
+        let timer = Timer::new(poll.registry(), TIMER)?;
         let start_ns = monotonic_ns();
         let window_start_ns = start_ns + nanoseconds(load.warm_up);
         let window_end_ns = window_start_ns + nanoseconds(load.window);
@@ -344,76 +345,6 @@ impl<'a> Generator<'a> {
             let shape = self.draw();
             self.tally.never_sent(shape, due_ns, now_ns);
             self.started += 1;
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod timer {
-    //! A timer descriptor: the poll call itself counts in milliseconds.
-
-    use std::io;
-    use std::os::fd::{AsRawFd as _, OwnedFd};
-    use std::time::Duration;
-
-    use mio::unix::SourceFd;
-    use mio::{Interest, Registry, Token};
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-    };
-
-    pub(super) struct Timer {
-        descriptor: OwnedFd,
-        set_ns: u64,
-    }
-
-    impl Timer {
-        pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-            let descriptor = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE)?;
-            Ok(Self { descriptor, set_ns: 0 })
-        }
-
-        /// Wakes the poll at a moment; gives the poll's own timeout, which is none.
-        pub(super) fn set(&mut self, at_ns: u64, _now_ns: u64) -> io::Result<Option<Duration>> {
-            if self.set_ns != at_ns {
-                self.set_ns = at_ns;
-                let at = Duration::from_nanos(at_ns);
-                let value = Timespec {
-                    tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
-                    tv_nsec: i64::from(at.subsec_nanos()),
-                };
-                let never_again = Timespec { tv_sec: 0, tv_nsec: 0 };
-                // Setting it again also clears what has expired, so it is never read.
-                timerfd_settime(
-                    &self.descriptor,
-                    TimerfdTimerFlags::ABSTIME,
-                    &Itimerspec { it_interval: never_again, it_value: value },
-                )?;
-            }
-            Ok(None)
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod timer {
-    //! The poll call's own timeout, in whole milliseconds.
-
-    use std::io;
-    use std::time::Duration;
-
-    use mio::{Registry, Token};
-
-    pub(super) struct Timer;
-
-    impl Timer {
-        pub(super) fn new(_registry: &Registry, _token: Token) -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        pub(super) fn set(&mut self, at_ns: u64, now_ns: u64) -> io::Result<Option<Duration>> {
-            Ok(Some(Duration::from_nanos(at_ns.saturating_sub(now_ns))))
         }
     }
 }

@@ -9,6 +9,7 @@ mod histogram;
 mod lane;
 mod response;
 mod tally;
+mod timer;
 mod workloads;
 
 use std::net::SocketAddr;
