@@ -7,11 +7,17 @@
 mod classes;
 mod encodings;
 mod estimate;
+mod headers;
+mod images;
+mod overhead;
 mod pieces;
+mod tools;
 mod vocabulary;
 
 pub use encodings::{Density, Encoding, counter, encoding_for, loaded};
 pub use estimate::{Sizes, estimate};
+pub use images::Unseen;
+pub use overhead::{Measure, count_chat};
 
 /// Counts the tokens of a text, read as ordinary text.
 pub trait Counter: Send + Sync {
