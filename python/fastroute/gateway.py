@@ -30,7 +30,7 @@ class _Overdue(Protocol):
 class _Line:
     """A route compiled for deciding."""
 
-    __slots__ = ("index", "name", "rank", "targets", "tripped_until_s", "weights")
+    __slots__ = ("has_choice", "index", "name", "rank", "targets", "tripped_until_s", "weights")
 
     def __init__(self, index: int, route: Route, rank: Rank) -> None:
         self.index = index
@@ -38,6 +38,7 @@ class _Line:
         self.rank = rank
         self.targets: tuple[int, ...] = tuple(choice.target.index for choice in route.choices)
         self.weights: tuple[int, ...] = tuple(choice.weight for choice in route.choices)
+        self.has_choice = len(self.targets) > 1
         self.tripped_until_s = 0.0
 
 
@@ -72,7 +73,7 @@ class Gateway:
         line = self._lines.get(facts.model)
         if line is None:
             return self._pass_through(facts.model)
-        targets = self._ranked(line, facts) if len(line.targets) > 1 else line.targets
+        targets = self._ranked(line, facts) if line.has_choice else line.targets
         self.health[targets[0]].in_flight += 1
         return Plan(line.index, self._table.generation, targets)
 

@@ -32,7 +32,7 @@ SEED: dict[str, Any] = {
         "smart": {"targets": ["here/tiny", "there/tiny"], "policy": "ordered", "patience": {"attempts": 2}},
         "split": {"targets": [{"to": "here/a", "weight": 95}, {"to": "there/b", "weight": 5}], "policy": "weighted"},
     },
-    "routing": {"policy": "fastest", "patience": {"ttft_soft_timeout_s": 20, "ttft_timeout_s": 60}},
+    "routing": {"policy": "fastest", "patience": {"idle_timeout_s": 20, "ttft_timeout_s": 60}},
     "limits": {"max_in_flight": 100, "drain_timeout_s": 5},
     "observability": {"log_level": "debug"},
 }

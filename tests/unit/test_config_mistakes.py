@@ -247,10 +247,6 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'models: {"a\\tb": {targets: [mock/echo]}}\n',
         ['1:10: models["a�b"]: a model\'s name is 1 to 256 printable characters'],
     ),
-    "a soft limit after the hard one": (
-        "routing: {patience: {ttft_soft_timeout_s: 20, ttft_timeout_s: 10}}\n",
-        ["1:43: routing.patience.ttft_soft_timeout_s: must be less than ttft_timeout_s (10)"],
-    ),
     # References.
     "a variable that is not set": (
         NEAR + "key: '${NOT_SET}'}}\n",

@@ -167,14 +167,14 @@ def test_a_provider_whose_key_is_not_there_is_refused() -> None:
 
 def test_the_wire_form_is_plain_and_refers_by_number() -> None:
     models = {"smart": Model(targets=(WeightedTarget(to="b/x", weight=3),), policy="weighted")}
-    table = table_of({"a": local(), "b": local(key=Secret("sk-1"), http2=True)}, models)
+    table = table_of({"a": local(), "b": local(key=Secret("sk-1"), min_idle=2)}, models)
     wire = json.loads(json.dumps(as_wire(table)))
     assert wire["generation"] == 1
     (route,) = wire["routes"]
     (choice,) = route["choices"]
     target = wire["targets"][choice["target"]]
     provider = wire["providers"][target["provider"]]
-    assert (target["model"], choice["weight"], provider["name"], provider["http2"]) == ("x", 3, "b", True)
+    assert (target["model"], choice["weight"], provider["name"], provider["min_idle"]) == ("x", 3, "b", 2)
     assert provider["headers"] == [["authorization", "Bearer sk-1"]]
     assert (provider["scheme"], provider["host"], provider["port"], provider["prefix"]) == (
         "http",

@@ -85,7 +85,7 @@ pub(crate) async fn attempt(
     deadline: Instant,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
-        table::Kind::Echo => return echo::answer(ingress).map_err(Failed::from),
+        table::Kind::Echo => return echo::answer(ingress).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
     let Some(head) = target.head(ingress.dialect) else {

@@ -1,9 +1,13 @@
 //! The built-in model `mock/echo`: a target that is answered in this process, so that the first request works.
+//!
+//! It answers on the `fr-count` threads: the first exact count loads a vocabulary, and no I/O thread waits for that.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fastroute_core::dialects::Dialect;
+use bytes::Bytes;
+use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::tokens::{Budget, Encoding, count_text};
 use fastroute_core::usage::UsageRule;
 use fastroute_core::{echo, relay};
 use hyper::header::HeaderMap;
@@ -13,30 +17,46 @@ use crate::ingress::Ingress;
 use crate::table::ECHO;
 
 /// Answers as an upstream would, already past the commit point.
-pub(crate) fn answer(ingress: &Ingress) -> Result<Success, Failure> {
-    let joined;
-    let body = match ingress.frames.as_slice() {
-        [only] => only.as_ref(),
-        several => {
-            joined = several.concat();
-            &joined
-        }
-    };
-    let created_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
+    let frames = ingress.frames.clone();
+    let (dialect, stream) = (ingress.dialect, ingress.stream());
     let id = format!("chatcmpl-{}", ingress.request_id.trim_start_matches("req_"));
-    let count = |text: &str| u32::try_from(text.len().div_ceil(4)).unwrap_or(u32::MAX);
-    let bad = |error: fastroute_core::dialects::DialectError| Failure::new(Kind::BadRequest).saying(error.to_string());
-    match ingress.dialect {
-        Dialect::OpenAiChat if ingress.stream() => {
-            let frames = echo::events(body, ECHO, &id, created_s, &count).map_err(bad)?;
+    let answered = tokio::task::spawn_blocking(move || {
+        let body = match frames.as_slice() {
+            [only] => only.clone(),
+            several => several.concat().into(),
+        };
+        render(&body, dialect, stream, &id)
+    });
+    answered.await.unwrap_or_else(|_| Err(Failure::new(Kind::Internal)))
+}
+
+fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Success, Failure> {
+    let created_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match dialect {
+        Dialect::OpenAiChat if stream => {
+            let frames = echo::events(body, ECHO, id, created_s, &count).map_err(bad)?;
             Ok(Success::Ready { frames, facts: relay::ReplyFacts::default() })
         }
-        Dialect::OpenAiChat => whole(echo::reply(body, ECHO, &id, created_s, &count).map_err(bad)?),
+        Dialect::OpenAiChat => whole(echo::reply(body, ECHO, id, created_s, &count).map_err(bad)?),
         Dialect::OpenAiEmbeddings => whole(echo::embeddings(body, ECHO, &count).map_err(bad)?),
     }
 }
 
-fn whole(body: bytes::Bytes) -> Result<Success, Failure> {
+fn count(text: &str) -> u32 {
+    let counted = count_text(Encoding::O200kBase, text, &mut Budget::default());
+    u32::try_from(counted.tokens).unwrap_or(u32::MAX)
+}
+
+fn bad(error: DialectError) -> Failure {
+    let failure = Failure::new(Kind::BadRequest).saying(error.to_string());
+    match error.param {
+        Some(param) => failure.about(param.to_string()),
+        None => failure,
+    }
+}
+
+fn whole(body: Bytes) -> Result<Success, Failure> {
     let facts = relay::inspect_reply(&body, UsageRule::Invariant)?;
     Ok(Success::Whole { headers: HeaderMap::new(), frames: [body].into_iter().collect(), facts })
 }

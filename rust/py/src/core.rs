@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fastroute_core::json::{self, JsonError as ScanError, Limits, Shape};
 use fastroute_core::sse;
+use fastroute_core::tokens::{self, Budget};
 use pyo3::create_exception;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -97,11 +98,26 @@ impl SseParser {
     }
 }
 
+#[pyclass(frozen, get_all, module = "fastroute._core")]
+struct TokenCount {
+    tokens: u64,
+    exact: bool,
+}
+
+#[pyfunction]
+fn count_tokens(py: Python<'_>, model: &str, text: &str) -> TokenCount {
+    let encoding = tokens::encoding_for(model);
+    let counted = py.detach(|| tokens::count_text(encoding, text, &mut Budget::default()));
+    TokenCount { tokens: counted.tokens, exact: counted.exact }
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("JsonError", module.py().get_type::<JsonError>())?;
     module.add("SseError", module.py().get_type::<SseError>())?;
     module.add_class::<Scan>()?;
     module.add_class::<SseEvent>()?;
     module.add_class::<SseParser>()?;
+    module.add_class::<TokenCount>()?;
+    module.add_function(wrap_pyfunction!(count_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(scan, module)?)
 }
