@@ -15,7 +15,7 @@ from fastroute.errors import PolicyError, PolicyTimeout
 from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
 from fastroute.health import Health
 from fastroute.policies import Rank
-from fastroute.table import Route, Table
+from fastroute.table import Route, Table, Target
 
 log = logging.getLogger("fastroute.gateway")
 
@@ -30,15 +30,16 @@ class _Overdue(Protocol):
 class _Line:
     """A route compiled for deciding."""
 
-    __slots__ = ("has_choice", "index", "name", "rank", "targets", "tripped_until_s", "weights")
+    __slots__ = ("has_choice", "index", "members", "name", "rank", "seats", "targets", "tripped_until_s")
 
-    def __init__(self, index: int, route: Route, rank: Rank) -> None:
+    def __init__(self, index: int, route: Route, rank: Rank, health: Sequence[Health]) -> None:
         self.index = index
         self.name = route.name
         self.rank = rank
         self.targets: tuple[int, ...] = tuple(choice.target.index for choice in route.choices)
-        self.weights: tuple[int, ...] = tuple(choice.weight for choice in route.choices)
+        self.members = frozenset(self.targets)
         self.has_choice = len(self.targets) > 1
+        self.seats = tuple((choice, _label(choice.target), health[choice.target.index]) for choice in route.choices)
         self.tripped_until_s = 0.0
 
 
@@ -52,10 +53,10 @@ class Gateway:
         self._clock = clock
         self._dice = dice
         self._table = table
-        self._names = [_label(table, index) for index in range(len(table.targets))]
         self.health = [Health() for _ in table.targets]
         self._lines = {
-            route.name: _Line(index, route, policies[route.policy]) for index, route in enumerate(table.routes.values())
+            route.name: _Line(index, route, policies[route.policy], self.health)
+            for index, route in enumerate(table.routes.values())
         }
         base = len(table.routes)
         self._direct = {
@@ -95,33 +96,34 @@ class Gateway:
         if now_s < line.tripped_until_s:
             raise PolicyError(f"the policy of {line.name} is resting after a failure")
         candidates = [
-            self._candidate(index, weight, now_s) for index, weight in zip(line.targets, line.weights, strict=True)
+            Candidate(
+                choice.target.index,
+                name,
+                choice.weight,
+                health.ttft_ms,
+                health.in_flight,
+                health.failures,
+                now_s >= health.rests_until_s,
+            )
+            for choice, name, health in line.seats
         ]
         try:
-            ranked = line.rank(facts, candidates, self._dice)
-            return _checked(ranked, candidates)
+            order = tuple([candidate.index for candidate in line.rank(facts, candidates, self._dice)])
+            # Law 9: only given candidates, each once. What a policy leaves out is not tried.
+            if not order or len(set(order)) != len(order) or not line.members.issuperset(order):
+                raise PolicyError("a policy returns given candidates, each once and at least one")
         except PolicyTimeout as error:
             self._trip(line, error)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a policy is somebody else's code; whatever it raises, traffic goes on
             self._trip(line, error)
             raise PolicyError(f"the policy of {line.name} failed: {type(error).__name__}") from error
+        resting = {candidate.index for candidate in candidates if not candidate.available}
+        return tuple(sorted(order, key=resting.__contains__)) if resting else order
 
     def _trip(self, line: _Line, error: Exception) -> None:
         line.tripped_until_s = self._clock() + TRIP_S
         log.error("policy of %s tripped for %d s: %s", line.name, TRIP_S, type(error).__name__)
-
-    def _candidate(self, index: int, weight: int, now_s: float) -> Candidate:
-        health = self.health[index]
-        return Candidate(
-            index,
-            self._names[index],
-            weight,
-            health.ttft_ms,
-            health.in_flight,
-            health.failures,
-            health.available(now_s),
-        )
 
     def report(self, generation: int, attempt: Attempt) -> None:
         """A failed attempt of an exchange that goes on."""
@@ -145,20 +147,8 @@ class Gateway:
             self.health[lead].in_flight -= 1
 
 
-def _label(table: Table, index: int) -> str:
-    target = table.targets[index]
+def _label(target: Target) -> str:
     return f"{target.provider.name}/{target.model or '*'}"
-
-
-def _checked(ranked: Sequence[Candidate], candidates: Sequence[Candidate]) -> tuple[int, ...]:
-    """Law 9: only given candidates, each once, the unavailable ones last. What a policy leaves out is not tried."""
-    order = tuple(candidate.index for candidate in ranked)
-    given = {candidate.index: candidate for candidate in candidates}
-    if not order or len(set(order)) != len(order) or any(index not in given for index in order):
-        raise PolicyError("a policy returns given candidates, each once and at least one")
-    if all(candidate.available for candidate in candidates):
-        return order
-    return tuple(sorted(order, key=lambda index: not given[index].available))
 
 
 def install_watchdog(engine: _Overdue, number: int) -> None:

@@ -27,4 +27,7 @@ def rank(_facts: Facts, candidates: Sequence[Candidate], dice: _Dice) -> Sequenc
     second = int(dice.random() * (len(healthy) - 1))
     second += second >= first
     lead = healthy[min(first, second)]
-    return [lead, *(other for other in by_score if other is not lead)]
+    if lead is not by_score[0]:
+        by_score.remove(lead)
+        by_score.insert(0, lead)
+    return by_score
