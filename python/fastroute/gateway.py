@@ -115,7 +115,7 @@ class Gateway:
         except PolicyTimeout as error:
             self._trip(line, error)
             raise
-        except Exception as error:  # noqa: BLE001 - a policy is somebody else's code; whatever it raises, traffic goes on
+        except Exception as error:
             self._trip(line, error)
             raise PolicyError(f"the policy of {line.name} failed: {type(error).__name__}") from error
         resting = {candidate.index for candidate in candidates if not candidate.available}
