@@ -11,6 +11,7 @@ mod headers;
 mod images;
 mod overhead;
 mod pieces;
+mod request;
 mod tools;
 mod vocabulary;
 

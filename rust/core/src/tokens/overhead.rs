@@ -4,9 +4,6 @@
 //! Anthropic Messages are read by the same code, which looks at what is there. The surprise: base64 media never reaches
 //! a tokenizer; five megabytes of image would be two million tokens of wrong text.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +11,7 @@ use serde_json::value::RawValue;
 use super::estimate::estimate_text;
 use super::headers::{base64_size, data_url_size};
 use super::images::{Rule, image_tokens, rule_for};
+use super::request::{Call, Chat, Media, Message, Part, is_string, string};
 use super::tools::{
     FORCED_TOKENS, NAMESPACE_TOKENS, NONE_TOKENS, SHARED_WITH_SYSTEM, render_namespace,
 };
@@ -78,89 +76,6 @@ pub fn count_chat(body: &[u8], measure: &Measure<'_>, budget: &mut Budget) -> Co
     };
     tally.chat(&chat);
     tally.sum
-}
-
-/// The fields that cost tokens, of all three dialects; each as its bytes, so that an odd one spoils only itself.
-#[derive(Deserialize)]
-struct Chat<'a> {
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    system: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tools: Option<&'a RawValue>,
-    #[serde(borrow)]
-    functions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_choice: Option<&'a RawValue>,
-}
-
-/// A message, or one of the other items that Responses puts among them.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    function: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-}
-
-/// OpenAI's `image_url` object and Anthropic's `source`.
-#[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow)]
-    url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
 }
 
 struct Tally<'b> {
@@ -417,20 +332,4 @@ impl Tally<'_> {
         let _ =
             serde_json::Deserializer::from_str(list.get()).deserialize_seq(Elements(self, read));
     }
-}
-
-fn is_string(raw: &RawValue) -> bool {
-    raw.get().starts_with('"')
-}
-
-/// The text of a JSON string: borrowed unless it has escapes.
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    if !is_string(raw) {
-        return None;
-    }
-    serde_json::from_str::<Text<'_>>(raw.get())
-        .ok()
-        .map(|text| text.0)
 }
