@@ -1,0 +1,67 @@
+"""What is measured: each plan is a workload of the load generator, at a load, against some contenders.
+
+A contender is a door and the model asked for there; `nginx` is the yardstick of every plan and `direct` is the mock
+without anything in front, from which added latency is counted.
+"""
+
+from typing import NamedTuple
+
+ONE, THREE = "one", "three"
+
+
+class Contender(NamedTuple):
+    """Who answers, and to which model name."""
+
+    name: str
+    door: str
+    model: str = ONE
+
+
+DIRECT = Contender("direct", "mock")
+NGINX = Contender("nginx", "nginx")
+GRANIAN = Contender("granian", "granian")
+EDGE = Contender("edge", "edge")
+GRANIAN_POLICY = Contender("granian, policy over 3", "granian", THREE)
+EDGE_POLICY = Contender("edge, policy over 3", "edge", THREE)
+
+
+class Plan(NamedTuple):
+    """One table of the report."""
+
+    name: str
+    title: str
+    workload: str
+    contenders: tuple[Contender, ...]
+    connections: int | None = None
+    rate: int | None = None
+    window_s: float = 3.0
+    warm_up_s: float = 1.0
+    rounds: int = 5
+    stream: bool = False
+    memory: bool = False
+    """Contenders start afresh for each window, so that memory left over from one is not counted in the next."""
+    busy: bool = False
+    """The loop thread is busy 5 ms ten times a second; nginx stands beside a process of the same duty."""
+
+
+_DOORS = (NGINX, GRANIAN, EDGE)
+_ALL = (DIRECT, *_DOORS)
+
+PLANS = (
+    Plan(
+        "W1-c16", "220 B chat, 700 B reply, 16 in flight", "W1", (*_DOORS, GRANIAN_POLICY, EDGE_POLICY), connections=16
+    ),
+    Plan(
+        "W1-c64", "220 B chat, 700 B reply, 64 in flight", "W1", (*_DOORS, GRANIAN_POLICY, EDGE_POLICY), connections=64
+    ),
+    # 10 s at 2,000 a second: a 99th percentile wants 20,000 requests.
+    Plan("W1-open", "220 B chat, 700 B reply, 2,000 a second", "W1", _ALL, rate=2000, window_s=10.0),
+    Plan("W2", "32 KiB prompt with escapes and non-ASCII", "W2", _DOORS, connections=16),
+    Plan("W3", "1 MiB prompt", "W3", _DOORS, connections=16),
+    Plan("W4", "50 streams of 200 events, one every 5 ms", "W4", _ALL, connections=50, stream=True),
+    # The ramp of one second is over, and every stream has had its head, after two.
+    Plan("W5-1000", "1,000 open streams", "W5", _DOORS, 1000, warm_up_s=3.0, rounds=3, stream=True, memory=True),
+    Plan("W5-5000", "5,000 open streams", "W5", _DOORS, 5000, warm_up_s=5.0, rounds=3, stream=True, memory=True),
+    Plan("W6", "embeddings of 64 inputs, 1.1 MB reply", "W6", _DOORS, connections=16),
+    Plan("W11", "W1 at 2,000 a second, loop thread busy 5 %", "W1", _ALL, rate=2000, window_s=10.0, busy=True),
+)
