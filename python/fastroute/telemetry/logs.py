@@ -43,7 +43,10 @@ class Throttle(logging.Filter):
         second = int(record.created)
         if second != self._second:
             self._second = second
-            self._held = {key: count - LINES_PER_S for key, count in self._seen.items() if count > LINES_PER_S}
+            # Added up, because a message may be silent for a second before it says what was held back.
+            for key, count in self._seen.items():
+                if count > LINES_PER_S:
+                    self._held[key] = self._held.get(key, 0) + count - LINES_PER_S
             self._seen = {}
         key = str(record.msg)
         count = self._seen[key] = self._seen.get(key, 0) + 1
