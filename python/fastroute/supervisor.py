@@ -5,6 +5,7 @@ answers no request itself.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -90,6 +91,8 @@ def _bound(name: str, host: str, port: int) -> socket.socket:
         raise ListenerError(f"{name}: port {port} may not be opened by this user; take one above 1023") from error
     except OSError as error:
         bound.close()
+        if error.errno != errno.EADDRINUSE:
+            raise ListenerError(f"{name}: cannot listen on port {port} of {host}: {error.strerror}") from error
         holder = _holder(port)
         free = _free_port(family, place, port)
         suggestion = f"; {free} is free" if free else ""
@@ -198,6 +201,9 @@ class Supervisor:
             if self._stopping:
                 return 0
             self.start()
+            if self._stopping and self._child is not None:
+                # The signal came while there was no child to pass it on to.
+                self._child.send_signal(signal.SIGTERM)
 
     def _wait(self) -> int:
         return self._child.wait() if self._child is not None else 0
