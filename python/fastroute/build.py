@@ -31,12 +31,17 @@ def _imported(policy: str, route: str) -> Rank:
     module, _, name = policy.partition(":")
     try:
         rank = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        mistake = Mistake("", 0, 0, f"models.{route}.policy", f'cannot import "{policy}": {error}')
+    except Exception as error:  # importing runs whatever the module holds
+        mistake = Mistake("", 0, 0, f"models.{route}.policy", f'cannot import "{policy}": {_reason(error)}')
         raise ConfigError([mistake]) from error
     if not callable(rank):
         raise ConfigError([Mistake("", 0, 0, f"models.{route}.policy", f'"{policy}" is not a function')])
     return cast("Rank", rank)
+
+
+def _reason(error: Exception) -> str:
+    """Errors of importing say where they are; any other is named, because its text is the module's own."""
+    return str(error) if isinstance(error, ImportError | AttributeError) else f"it raised {type(error).__name__}"
 
 
 def bounds_of(config: Config) -> Mapping[str, object]:
