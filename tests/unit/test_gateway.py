@@ -1,0 +1,359 @@
+"""Decide and settle: who is chosen, what is counted, and what happens when a policy breaks its contract."""
+
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+from fastroute.catalogue import find_providers
+from fastroute.config.schema import Config, Model, Provider, WeightedTarget
+from fastroute.errors import PolicyError, PolicyTimeout
+from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
+from fastroute.gateway import TRIP_S, Gateway, install_watchdog
+from fastroute.health import REST_S, RESTS_AFTER
+from fastroute.policies import REGISTRY, Dice, Rank
+from fastroute.table import Table, compile_table
+
+NOTHING = find_providers({})
+
+
+class Clock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def table_of(models: dict[str, Model], *names: str, generation: int = 1) -> Table:
+    providers = {name: Provider(dialect="openai_chat", address=f"http://{name}.test/v1") for name in names}
+    return compile_table(Config(providers=providers, models=models), NOTHING, generation)
+
+
+TWO = {"smart": Model(targets=("a/one", "b/two"))}
+
+
+def gateway_of(models: dict[str, Model] = TWO, rank: Rank | None = None, clock: Clock | None = None) -> Gateway:
+    """A gateway with providers `a` and `b`; `rank` replaces the policy of every model."""
+    policies = dict(REGISTRY) if rank is None else dict.fromkeys(REGISTRY, rank)
+    return Gateway(table_of(models, "a", "b"), policies, clock or Clock(), Random(7))
+
+
+def asking(model: str) -> Facts:
+    return Facts(model, "openai_chat", "edge", False, 100, 20, 1, 0, 0, None)
+
+
+def planned(gateway: Gateway, model: str) -> Plan:
+    plan = gateway.decide(asking(model))
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def names_of(gateway: Gateway, plan: Plan) -> list[str]:
+    targets = (gateway.table.targets[index] for index in plan.targets)
+    return [f"{target.provider.name}/{target.model or '*'}" for target in targets]
+
+
+def in_flight(gateway: Gateway) -> list[int]:
+    return [health.in_flight for health in gateway.health]
+
+
+def attempt(target: int, failure: str | None = None, *, blamed: bool = True, content_ms: int | None = 10) -> Attempt:
+    first_content_us = None if failure or content_ms is None else content_ms * 1_000
+    return Attempt(target, 0, first_content_us, 20_000, failure, blamed and failure is not None, None)
+
+
+def ended(plan: Plan | None, *attempts: Attempt, ending: str = "complete", generation: int = 1) -> Outcome:
+    return Outcome(
+        request_id="req_1",
+        generation=generation,
+        route=None if plan is None else plan.route,
+        lead=None if plan is None else plan.targets[0],
+        decided_by=None if plan is None else "policy",
+        came=("edge", "openai_chat", False),
+        status=200,
+        ending=ending,
+        attempts=list(attempts),
+        usage=None,
+        code=None,
+        measures=(0, 20_000, 100, 300),
+    )
+
+
+def test_a_model_is_answered_by_its_targets_in_the_order_of_its_policy() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    assert names_of(gateway, plan) == ["a/one", "b/two"]
+    assert gateway.table.generation == plan.generation == 1
+    assert list(gateway.table.routes)[plan.route] == "smart"
+
+
+def test_a_provider_and_any_model_pass_through_to_that_provider_alone() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "b/anything/at-all")
+    assert names_of(gateway, plan) == ["b/*"]
+    # The engine's routes of providers stand behind the configured ones, in the order of `direct`.
+    assert plan.route == len(gateway.table.routes) + list(gateway.table.direct).index("b")
+
+
+def test_a_configured_name_is_found_before_a_provider_of_the_same_beginning() -> None:
+    gateway = gateway_of({"a/one": Model(targets=("b/two",))})
+    assert names_of(gateway, planned(gateway, "a/one")) == ["b/two"]
+    assert names_of(gateway, planned(gateway, "a/other")) == ["a/*"]
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_names() -> None:
+    refusal = gateway_of().decide(asking("smrat"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code, refusal.param) == (404, "model_not_found", "model")
+    assert "smart" in refusal.message
+    assert "smrat" not in refusal.message, "what a client wrote is not repeated"
+
+
+@pytest.mark.parametrize("model", ["", "zzz", "a", "a/", "c/model", "/one"])
+def test_a_name_nobody_answers_to_says_where_all_names_are(model: str) -> None:
+    gateway = gateway_of()
+    refusal = gateway.decide(asking(model))
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "model_not_found"
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_only_the_first_target_of_a_plan_counts_as_in_flight_until_the_exchange_is_over() -> None:
+    gateway = gateway_of()
+    first, second = planned(gateway, "smart"), planned(gateway, "smart")
+    lead, other = first.targets
+    assert (gateway.health[lead].in_flight, gateway.health[other].in_flight) == (2, 0)
+    # It failed over: the second target answered, and still it is the lead that was counted.
+    gateway.settle(ended(first, attempt(lead, "overloaded"), attempt(other)))
+    gateway.settle(ended(second, ending="client_gone"))
+    assert in_flight(gateway) == [0] * len(gateway.health)
+    assert gateway.settled == 2
+
+
+def test_a_pass_through_counts_as_in_flight_too() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "a/x")
+    assert gateway.health[plan.targets[0]].in_flight == 1
+    gateway.settle(ended(plan, attempt(plan.targets[0])))
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_a_plan_that_nobody_used_is_taken_back() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    gateway.forget(plan.generation, plan.targets[0])
+    gateway.forget(plan.generation, None)
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_a_plan_of_the_snapshot_was_never_counted_and_is_not_taken_off() -> None:
+    gateway = gateway_of()
+    gateway.settle(ended(None, attempt(0)))
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_what_another_generation_tells_changes_nothing() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    lead = plan.targets[0]
+    before = gateway.health[lead].ttft_ms
+    gateway.report(2, attempt(lead, "overloaded"))
+    gateway.forget(2, lead)
+    # Indexes of another table may not even exist in this one.
+    gateway.settle(ended(Plan(0, 2, (99,)), attempt(99), generation=2))
+    assert (gateway.health[lead].in_flight, gateway.health[lead].failures) == (1, 0)
+    assert gateway.health[lead].ttft_ms == before
+    assert gateway.settled == 1
+
+
+def test_a_failed_attempt_is_known_before_its_exchange_is_over_and_counts_once() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    lead, other = plan.targets
+    failed = attempt(lead, "upstream_error")
+    gateway.report(1, failed)
+    assert gateway.health[lead].failures == 1
+    gateway.settle(ended(plan, failed, attempt(other, content_ms=30)))
+    assert gateway.health[lead].failures == 1
+    assert gateway.health[other].ttft_ms == 30
+
+
+def test_an_exchange_whose_every_attempt_failed_was_reported_already() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    failed = attempt(plan.targets[0], "upstream_error")
+    gateway.report(1, failed)
+    gateway.settle(ended(plan, failed, ending="refused"))
+    assert gateway.health[plan.targets[0]].failures == 1
+
+
+def test_a_reply_that_broke_off_is_the_fault_of_the_target_that_gave_it() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    gateway.settle(ended(plan, attempt(plan.targets[0], "truncated"), ending="broken"))
+    assert gateway.health[plan.targets[0]].failures == 1
+
+
+def test_a_client_that_left_says_nothing_about_a_target() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    before = gateway.health[plan.targets[0]].ttft_ms
+    gateway.settle(ended(plan, attempt(plan.targets[0], content_ms=1), ending="client_gone"))
+    assert gateway.health[plan.targets[0]].ttft_ms == before
+
+
+def test_a_resting_target_goes_last_whatever_the_policy_says_and_comes_back_after_its_rest() -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    lead = planned(gateway, "smart").targets[0]
+    for _ in range(RESTS_AFTER):
+        gateway.report(1, attempt(lead, "overloaded"))
+    assert names_of(gateway, planned(gateway, "smart")) == ["b/two", "a/one"]
+    clock.now_s += REST_S
+    assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
+
+
+def test_a_policy_sees_each_target_as_it_is_now() -> None:
+    seen: list[Candidate] = []
+
+    def look(_facts: Facts, candidates: Sequence[Candidate], _dice: Dice) -> Sequence[Candidate]:
+        seen[:] = candidates
+        return candidates
+
+    models = {
+        "smart": Model(
+            targets=(WeightedTarget(to="a/one", weight=95), WeightedTarget(to="b/two", weight=5)), policy="weighted"
+        )
+    }
+    gateway = gateway_of(models, look)
+    plan = planned(gateway, "smart")
+    gateway.report(1, attempt(plan.targets[1], "overloaded"))
+    planned(gateway, "smart")
+    assert [(each.name, each.weight, each.in_flight, each.failures, each.available) for each in seen] == [
+        ("a/one", 95, 1, 0, True),
+        ("b/two", 5, 0, 1, True),
+    ]
+
+
+def test_a_policy_may_leave_targets_out() -> None:
+    gateway = gateway_of(rank=lambda _facts, candidates, _dice: candidates[1:])
+    assert names_of(gateway, planned(gateway, "smart")) == ["b/two"]
+
+
+def test_a_model_with_one_target_asks_no_policy() -> None:
+    def never(*_: Any) -> Sequence[Candidate]:
+        raise AssertionError("one target needs no order")
+
+    gateway = gateway_of({"only": Model(targets=("a/one",))}, never)
+    assert names_of(gateway, planned(gateway, "only")) == ["a/one"]
+
+
+def _raises(*_: Any) -> Sequence[Candidate]:
+    raise KeyError("a prompt could be in here")
+
+
+def _returns(value: Callable[[Sequence[Candidate]], Any]) -> Rank:
+    return lambda _facts, candidates, _dice: value(candidates)
+
+
+BROKEN: dict[str, Rank] = {
+    "raises": _raises,
+    "nothing": _returns(lambda _: None),
+    "no target": _returns(lambda _: []),
+    "one twice": _returns(lambda given: [given[0], given[0]]),
+    "a stranger": _returns(lambda _: [Candidate(9, "c/x", 1, 1.0, 0, 0, True)]),
+    "names": _returns(lambda given: [each.name for each in given]),
+    "a number": _returns(lambda _: 3),
+}
+
+
+@pytest.mark.parametrize("rank", BROKEN.values(), ids=BROKEN)
+def test_a_policy_that_breaks_its_contract_is_a_policy_error_and_counts_nobody(rank: Rank) -> None:
+    gateway = gateway_of(rank=rank)
+    with pytest.raises(PolicyError, match="smart") as raised:
+        gateway.decide(asking("smart"))
+    assert "prompt" not in str(raised.value)
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_a_policy_that_failed_is_left_alone_and_then_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    calls = 0
+
+    def fails_once(_facts: Facts, candidates: Sequence[Candidate], _dice: Dice) -> Sequence[Candidate]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError
+        return candidates
+
+    gateway = gateway_of(rank=fails_once, clock=clock)
+    with caplog.at_level(logging.ERROR), pytest.raises(PolicyError, match="failed: ValueError"):
+        gateway.decide(asking("smart"))
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    clock.now_s += TRIP_S - 0.001
+    with pytest.raises(PolicyError, match="resting"):
+        gateway.decide(asking("smart"))
+    assert calls == 1
+    assert names_of(gateway, planned(gateway, "a/x")) == ["a/*"], "other names go on"
+    clock.now_s += 0.001
+    assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
+
+
+def test_a_policy_that_trips_one_model_goes_on_serving_the_others() -> None:
+    def fails_for_smart(facts: Facts, candidates: Sequence[Candidate], _dice: Dice) -> Sequence[Candidate]:
+        if facts.model == "smart":
+            raise ValueError
+        return candidates
+
+    gateway = gateway_of({**TWO, "other": Model(targets=("b/two", "a/one"))}, fails_for_smart)
+    with pytest.raises(PolicyError):
+        gateway.decide(asking("smart"))
+    assert names_of(gateway, planned(gateway, "other")) == ["b/two", "a/one"]
+
+
+class Watch:
+    """Stands for the engine's watchdog."""
+
+    def __init__(self, overdue: bool) -> None:
+        self._overdue = overdue
+
+    def overdue(self) -> bool:
+        return self._overdue
+
+
+@pytest.fixture
+def number() -> Any:
+    before = signal.getsignal(signal.SIGUSR2)
+    yield signal.SIGUSR2
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_policy_that_hangs_is_ended_by_the_watchdog_and_tripped(number: signal.Signals) -> None:
+    clock = Clock()
+
+    def hangs(*_: Any) -> Sequence[Candidate]:
+        # What the watchdog's thread does, without its thread and without its wait.
+        signal.raise_signal(number)
+        raise AssertionError("the signal did not end the decision")
+
+    gateway = gateway_of(rank=hangs, clock=clock)
+    install_watchdog(Watch(overdue=True), number)
+    with pytest.raises(PolicyTimeout):
+        gateway.decide(asking("smart"))
+    with pytest.raises(PolicyError, match="resting"):
+        gateway.decide(asking("smart"))
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_a_signal_that_comes_when_the_decision_is_over_harms_nobody(number: signal.Signals) -> None:
+    install_watchdog(Watch(overdue=False), number)
+    signal.raise_signal(number)
+    gateway = gateway_of()
+    assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
