@@ -3,11 +3,7 @@
 use fastroute_core::tokens::{Budget, Count, Encoding, Measure, Unseen, count_chat, counter};
 
 fn count(model: &str, body: &str) -> Count {
-    count_chat(
-        body.as_bytes(),
-        &Measure::for_model(model),
-        &mut Budget::default(),
-    )
+    count_chat(body.as_bytes(), &Measure::for_model(model), &mut Budget::default())
 }
 
 fn words(text: &str) -> u64 {
@@ -33,19 +29,12 @@ fn plain_messages_are_counted_exactly() {
         "user",
     ];
     let expected = texts.iter().map(|text| words(text)).sum::<u64>() + 4 * 3 + 1 + 3;
-    assert_eq!(
-        count("gpt-4o-mini", body),
-        Count {
-            tokens: expected,
-            exact: true
-        }
-    );
+    assert_eq!(count("gpt-4o-mini", body), Count { tokens: expected, exact: true });
 }
 
 #[test]
 fn the_model_asked_counts_and_not_the_one_in_the_body() {
-    let body =
-        r#"{"model": "gpt-4o", "messages": [{"role": "user", "content": "お誕生日おめでとう"}]}"#;
+    let body = r#"{"model": "gpt-4o", "messages": [{"role": "user", "content": "お誕生日おめでとう"}]}"#;
     assert_eq!(count("gpt-4o", body).tokens, 8 + 1 + 3 + 3);
     assert_eq!(count("gpt-4", body).tokens, 9 + 1 + 3 + 3);
     assert!(!count("some-new-model", body).exact);
@@ -53,8 +42,7 @@ fn the_model_asked_counts_and_not_the_one_in_the_body() {
 
 #[test]
 fn the_three_dialects_cost_about_the_same_for_the_same_conversation() {
-    let text =
-        "Please explain how a heat pump moves heat from a cold place to a warm one. ".repeat(20);
+    let text = "Please explain how a heat pump moves heat from a cold place to a warm one. ".repeat(20);
     let chat = format!(
         r#"{{"messages": [{{"role": "system", "content": "Be kind."}}, {{"role": "user", "content": "{text}"}}]}}"#
     );
@@ -87,36 +75,18 @@ fn an_image_costs_what_its_size_says_and_its_base64_is_never_read_as_text() {
         r#"{{"messages": [{{"role": "user", "content": [{{"type": "image", "source": {{"type": "base64", "media_type": "image/png", "data": "{data}"}}}}]}}]}}"#
     );
     for body in [chat, responses, anthropic.clone()] {
-        assert_eq!(
-            count("gpt-4o", &body),
-            Count {
-                tokens: 765 + 1 + 3 + 3,
-                exact: false
-            }
-        );
+        assert_eq!(count("gpt-4o", &body), Count { tokens: 765 + 1 + 3 + 3, exact: false });
     }
-    assert_eq!(
-        count("claude-sonnet-4-5", &anthropic).tokens,
-        37 * 37 + 1 + 3 + 3
-    );
+    assert_eq!(count("claude-sonnet-4-5", &anthropic).tokens, 37 * 37 + 1 + 3 + 3);
 }
 
 #[test]
 fn a_remote_image_counts_at_its_models_most_or_as_a_middling_one() {
     let body = br#"{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}}]}]}"#;
     let measure = Measure::for_model("gpt-4o");
-    assert_eq!(
-        count_chat(body, &measure, &mut Budget::default()).tokens,
-        1_445 + 7
-    );
-    let typical = Measure {
-        unseen: Unseen::Typical,
-        ..measure
-    };
-    assert_eq!(
-        count_chat(body, &typical, &mut Budget::default()).tokens,
-        250 + 7
-    );
+    assert_eq!(count_chat(body, &measure, &mut Budget::default()).tokens, 1_445 + 7);
+    let typical = Measure { unseen: Unseen::Typical, ..measure };
+    assert_eq!(count_chat(body, &typical, &mut Budget::default()).tokens, 250 + 7);
 }
 
 #[test]
@@ -130,16 +100,11 @@ fn tools_cost_the_same_in_every_dialect_and_are_called_an_estimate() {
             r#"{{{messages}, "tools": [{{"type": "function", "function": {{"name": "weather", "parameters": {schema}}}}}]}}"#
         ),
     );
-    let anthropic = count(
-        "gpt-4o",
-        &format!(r#"{{{messages}, "tools": [{{"name": "weather", "input_schema": {schema}}}]}}"#),
-    );
+    let anthropic =
+        count("gpt-4o", &format!(r#"{{{messages}, "tools": [{{"name": "weather", "input_schema": {schema}}}]}}"#));
     assert_eq!(chat, anthropic);
     assert!(bare.exact && !chat.exact);
-    assert!(
-        (20..60).contains(&(chat.tokens - bare.tokens)),
-        "{chat:?} against {bare:?}"
-    );
+    assert!((20..60).contains(&(chat.tokens - bare.tokens)), "{chat:?} against {bare:?}");
 
     let forced = count(
         "gpt-4o",
@@ -173,10 +138,7 @@ fn calls_and_their_results_are_counted_by_their_text() {
     for body in [chat, responses, anthropic] {
         let counted = count("gpt-4o", &body);
         assert!(!counted.exact);
-        assert!(
-            (words(&result) + 15..words(&result) + 35).contains(&counted.tokens),
-            "{counted:?} for {body}"
-        );
+        assert!((words(&result) + 15..words(&result) + 35).contains(&counted.tokens), "{counted:?} for {body}");
     }
 }
 
@@ -201,11 +163,7 @@ fn odd_bodies_get_an_estimate_and_never_a_panic() {
     }
     let cut = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "é\n"}]}], "tools": [{"name": "f", "parameters": {}}]}"#;
     for end in 0..cut.len() {
-        count_chat(
-            &cut.as_bytes()[..end],
-            &Measure::for_model("gpt-4o"),
-            &mut Budget::default(),
-        );
+        count_chat(&cut.as_bytes()[..end], &Measure::for_model("gpt-4o"), &mut Budget::default());
     }
     let deep = format!(
         r#"{{"messages": [{{"role": "user", "content": {}{}}}]}}"#,
@@ -229,20 +187,10 @@ fn a_long_conversation_spends_one_budget() {
         r#"{{"role": "user", "content": "{}"}}"#,
         "The quick brown fox jumps over the lazy dog. ".repeat(1_000)
     );
-    let body = format!(
-        r#"{{"messages": [{}]}}"#,
-        vec![message.as_str(); 40].join(",")
-    );
+    let body = format!(r#"{{"messages": [{}]}}"#, vec![message.as_str(); 40].join(","));
     let mut budget = Budget::default();
     let bounded = count_chat(body.as_bytes(), &Measure::for_model("gpt-4o"), &mut budget);
-    let full = count_chat(
-        body.as_bytes(),
-        &Measure::for_model("gpt-4o"),
-        &mut Budget::new(usize::MAX),
-    );
+    let full = count_chat(body.as_bytes(), &Measure::for_model("gpt-4o"), &mut Budget::new(usize::MAX));
     assert!(full.exact && !bounded.exact);
-    assert!(
-        bounded.tokens.abs_diff(full.tokens) * 4 < full.tokens,
-        "{bounded:?} against {full:?}"
-    );
+    assert!(bounded.tokens.abs_diff(full.tokens) * 4 < full.tokens, "{bounded:?} against {full:?}");
 }

@@ -65,10 +65,7 @@ fn webp_size(image: &[u8]) -> Option<(u32, u32)> {
             let bits = le16(image, 21)? | le16(image, 23)? << 16;
             Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
         }
-        b"VP8X" => Some((
-            (le32(image, 24)? & 0xff_ffff) + 1,
-            (le32(image, 27)? & 0xff_ffff) + 1,
-        )),
+        b"VP8X" => Some(((le32(image, 24)? & 0xff_ffff) + 1, (le32(image, 27)? & 0xff_ffff) + 1)),
         _ => None,
     }
 }
@@ -121,29 +118,23 @@ mod tests {
         padded
             .chunks(3)
             .flat_map(|group| {
-                let bits =
-                    u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
+                let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
                 [18, 12, 6, 0].map(|shift| char::from(symbols[(bits >> shift & 63) as usize]))
             })
             .collect()
     }
 
     fn png(width: u32, height: u32) -> Vec<u8> {
-        [
-            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(),
-            &width.to_be_bytes(),
-            &height.to_be_bytes(),
-            &[8, 6, 0, 0, 0],
-        ]
-        .concat()
+        [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &width.to_be_bytes(), &height.to_be_bytes(), &[8, 6, 0, 0, 0]]
+            .concat()
     }
 
     #[test]
     fn every_format_tells_its_size() {
         let jpeg = [
             &[
-                0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 3, 4, 0xff, 0xff, 0xc4, 0, 2, 0xff, 0xc2, 0,
-                17, 8, 0x02, 0x58, 0x03, 0x20,
+                0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 3, 4, 0xff, 0xff, 0xc4, 0, 2, 0xff, 0xc2, 0, 17, 8, 0x02, 0x58,
+                0x03, 0x20,
             ][..],
             &[3; 12],
         ]
@@ -151,26 +142,10 @@ mod tests {
         let gif = b"GIF89a\x20\x03\x58\x02\0\0\0\0\0";
         let lossy = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x20\x03\x58\x02\0\0\0\0";
         let bits: u32 = 0x31f | 0x257 << 14;
-        let lossless = [
-            b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f".as_slice(),
-            &bits.to_le_bytes(),
-            &[0; 8],
-        ]
-        .concat();
-        let extended = [
-            b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0".as_slice(),
-            &[0x1f, 3, 0, 0x57, 2, 0],
-            &[0; 8],
-        ]
-        .concat();
-        for image in [
-            png(800, 600),
-            jpeg,
-            gif.to_vec(),
-            lossy.to_vec(),
-            lossless,
-            extended,
-        ] {
+        let lossless = [b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f".as_slice(), &bits.to_le_bytes(), &[0; 8]].concat();
+        let extended =
+            [b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0".as_slice(), &[0x1f, 3, 0, 0x57, 2, 0], &[0; 8]].concat();
+        for image in [png(800, 600), jpeg, gif.to_vec(), lossy.to_vec(), lossless, extended] {
             assert_eq!(base64_size(&base64(&image)), Some((800, 600)), "{image:?}");
         }
     }
@@ -199,10 +174,7 @@ mod tests {
     #[test]
     fn only_a_data_url_is_looked_into() {
         let data = base64(&png(800, 600));
-        assert_eq!(
-            data_url_size(&format!("data:image/png;base64,{data}")),
-            Some((800, 600))
-        );
+        assert_eq!(data_url_size(&format!("data:image/png;base64,{data}")), Some((800, 600)));
         assert_eq!(data_url_size(&format!("data:image/png,{data}")), None);
         assert_eq!(data_url_size("https://example.com/a.png"), None);
     }

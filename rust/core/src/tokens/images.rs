@@ -21,11 +21,7 @@ pub(super) enum Rule {
     /// OpenAI's older rule: shrink into 2048 × 2048, then the short side to 768, and pay for tiles of 512 pixels.
     Tiles { base: u64, tile: u64 },
     /// OpenAI's newer rule: patches of 32 pixels, at most `most` (`most_original` with detail "original"), times a factor.
-    Patches {
-        per_mille: u64,
-        most: u64,
-        most_original: u64,
-    },
+    Patches { per_mille: u64, most: u64, most_original: u64 },
     /// Anthropic's rule, and Qwen's: patches of 28 pixels after shrinking the long side.
     Area { long_edge: u32, most: u64 },
     /// Gemini up to 2.5: small images at a flat price, larger ones in tiles of 768 pixels.
@@ -36,39 +32,19 @@ pub(super) enum Rule {
 
 const FULL_PATCHES: u64 = 1_536;
 const GEMINI_TILE: u64 = 258;
-const CLAUDE: Rule = Rule::Area {
-    long_edge: 1_568,
-    most: 1_568,
-};
-const CLAUDE_47: Rule = Rule::Area {
-    long_edge: 2_576,
-    most: 4_784,
-};
+const CLAUDE: Rule = Rule::Area { long_edge: 1_568, most: 1_568 };
+const CLAUDE_47: Rule = Rule::Area { long_edge: 2_576, most: 4_784 };
 
 const fn patches(per_mille: u64) -> Rule {
-    Rule::Patches {
-        per_mille,
-        most: FULL_PATCHES,
-        most_original: FULL_PATCHES,
-    }
+    Rule::Patches { per_mille, most: FULL_PATCHES, most_original: FULL_PATCHES }
 }
 
 const fn newer_patches(per_mille: u64) -> Rule {
-    Rule::Patches {
-        per_mille,
-        most: 2_500,
-        most_original: 10_000,
-    }
+    Rule::Patches { per_mille, most: 2_500, most_original: 10_000 }
 }
 
 const RULES: &[(&str, Rule)] = &[
-    (
-        "chatgpt-4o",
-        Rule::Tiles {
-            base: 85,
-            tile: 170,
-        },
-    ),
+    ("chatgpt-4o", Rule::Tiles { base: 85, tile: 170 }),
     ("claude", CLAUDE),
     ("claude-haiku-5", CLAUDE_47),
     ("claude-opus-4-7", CLAUDE_47),
@@ -82,57 +58,15 @@ const RULES: &[(&str, Rule)] = &[
     ("gemini", Rule::GeminiTiles),
     ("gemini-3", Rule::Flat(1_120)),
     ("gemini-3.", Rule::Flat(1_120)),
-    (
-        "gpt-4",
-        Rule::Tiles {
-            base: 85,
-            tile: 170,
-        },
-    ),
-    (
-        "gpt-4.1",
-        Rule::Tiles {
-            base: 85,
-            tile: 170,
-        },
-    ),
+    ("gpt-4", Rule::Tiles { base: 85, tile: 170 }),
+    ("gpt-4.1", Rule::Tiles { base: 85, tile: 170 }),
     ("gpt-4.1-mini", patches(1_620)),
     ("gpt-4.1-nano", patches(2_460)),
-    (
-        "gpt-4.5",
-        Rule::Tiles {
-            base: 85,
-            tile: 170,
-        },
-    ),
-    (
-        "gpt-4o",
-        Rule::Tiles {
-            base: 85,
-            tile: 170,
-        },
-    ),
-    (
-        "gpt-4o-mini",
-        Rule::Tiles {
-            base: 2_833,
-            tile: 5_667,
-        },
-    ),
-    (
-        "gpt-5",
-        Rule::Tiles {
-            base: 70,
-            tile: 140,
-        },
-    ),
-    (
-        "gpt-5.1",
-        Rule::Tiles {
-            base: 70,
-            tile: 140,
-        },
-    ),
+    ("gpt-4.5", Rule::Tiles { base: 85, tile: 170 }),
+    ("gpt-4o", Rule::Tiles { base: 85, tile: 170 }),
+    ("gpt-4o-mini", Rule::Tiles { base: 2_833, tile: 5_667 }),
+    ("gpt-5", Rule::Tiles { base: 70, tile: 140 }),
+    ("gpt-5.1", Rule::Tiles { base: 70, tile: 140 }),
     // Documented as 1.62; measured by third parties as 1.20.
     ("gpt-5-mini", patches(1_200)),
     ("gpt-5-nano", patches(2_460)),
@@ -140,20 +74,8 @@ const RULES: &[(&str, Rule)] = &[
     ("gpt-5.3", patches(1_200)),
     // 5.4 and what follows it.
     ("gpt-5.", newer_patches(1_200)),
-    (
-        "o1",
-        Rule::Tiles {
-            base: 75,
-            tile: 150,
-        },
-    ),
-    (
-        "o3",
-        Rule::Tiles {
-            base: 75,
-            tile: 150,
-        },
-    ),
+    ("o1", Rule::Tiles { base: 75, tile: 150 }),
+    ("o3", Rule::Tiles { base: 75, tile: 150 }),
     ("o4-mini", patches(1_720)),
 ];
 
@@ -162,12 +84,7 @@ pub(super) fn rule_for(model: &str) -> Rule {
 }
 
 /// Tokens of one image. `detail` is OpenAI's request field; other rules ignore it.
-pub(super) fn image_tokens(
-    rule: Rule,
-    detail: Option<&str>,
-    size: Option<(u32, u32)>,
-    unseen: Unseen,
-) -> u64 {
+pub(super) fn image_tokens(rule: Rule, detail: Option<&str>, size: Option<(u32, u32)>, unseen: Unseen) -> u64 {
     if let (Rule::Tiles { base, .. }, Some("low")) = (rule, detail) {
         return base;
     }
@@ -225,11 +142,8 @@ fn shrink(width: u32, height: u32, side: u32, to: u32) -> (u32, u32) {
     if side <= to {
         return (width, height);
     }
-    let scaled = |length: u32| {
-        u32::try_from(u64::from(length) * u64::from(to) / u64::from(side))
-            .unwrap_or(u32::MAX)
-            .max(1)
-    };
+    let scaled =
+        |length: u32| u32::try_from(u64::from(length) * u64::from(to) / u64::from(side)).unwrap_or(u32::MAX).max(1);
     (scaled(width), scaled(height))
 }
 
@@ -244,82 +158,25 @@ mod tests {
     #[test]
     fn openai_tiles_follow_the_published_examples() {
         let rule = rule_for("gpt-4o");
-        assert_eq!(
-            image_tokens(rule, Some("high"), Some((1024, 1024)), Unseen::Most),
-            765
-        );
-        assert_eq!(
-            image_tokens(rule, None, Some((2048, 4096)), Unseen::Most),
-            1105
-        );
-        assert_eq!(
-            image_tokens(rule, Some("low"), Some((4096, 8192)), Unseen::Most),
-            85
-        );
-        assert_eq!(
-            image_tokens(
-                rule_for("gpt-4o-mini"),
-                None,
-                Some((512, 512)),
-                Unseen::Most
-            ),
-            8_500
-        );
+        assert_eq!(image_tokens(rule, Some("high"), Some((1024, 1024)), Unseen::Most), 765);
+        assert_eq!(image_tokens(rule, None, Some((2048, 4096)), Unseen::Most), 1105);
+        assert_eq!(image_tokens(rule, Some("low"), Some((4096, 8192)), Unseen::Most), 85);
+        assert_eq!(image_tokens(rule_for("gpt-4o-mini"), None, Some((512, 512)), Unseen::Most), 8_500);
     }
 
     #[test]
     fn openai_patches_are_counted_up_to_their_limit() {
-        assert_eq!(
-            image_tokens(rule_for("o4-mini"), None, Some((1024, 1024)), Unseen::Most),
-            1_762
-        );
-        assert_eq!(
-            image_tokens(
-                rule_for("gpt-5-mini-2025-08-07"),
-                None,
-                Some((4000, 4000)),
-                Unseen::Most
-            ),
-            1_843
-        );
-        assert_eq!(
-            image_tokens(
-                rule_for("gpt-5.4"),
-                Some("original"),
-                Some((3200, 3200)),
-                Unseen::Most
-            ),
-            12_000
-        );
+        assert_eq!(image_tokens(rule_for("o4-mini"), None, Some((1024, 1024)), Unseen::Most), 1_762);
+        assert_eq!(image_tokens(rule_for("gpt-5-mini-2025-08-07"), None, Some((4000, 4000)), Unseen::Most), 1_843);
+        assert_eq!(image_tokens(rule_for("gpt-5.4"), Some("original"), Some((3200, 3200)), Unseen::Most), 12_000);
     }
 
     #[test]
     fn claude_counts_patches_of_28_pixels() {
+        assert_eq!(image_tokens(rule_for("claude-sonnet-4-5"), None, Some((1000, 1000)), Unseen::Most), 36 * 36);
+        assert_eq!(image_tokens(rule_for("claude-sonnet-4-5"), None, Some((8000, 6000)), Unseen::Most), 1_568);
         assert_eq!(
-            image_tokens(
-                rule_for("claude-sonnet-4-5"),
-                None,
-                Some((1000, 1000)),
-                Unseen::Most
-            ),
-            36 * 36
-        );
-        assert_eq!(
-            image_tokens(
-                rule_for("claude-sonnet-4-5"),
-                None,
-                Some((8000, 6000)),
-                Unseen::Most
-            ),
-            1_568
-        );
-        assert_eq!(
-            image_tokens(
-                rule_for("us.anthropic.claude-opus-4-7-v1:0"),
-                None,
-                Some((8000, 6000)),
-                Unseen::Most
-            ),
+            image_tokens(rule_for("us.anthropic.claude-opus-4-7-v1:0"), None, Some((8000, 6000)), Unseen::Most),
             4_784
         );
     }
@@ -335,17 +192,9 @@ mod tests {
     #[test]
     fn absurd_sizes_stay_within_what_a_model_charges() {
         for (model, rule) in RULES {
-            let tokens = image_tokens(
-                *rule,
-                Some("original"),
-                Some((u32::MAX, u32::MAX)),
-                Unseen::Most,
-            );
+            let tokens = image_tokens(*rule, Some("original"), Some((u32::MAX, u32::MAX)), Unseen::Most);
             assert!(tokens <= 60_000, "{model}: {tokens}");
-            assert!(
-                image_tokens(*rule, None, Some((1, u32::MAX)), Unseen::Most) > 0,
-                "{model}"
-            );
+            assert!(image_tokens(*rule, None, Some((1, u32::MAX)), Unseen::Most) > 0, "{model}");
         }
     }
 }

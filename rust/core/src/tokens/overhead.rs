@@ -12,9 +12,7 @@ use super::estimate::estimate_text;
 use super::headers::{base64_size, data_url_size};
 use super::images::{Rule, image_tokens, rule_for};
 use super::request::{Call, Chat, Media, Message, Part, is_string, string};
-use super::tools::{
-    FORCED_TOKENS, NAMESPACE_TOKENS, NONE_TOKENS, SHARED_WITH_SYSTEM, render_namespace,
-};
+use super::tools::{FORCED_TOKENS, NAMESPACE_TOKENS, NONE_TOKENS, SHARED_WITH_SYSTEM, render_namespace};
 use super::{Budget, Count, Density, Encoding, Unseen, count_text, encoding_for};
 
 /// By whose rules a request is counted. The model is the target's, which need not be the one in the body.
@@ -28,11 +26,7 @@ pub struct Measure<'a> {
 impl<'a> Measure<'a> {
     /// The table's encoding for the model, and images of unknown size at their most.
     pub fn for_model(model: &'a str) -> Self {
-        Self {
-            model,
-            encoding: encoding_for(model),
-            unseen: Unseen::Most,
-        }
+        Self { model, encoding: encoding_for(model), unseen: Unseen::Most }
     }
 }
 
@@ -68,10 +62,7 @@ pub fn count_chat(body: &[u8], measure: &Measure<'_>, budget: &mut Budget) -> Co
         unseen: measure.unseen,
         items_left: MOST_ITEMS,
         has_system: false,
-        sum: Count {
-            tokens: REPLY_PRIMING,
-            exact: true,
-        },
+        sum: Count { tokens: REPLY_PRIMING, exact: true },
         budget,
     };
     tally.chat(&chat);
@@ -103,10 +94,7 @@ impl Tally<'_> {
                 self.text("user");
                 self.content(text, 0);
             }
-            list => [chat.messages, list]
-                .into_iter()
-                .flatten()
-                .for_each(|list| self.messages(list)),
+            list => [chat.messages, list].into_iter().flatten().for_each(|list| self.messages(list)),
         }
         for tools in [chat.tools, chat.functions].into_iter().flatten() {
             self.tools(tools);
@@ -117,11 +105,9 @@ impl Tally<'_> {
     }
 
     fn messages(&mut self, list: &RawValue) {
-        self.each(list, |tally, item| {
-            match serde_json::from_str::<Message<'_>>(item.get()) {
-                Ok(message) => tally.message(&message),
-                Err(_) => tally.estimate_raw(item),
-            }
+        self.each(list, |tally, item| match serde_json::from_str::<Message<'_>>(item.get()) {
+            Ok(message) => tally.message(&message),
+            Err(_) => tally.estimate_raw(item),
         });
     }
 
@@ -191,10 +177,7 @@ impl Tally<'_> {
             Some(inner) => self.estimate_raw(inner),
             None => {}
         }
-        let is_text = part
-            .kind
-            .and_then(string)
-            .is_some_and(|kind| kind.contains("text"));
+        let is_text = part.kind.and_then(string).is_some_and(|kind| kind.contains("text"));
         if part.image_url.is_some() || part.source.is_some() || !(found || is_text) {
             self.media(&part);
         }
@@ -204,27 +187,11 @@ impl Tally<'_> {
     fn media(&mut self, part: &Part<'_>) {
         let inner = part.image_url.or(part.source);
         let object = inner.and_then(|raw| serde_json::from_str::<Media<'_>>(raw.get()).ok());
-        let url = inner
-            .and_then(string)
-            .or_else(|| object.as_ref()?.url.and_then(string));
-        let data = object
-            .as_ref()
-            .and_then(|media| media.data)
-            .and_then(string);
-        let detail = object
-            .as_ref()
-            .and_then(|media| media.detail)
-            .or(part.detail)
-            .and_then(string);
-        let size = url
-            .and_then(|url| data_url_size(&url))
-            .or_else(|| data.and_then(|data| base64_size(&data)));
-        self.template_estimate(image_tokens(
-            self.rule,
-            detail.as_deref(),
-            size,
-            self.unseen,
-        ));
+        let url = inner.and_then(string).or_else(|| object.as_ref()?.url.and_then(string));
+        let data = object.as_ref().and_then(|media| media.data).and_then(string);
+        let detail = object.as_ref().and_then(|media| media.detail).or(part.detail).and_then(string);
+        let size = url.and_then(|url| data_url_size(&url)).or_else(|| data.and_then(|data| base64_size(&data)));
+        self.template_estimate(image_tokens(self.rule, detail.as_deref(), size, self.unseen));
     }
 
     /// Chat's form of a call, `{function: {name, arguments}}`, or the inner object alone.
@@ -235,28 +202,19 @@ impl Tally<'_> {
             return self.estimate_raw(raw);
         };
         self.template_estimate(CALL_TOKENS);
-        for text in [call.name, call.arguments]
-            .into_iter()
-            .flatten()
-            .filter_map(string)
-        {
+        for text in [call.name, call.arguments].into_iter().flatten().filter_map(string) {
             self.text(&text);
         }
     }
 
     fn tools(&mut self, raw: &RawValue) {
-        let tools = (raw.get().len() <= LONGEST_TOOLS)
-            .then(|| serde_json::from_str::<Vec<Value>>(raw.get()).ok())
-            .flatten();
+        let tools =
+            (raw.get().len() <= LONGEST_TOOLS).then(|| serde_json::from_str::<Vec<Value>>(raw.get()).ok()).flatten();
         match tools {
             Some(tools) if tools.is_empty() => {}
             Some(tools) => {
                 self.text(&render_namespace(&tools));
-                let shared = if self.has_system {
-                    SHARED_WITH_SYSTEM
-                } else {
-                    0
-                };
+                let shared = if self.has_system { SHARED_WITH_SYSTEM } else { 0 };
                 self.template_estimate(NAMESPACE_TOKENS - shared);
             }
             None => self.estimate_raw(raw),
@@ -270,12 +228,8 @@ impl Tally<'_> {
             None => {
                 let choice = serde_json::from_str::<Call<'_>>(raw.get()).ok();
                 let inner = choice.as_ref().and_then(|choice| choice.function);
-                let function =
-                    inner.and_then(|raw| serde_json::from_str::<Call<'_>>(raw.get()).ok());
-                let name = function
-                    .or(choice)
-                    .and_then(|function| function.name)
-                    .and_then(string);
+                let function = inner.and_then(|raw| serde_json::from_str::<Call<'_>>(raw.get()).ok());
+                let name = function.or(choice).and_then(|function| function.name).and_then(string);
                 if let Some(name) = name {
                     self.template_estimate(FORCED_TOKENS);
                     self.text(&name);
@@ -290,10 +244,7 @@ impl Tally<'_> {
     }
 
     fn template(&mut self, tokens: u64) {
-        self.sum = self.sum.plus(Count {
-            tokens,
-            exact: true,
-        });
+        self.sum = self.sum.plus(Count { tokens, exact: true });
     }
 
     fn template_estimate(&mut self, tokens: u64) {
@@ -329,7 +280,6 @@ impl Tally<'_> {
             }
         }
         // The body was read once already, so its lists are well formed; another kind of value costs nothing.
-        let _ =
-            serde_json::Deserializer::from_str(list.get()).deserialize_seq(Elements(self, read));
+        let _ = serde_json::Deserializer::from_str(list.get()).deserialize_seq(Elements(self, read));
     }
 }

@@ -102,7 +102,5 @@ pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     if !is_string(raw) {
         return None;
     }
-    serde_json::from_str::<Text<'_>>(raw.get())
-        .ok()
-        .map(|text| text.0)
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }

@@ -28,9 +28,7 @@ pub(super) fn render_namespace(tools: &[Value]) -> String {
         if let Some(description) = text(function, "description") {
             line(&mut out, 0, &format!("// {description}"));
         }
-        let schema = function
-            .get("parameters")
-            .or_else(|| function.get("input_schema"));
+        let schema = function.get("parameters").or_else(|| function.get("input_schema"));
         match schema.and_then(properties) {
             Some(_) => {
                 line(&mut out, 0, &format!("type {name} = (_: {{"));
@@ -47,23 +45,14 @@ pub(super) fn render_namespace(tools: &[Value]) -> String {
 }
 
 fn render_properties(out: &mut String, schema: &Value, indent: usize) {
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, property) in properties(schema).into_iter().flatten() {
         // Below the second level the models are not shown descriptions.
         if let (Some(description), true) = (text(property, "description"), indent < 2) {
             line(out, indent, &format!("// {description}"));
         }
-        let optional = if required.contains(&name.as_str()) {
-            ""
-        } else {
-            "?"
-        };
+        let optional = if required.contains(&name.as_str()) { "" } else { "?" };
         let mut kind = String::new();
         render_type(&mut kind, property, indent);
         line(out, indent, &format!("{name}{optional}: {kind},"));
@@ -100,10 +89,7 @@ fn render_type(out: &mut String, schema: &Value, indent: usize) {
 }
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
-    schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .filter(|properties| !properties.is_empty())
+    schema.get("properties").and_then(Value::as_object).filter(|properties| !properties.is_empty())
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -140,17 +126,11 @@ mod tests {
     #[test]
     fn every_dialect_names_its_tools_and_gets_the_same_rendering() {
         let schema = r#"{"type": "object", "properties": {"a": {"type": "boolean"}}}"#;
-        let chat = rendered(&format!(
-            r#"[{{"type": "function", "function": {{"name": "f", "parameters": {schema}}}}}]"#
-        ));
-        let responses = rendered(&format!(
-            r#"[{{"type": "function", "name": "f", "parameters": {schema}}}]"#
-        ));
+        let chat =
+            rendered(&format!(r#"[{{"type": "function", "function": {{"name": "f", "parameters": {schema}}}}}]"#));
+        let responses = rendered(&format!(r#"[{{"type": "function", "name": "f", "parameters": {schema}}}]"#));
         let anthropic = rendered(&format!(r#"[{{"name": "f", "input_schema": {schema}}}]"#));
-        assert!(
-            chat.contains("type f = (_: {\na?: boolean,\n}) => any;"),
-            "{chat}"
-        );
+        assert!(chat.contains("type f = (_: {\na?: boolean,\n}) => any;"), "{chat}");
         assert_eq!((&chat, &chat), (&responses, &anthropic));
     }
 
@@ -160,15 +140,9 @@ mod tests {
             rendered(r#"[{"name": "f"}, 7, {"type": "web_search"}]"#),
             "namespace functions {\n\ntype f = () => any;\n\n} // namespace functions"
         );
-        let deep = (0..50).fold(String::from("{}"), |inner, _| {
-            format!(r#"{{"type":"object","properties":{{"a":{inner}}}}}"#)
-        });
+        let deep =
+            (0..50).fold(String::from("{}"), |inner, _| format!(r#"{{"type":"object","properties":{{"a":{inner}}}}}"#));
         let out = rendered(&format!(r#"[{{"name": "f", "parameters": {deep}}}]"#));
-        assert!(
-            out.len() < 2 * deep.len(),
-            "{} from {}",
-            out.len(),
-            deep.len()
-        );
+        assert!(out.len() < 2 * deep.len(), "{} from {}", out.len(), deep.len());
     }
 }
