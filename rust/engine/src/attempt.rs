@@ -39,11 +39,16 @@ pub(crate) type Frames = Slices;
 /// There is content to show.
 pub(crate) enum Success {
     /// The complete reply is in hand and valid.
-    Whole { headers: HeaderMap, frames: Frames, facts: ReplyFacts },
-    /// A complete stream made in this process (the echo model): every frame is ready.
-    Ready { frames: Vec<Bytes>, facts: ReplyFacts },
+    Whole(Box<Whole>),
     /// Content has begun; the rest is on its way.
     Running(Box<Running>),
+}
+
+/// A reply with nothing left to wait for; also a stream, where it was made in this process.
+pub(crate) struct Whole {
+    pub(crate) headers: HeaderMap,
+    pub(crate) frames: Frames,
+    pub(crate) facts: ReplyFacts,
 }
 
 /// A committed reply that is still arriving.
@@ -276,7 +281,7 @@ async fn whole(
             .saying("the upstream answered a stream request without a stream")
             .into());
     }
-    Ok(Success::Whole { headers: passed_on(&parts.headers), frames, facts })
+    Ok(Success::Whole(Box::new(Whole { headers: passed_on(&parts.headers), frames, facts })))
 }
 
 /// Reads a stream until its first content event. What came before is held and goes out with it.

@@ -225,7 +225,7 @@ impl Delivery {
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
         let usage = match &mut self.flow {
-            Flow::Stream(relay) => relay.usage().cloned(),
+            Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
         };
         let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();

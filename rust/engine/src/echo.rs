@@ -12,7 +12,7 @@ use fastroute_core::usage::UsageRule;
 use fastroute_core::{echo, relay};
 use hyper::header::HeaderMap;
 
-use crate::attempt::Success;
+use crate::attempt::{Frames, Success, Whole};
 use crate::ingress::Ingress;
 use crate::table::ECHO;
 
@@ -35,11 +35,11 @@ fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Succe
     let created_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     match dialect {
         Dialect::OpenAiChat if stream => {
-            let frames = echo::events(body, ECHO, id, created_s, &count).map_err(bad)?;
-            Ok(Success::Ready { frames, facts: relay::ReplyFacts::default() })
+            let frames = echo::events(body, ECHO, id, created_s, &count).map_err(|error| bad(&error))?;
+            Ok(ready(frames.into_iter().collect(), relay::ReplyFacts::default()))
         }
-        Dialect::OpenAiChat => whole(echo::reply(body, ECHO, id, created_s, &count).map_err(bad)?),
-        Dialect::OpenAiEmbeddings => whole(echo::embeddings(body, ECHO, &count).map_err(bad)?),
+        Dialect::OpenAiChat => whole(echo::reply(body, ECHO, id, created_s, &count).map_err(|error| bad(&error))?),
+        Dialect::OpenAiEmbeddings => whole(echo::embeddings(body, ECHO, &count).map_err(|error| bad(&error))?),
     }
 }
 
@@ -48,9 +48,9 @@ fn count(text: &str) -> u32 {
     u32::try_from(counted.tokens).unwrap_or(u32::MAX)
 }
 
-fn bad(error: DialectError) -> Failure {
+fn bad(error: &DialectError) -> Failure {
     let failure = Failure::new(Kind::BadRequest).saying(error.to_string());
-    match error.param {
+    match &error.param {
         Some(param) => failure.about(param.to_string()),
         None => failure,
     }
@@ -58,5 +58,9 @@ fn bad(error: DialectError) -> Failure {
 
 fn whole(body: Bytes) -> Result<Success, Failure> {
     let facts = relay::inspect_reply(&body, UsageRule::Invariant)?;
-    Ok(Success::Whole { headers: HeaderMap::new(), frames: [body].into_iter().collect(), facts })
+    Ok(ready([body].into_iter().collect(), facts))
+}
+
+fn ready(frames: Frames, facts: relay::ReplyFacts) -> Success {
+    Success::Whole(Box::new(Whole { headers: HeaderMap::new(), frames, facts }))
 }

@@ -68,13 +68,11 @@ where
         catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(task)))
             .map_or(Poll::Ready(None), |polled| polled.map(Some))
     });
-    match polled.await {
-        Some(reply) => reply,
-        None => {
-            shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
-            Problem::internal("the gateway failed on this request; its id finds the reason in the log").reply(id)
-        }
+    if let Some(reply) = polled.await {
+        return reply;
     }
+    shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
+    Problem::internal("the gateway failed on this request; its id finds the reason in the log").reply(id)
 }
 
 /// Asks, and lets the snapshot decide when the answer is late and the route is known.
@@ -190,16 +188,9 @@ fn deliver(
         outcome.status = 200;
     }
     let body = match success {
-        Success::Whole { headers: upstream, frames, facts } => {
+        Success::Whole(whole) => {
+            let attempt::Whole { headers: upstream, frames, facts } = *whole;
             headers.extend(upstream);
-            if let Some(outcome) = story.outcome() {
-                outcome.usage = facts.usage;
-                outcome.bytes_out = frames.iter().map(|frame| frame.len() as u64).sum();
-            }
-            story.close(Ending::Complete, None);
-            ReplyBody::frames(frames)
-        }
-        Success::Ready { frames, facts } => {
             if let Some(outcome) = story.outcome() {
                 outcome.usage = facts.usage;
                 outcome.bytes_out = frames.iter().map(|frame| frame.len() as u64).sum();

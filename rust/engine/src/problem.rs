@@ -35,6 +35,7 @@ impl Reply {
         Self { status, headers, body: ReplyBody::whole(body) }
     }
 
+    #[must_use]
     pub fn with_request_id(mut self, id: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(id) {
             self.headers.insert(X_REQUEST_ID, value);
@@ -104,6 +105,7 @@ impl Problem {
         }
     }
 
+    #[must_use]
     pub fn at(mut self, param: impl Into<Box<str>>) -> Self {
         self.param = Some(param.into());
         self

@@ -49,10 +49,13 @@ pub(crate) struct Drain {
     work: Mutex<Work>,
 }
 
+/// Answers by the I/O thread they are for, so that each is woken once.
+type Letters = Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>;
+
 #[derive(Default)]
 struct Work {
     items: VecDeque<Item>,
-    letters: Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>,
+    letters: Letters,
 }
 
 impl Drain {
@@ -65,12 +68,7 @@ impl Drain {
         Self { queue, backlog, brain, responses, work: Mutex::default() }
     }
 
-    fn one(
-        &self,
-        py: Python<'_>,
-        item: Item,
-        letters: &mut Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>,
-    ) -> PyResult<()> {
+    fn one(&self, py: Python<'_>, item: Item, letters: &mut Letters) -> PyResult<()> {
         match item {
             Item::Ask(asked) => {
                 self.backlog.questions.fetch_sub(1, Ordering::Relaxed);
@@ -112,7 +110,7 @@ impl Drain {
 }
 
 /// Puts an answer with the others for the same I/O thread.
-fn post(letters: &mut Vec<(Arc<Mailbox>, Vec<(Answer, Decision)>)>, answer: Answer, decision: Decision) {
+fn post(letters: &mut Letters, answer: Answer, decision: Decision) {
     let mailbox = answer.mailbox().clone();
     match letters.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mailbox)) {
         Some((_, batch)) => batch.push((answer, decision)),

@@ -8,6 +8,8 @@ mod decider;
 mod drain;
 mod gateway;
 mod queue;
+mod reply;
+mod request;
 mod rsgi;
 mod taps;
 mod watchdog;
@@ -20,6 +22,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
-    module.add_class::<gateway::Request>()?;
+    module.add_class::<request::Request>()?;
     core::register(module)
 }

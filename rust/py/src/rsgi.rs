@@ -90,12 +90,11 @@ impl Responses {
             opened: std::time::Instant::now(),
         };
         let mut slab = self.slab();
-        let index = match slab.free.pop() {
-            Some(index) => index,
-            None => {
-                slab.places.push(Place::default());
-                u32::try_from(slab.places.len() - 1).unwrap_or(u32::MAX)
-            }
+        let index = if let Some(index) = slab.free.pop() {
+            index
+        } else {
+            slab.places.push(Place::default());
+            u32::try_from(slab.places.len() - 1).unwrap_or(u32::MAX)
         };
         let generation = match slab.places.get_mut(index as usize) {
             Some(place) => {
@@ -157,9 +156,9 @@ impl Responses {
         let Some(Some(send)) = self.with(slot, |entry| entry.send.as_ref().map(|send| send.clone_ref(py))) else {
             return Ok(());
         };
-        let sent = send.bind(py).call1((PyBytes::new(py, bytes),))?;
+        let awaitable = send.bind(py).call1((PyBytes::new(py, bytes),))?;
         // After the client left, granian answers with an awaitable that would raise; its type tells without awaiting.
-        if sent.get_type().name()?.to_str()? == "PyErrAwaitable" {
+        if awaitable.get_type().name()?.to_str()? == "PyErrAwaitable" {
             self.gone(py, slot)?;
         }
         Ok(())

@@ -140,7 +140,7 @@ impl AsyncRead for Guarded {
         let before = into.filled().len();
         match Pin::new(&mut this.stream).poll_read(task, into) {
             Poll::Pending => this.poll_patience(task),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 let between = !this.activity.busy.load(Ordering::Relaxed);
                 if into.filled().len() > before && between && this.head_since.is_none() {
                     this.head_since = Some(Instant::now());

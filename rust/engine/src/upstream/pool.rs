@@ -306,16 +306,17 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 pub struct Pools {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
-    pools: Mutex<Vec<Option<Arc<Pool>>>>,
+    /// By the number of their place.
+    places: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
 impl Pools {
     pub fn new(resolver: Arc<Resolver>, dice: Arc<Dice>) -> Self {
-        Self { resolver, dice, pools: Mutex::default() }
+        Self { resolver, dice, places: Mutex::default() }
     }
 
     pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if pools.len() <= origin.id {
             pools.resize(origin.id + 1, None);
         }
@@ -339,7 +340,7 @@ impl Pools {
         loop {
             tick.tick().await;
             let pools: Vec<Arc<Pool>> =
-                self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
+                self.places.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
             for pool in pools {
                 pool.tend((pool.origin.min_idle as usize).div_ceil(threads.max(1))).await;
             }

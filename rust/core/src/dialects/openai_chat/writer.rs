@@ -59,10 +59,10 @@ impl Writer {
                 self.reasoning_detail(*choice, None, data, out);
             }
             Event::ToolCallStart { choice, call, kind, id, name } => {
-                self.call_start(*choice, *call, *kind, [id, name], out)
+                self.call_start(*choice, *call, *kind, [id, name], out);
             }
             Event::ToolCallDelta { choice, call, kind, arguments } => {
-                self.call_delta(*choice, *call, *kind, arguments, out)
+                self.call_delta(*choice, *call, *kind, arguments, out);
             }
             Event::Citation { choice, citation } => self.delta(*choice, out, |delta| {
                 delta.list("annotations", [citation], |out, citation| {

@@ -1,0 +1,239 @@
+//! A request of granian's door: its body read and scanned in chunks, then decided on the loop and run on an I/O thread.
+//!
+//! The rule: an answer is given exactly once, so whoever answers takes the state out.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::json::Scanner;
+use fastroute_engine::decider::{Decision, Door, Plan, Refusal};
+use fastroute_engine::doors::body;
+use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, by_snapshot, contained, run};
+use hyper::header::HeaderMap;
+use pyo3::prelude::*;
+use tokio::time::Instant;
+
+use crate::gateway::Gateway;
+use crate::reply::{hand_over, write};
+use crate::taps::Tap;
+
+/// A body up to here is read and scanned on the loop in one go; a longer one comes in chunks.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// A request of granian's door whose body is being read.
+#[pyclass(frozen, module = "fastroute._core")]
+pub(crate) struct Request {
+    gateway: Py<Gateway>,
+    length: Option<usize>,
+    state: Mutex<Option<Reading>>,
+}
+
+/// What a door gave a request before its body.
+pub(crate) struct Admitted {
+    pub(crate) started: Instant,
+    pub(crate) length: Option<usize>,
+    pub(crate) in_flight: Share,
+    pub(crate) bodies: Share,
+}
+
+/// Head of a request that a model is to answer.
+pub(crate) struct Opening {
+    pub(crate) protocol: Py<PyAny>,
+    pub(crate) id: Arc<str>,
+    pub(crate) dialect: Dialect,
+    pub(crate) forward: HeaderMap,
+}
+
+struct Reading {
+    protocol: Py<PyAny>,
+    id: Arc<str>,
+    dialect: Dialect,
+    forward: HeaderMap,
+    frames: Vec<Bytes>,
+    read: usize,
+    scanner: Scanner,
+    in_flight: Share,
+    bodies: Share,
+    started: Instant,
+}
+
+impl Request {
+    pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
+        let Opening { protocol, id, dialect, forward } = opening;
+        let Admitted { started, length, in_flight, bodies } = admitted;
+        let reading = Reading {
+            protocol,
+            id,
+            dialect,
+            forward,
+            frames: Vec::with_capacity(1),
+            read: 0,
+            scanner,
+            in_flight,
+            bodies,
+            started,
+        };
+        Self { gateway, length, state: Mutex::new(Some(reading)) }
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Option<Reading>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Request {
+    /// True when the announced body is small enough to be read in one go.
+    #[getter]
+    fn small(&self) -> bool {
+        self.length.is_some_and(|length| length <= SMALL_BODY)
+    }
+
+    /// Announced bytes of the body, if any were.
+    #[getter]
+    fn length(&self) -> Option<usize> {
+        self.length
+    }
+
+    /// Takes a chunk of the body. False when the request was answered with an error; reading on is useless then.
+    fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<bool> {
+        let mut state = self.reading();
+        let Some(reading) = state.as_mut() else { return Ok(false) };
+        match reading.feed(chunk, &self.gateway.get().engine.shared().bounds, self.length) {
+            Ok(()) => Ok(true),
+            Err(problem) => {
+                if let Some(reading) = state.take() {
+                    write(py, &reading.protocol, problem.reply(&reading.id))?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Answers with an error because the body did not come: `timeout` or broken off.
+    fn fail(&self, py: Python<'_>, timeout: bool) -> PyResult<()> {
+        let taken = self.reading().take();
+        let Some(reading) = taken else { return Ok(()) };
+        let problem = if timeout {
+            Problem::request(408, "request_timeout", "the body came too slowly")
+        } else {
+            Problem::request(400, "incomplete_body", "the body broke off before its end")
+        };
+        write(py, &reading.protocol, problem.reply(&reading.id))
+    }
+
+    /// The body is complete: decides and runs the exchange. The future resolves when the reply's head is written;
+    /// `None` when the request was answered at once.
+    fn run(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let gateway = self.gateway.get().here()?;
+        let taken = self.reading().take();
+        let Some(reading) = taken else { return Ok(None) };
+        let shared = gateway.engine.shared();
+        let scan = match reading.complete(self.length) {
+            Ok(scan) => scan,
+            Err((problem, protocol, id)) => {
+                write(py, &protocol, problem.reply(&id))?;
+                return Ok(None);
+            }
+        };
+        let (ingress, protocol, in_flight, bodies) = scan;
+        let question = ingress.question();
+        let decision = match gateway.brain.decide(py, &question) {
+            Ok(decision) => decision,
+            Err(error) => {
+                error.write_unraisable(py, None);
+                by_snapshot(shared, ingress.model()).map_or_else(no_decision, Decision::Plan)
+            }
+        };
+        if let Decision::Plan(plan) = &decision {
+            remember(shared, plan);
+        }
+        let Some(thread) = gateway.engine.thread() else { return Ok(None) };
+        let future = gateway.create_future.call0(py)?;
+        let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
+        let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
+        let (io, queue) = (thread.io.clone(), gateway.queue.clone());
+        io.open.fetch_add(1, Ordering::Relaxed);
+        let task = thread.handle.spawn(async move {
+            let _open = OpenExchange(io.clone());
+            let _in_flight = in_flight;
+            let id = ingress.request_id.clone();
+            let reply = contained(&io.shared, &id, run(io.clone(), ingress, Some(decision))).await;
+            drop(bodies);
+            hand_over(&queue, slot, reply, tap).await;
+        });
+        gateway.responses.runs(slot, task.abort_handle());
+        Ok(Some(future))
+    }
+}
+
+fn no_decision() -> Decision {
+    Decision::Refusal(Refusal {
+        status: 503,
+        code: "overloaded".into(),
+        message: "no routing decision could be made; please try again".into(),
+        param: None,
+    })
+}
+
+fn remember(shared: &Shared, plan: &Plan) {
+    let table = shared.tables.current();
+    if table.generation == plan.generation
+        && let Some(route) = table.route(plan.route)
+    {
+        route.remember(&plan.targets);
+    }
+}
+
+type Completed = (Ingress, Py<PyAny>, Share, Share);
+
+impl Reading {
+    fn feed(&mut self, chunk: &[u8], bounds: &Bounds, length: Option<usize>) -> Result<(), Problem> {
+        let before = self.read;
+        self.read += chunk.len();
+        if self.read > bounds.body_bytes {
+            return Err(body::too_large(bounds));
+        }
+        let announced = length.unwrap_or(0);
+        if self.read > announced && !self.bodies.grow(self.read - before.max(announced)) {
+            return Err(Problem::overloaded("too many request bodies are being read; please retry"));
+        }
+        self.scanner.feed(chunk).map_err(|error| body::unreadable(&error))?;
+        // Copied: no Python object leaves the loop thread.
+        self.frames.push(Bytes::copy_from_slice(chunk));
+        Ok(())
+    }
+
+    fn complete(self, length: Option<usize>) -> Result<Completed, (Problem, Py<PyAny>, Arc<str>)> {
+        if length.is_some_and(|length| length != self.read) {
+            let problem = Problem::request(400, "incomplete_body", "the body is shorter than its content-length");
+            return Err((problem, self.protocol, self.id));
+        }
+        let scanned = self.scanner.finish().map_err(|error| body::unreadable(&error));
+        match scanned.and_then(|scan| body::required(&scan, self.dialect).map(|()| scan)) {
+            Err(problem) => Err((problem, self.protocol, self.id)),
+            Ok(scan) => {
+                let ingress = Ingress {
+                    started: self.started,
+                    request_id: self.id,
+                    door: Door::Granian,
+                    dialect: self.dialect,
+                    forward: self.forward,
+                    frames: self.frames,
+                    scan,
+                };
+                Ok((ingress, self.protocol, self.in_flight, self.bodies))
+            }
+        }
+    }
+}
+
+struct OpenExchange(Arc<Io>);
+
+impl Drop for OpenExchange {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
