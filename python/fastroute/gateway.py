@@ -69,12 +69,14 @@ class Gateway:
     def table(self) -> Table:
         return self._table
 
-    def decide(self, facts: Facts) -> Plan | Refusal:
-        """Who is to answer. Raises PolicyError when the route's policy cannot be used; the snapshot decides then."""
+    def decide(self, facts: Facts) -> Plan | Refusal | None:
+        """Who is to answer. None leaves it to the engine's snapshot: the route's policy failed and rests."""
         line = self._lines.get(facts.model)
         if line is None:
             return self._pass_through(facts.model)
         targets = self._ranked(line, facts) if line.has_choice else line.targets
+        if targets is None:
+            return None
         self.health[targets[0]].in_flight += 1
         return Plan(line.index, self._table.generation, targets)
 
@@ -91,10 +93,10 @@ class Gateway:
         hint = f"; the nearest names are {', '.join(near)}" if near else "; GET /v1/models lists all"
         return Refusal(404, "model_not_found", f"no route serves this model{hint}", "model")
 
-    def _ranked(self, line: _Line, facts: Facts) -> tuple[int, ...]:
+    def _ranked(self, line: _Line, facts: Facts) -> tuple[int, ...] | None:
         now_s = self._clock()
         if now_s < line.tripped_until_s:
-            raise PolicyError(f"the policy of {line.name} is resting after a failure")
+            return None
         candidates = [
             Candidate(
                 choice.target.index,
@@ -112,18 +114,17 @@ class Gateway:
             # Law 9: only given candidates, each once. What a policy leaves out is not tried.
             if not order or len(set(order)) != len(order) or not line.members.issuperset(order):
                 raise PolicyError("a policy returns given candidates, each once and at least one")
-        except PolicyTimeout as error:
+        except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises, traffic goes on
             self._trip(line, error)
-            raise
-        except Exception as error:
-            self._trip(line, error)
-            raise PolicyError(f"the policy of {line.name} failed: {type(error).__name__}") from error
+            return None
         resting = {candidate.index for candidate in candidates if not candidate.available}
         return tuple(sorted(order, key=resting.__contains__)) if resting else order
 
     def _trip(self, line: _Line, error: Exception) -> None:
         line.tripped_until_s = self._clock() + TRIP_S
-        log.error("policy of %s tripped for %d s: %s", line.name, TRIP_S, type(error).__name__)
+        # Text of our own only: what a policy says may quote what it was given.
+        reason = f": {error}" if isinstance(error, PolicyError) else ""
+        log.error("policy of %s rests for %d s: %s%s", line.name, TRIP_S, type(error).__name__, reason)
 
     def report(self, generation: int, attempt: Attempt) -> None:
         """A failed attempt of an exchange that goes on."""

@@ -36,7 +36,7 @@ SEEDS = [
         r'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}',
         r"""{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}],
         "model": "m/one", "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 64, "n": 2}""",
-        r"""{"model":"größe","user":"ü","messages":[{"role":"user","content":"日本 \u00e9\ud83d\ude00 \"q\" \\ \n"}]}""",
+        r"""{"model":"größe","user":"ü","messages":[{"role":"user","content":"日 \u00e9\ud83d\ude00 \"q\" \\ \n"}]}""",
         r"""{"model":"v","messages":[{"role":"user","content":[{"type":"text","text":"see"},{"type":"image_url",
         "image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}]}],"max_completion_tokens":5,"max_tokens":9}""",
         r"""{"model":"t","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",

@@ -76,7 +76,8 @@ impl Brain {
         })
     }
 
-    pub(crate) fn decide(&self, py: Python<'_>, question: &Question) -> PyResult<Decision> {
+    /// `None` when Python leaves this one to the snapshot, as it does while a policy rests after a failure.
+    pub(crate) fn decide(&self, py: Python<'_>, question: &Question) -> PyResult<Option<Decision>> {
         let facts = self.facts.bind(py).call1((
             &*question.model,
             question.dialect.name(),
@@ -90,18 +91,21 @@ impl Brain {
             question.max_tokens,
         ))?;
         let answer = self.deciding.during(|| self.decide.bind(py).call1((facts,)))?;
+        if answer.is_none() {
+            return Ok(None);
+        }
         if answer.get_type().is(self.plan.bind(py)) {
             let targets = answer.getattr(intern!(py, "targets"))?;
             let targets: SmallVec<[u32; 4]> =
                 targets.cast::<PyTuple>()?.iter().map(|index| index.extract()).collect::<PyResult<_>>()?;
-            return Ok(Decision::Plan(Plan {
+            return Ok(Some(Decision::Plan(Plan {
                 route: answer.getattr(intern!(py, "route"))?.extract()?,
                 generation: answer.getattr(intern!(py, "generation"))?.extract()?,
                 targets,
                 by: DecidedBy::Policy,
-            }));
+            })));
         }
-        Ok(Decision::Refusal(Refusal {
+        Ok(Some(Decision::Refusal(Refusal {
             status: answer.getattr(intern!(py, "status"))?.extract()?,
             code: answer.getattr(intern!(py, "code"))?.extract::<String>()?.into(),
             message: answer.getattr(intern!(py, "message"))?.extract::<String>()?.into(),
@@ -109,7 +113,7 @@ impl Brain {
                 .getattr(intern!(py, "param"))?
                 .extract::<Option<String>>()?
                 .and_then(|param| (param == "model").then_some("model")),
-        }))
+        })))
     }
 
     fn attempt<'py>(&self, py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {

@@ -77,7 +77,8 @@ impl Drain {
                     return Ok(());
                 }
                 match self.brain.decide(py, &question) {
-                    Ok(decision) => post(letters, answer, decision),
+                    Ok(Some(decision)) => post(letters, answer, decision),
+                    Ok(None) => answer.decline(),
                     Err(error) => {
                         answer.decline();
                         return Err(error);

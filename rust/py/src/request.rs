@@ -140,13 +140,12 @@ impl Request {
         };
         let (ingress, protocol, in_flight, bodies) = scan;
         let question = ingress.question();
-        let decision = match gateway.brain.decide(py, &question) {
-            Ok(decision) => decision,
-            Err(error) => {
-                error.write_unraisable(py, None);
-                by_snapshot(shared, ingress.model()).map_or_else(no_decision, Decision::Plan)
-            }
-        };
+        let decided = gateway.brain.decide(py, &question).unwrap_or_else(|error| {
+            error.write_unraisable(py, None);
+            None
+        });
+        let decision =
+            decided.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision);
         if let Decision::Plan(plan) = &decision {
             remember(shared, plan);
         }
