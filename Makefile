@@ -36,8 +36,11 @@ check: $(VENV)/.dev
 dev: $(VENV)/.dev
 	$(BIN)/maturin develop --quiet
 
-bench: $(VENV)/.dev
+# Beside nginx, on two cores, in a quarter of an hour: make bench ARGS="--plans W1-c16,W4"
+bench: $(VENV)/.bench
+	@command -v nginx >/dev/null || { echo "the yardstick is nginx; install it (Debian: nginx-light)"; exit 1; }
 	$(BIN)/maturin develop --release --quiet
+	cargo build --release --quiet -p fastroute-engine --examples
 	$(BIN)/python -m benches.rig $(ARGS)
 
 test-long: dev
@@ -48,6 +51,10 @@ $(VENV)/.dev: requirements-dev.txt
 	@command -v cc >/dev/null || { echo "fastroute needs a C compiler to build; see README.md"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
 $(VENV)/.clients: requirements-clients.txt tests/clients/package-lock.json $(VENV)/.dev
