@@ -1,6 +1,5 @@
 """Types of the extension module."""
 
-from collections.abc import Callable
 from typing import Any, final
 
 __version__: str
@@ -105,5 +104,24 @@ class Engine:
     def gone(self, number: int) -> None: ...
     def open(self, protocol: Any, method: str, path: str, headers: Any) -> Request | None: ...
 
-def run_mock(listener: int, script: bytes, folder: str, on_ready: Callable[[], None] | None = None) -> None: ...
-def run_load(plan: bytes) -> bytes: ...
+def run_mock(listener: int, script: str, folder: str) -> None:
+    """Serves a script (JSON) on a listening socket, which it takes over, until a signal. Raises ValueError for a script
+    that does not make sense."""
+
+def load_script(workload: str) -> str:
+    """The script an upstream needs for a workload such as `W1`."""
+
+def run_load(
+    address: str,
+    workload: str,
+    *,
+    model: str,
+    path: str,
+    headers: list[tuple[str, str]],
+    rate: float | None,
+    connections: int,
+    warm_up_s: float,
+    window_s: float,
+) -> bytes:
+    """Measures a workload against a loopback address; the report is JSON. With a rate (requests a second) the loop is
+    open."""

@@ -7,6 +7,7 @@ mod core;
 mod decider;
 mod drain;
 mod gateway;
+mod mock;
 mod queue;
 mod reply;
 mod request;
@@ -22,6 +23,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
+    mock::register(module)?;
+    module.add_class::<gateway::Request>()?;
     module.add_class::<request::Request>()?;
     core::register(module)
 }
