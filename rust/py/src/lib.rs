@@ -24,7 +24,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
     mock::register(module)?;
-    module.add_class::<gateway::Request>()?;
     module.add_class::<request::Request>()?;
     core::register(module)
 }
