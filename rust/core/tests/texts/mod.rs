@@ -154,7 +154,7 @@ fn function(dice: &mut Dice, out: &mut String) {
     let argument = dice.pick(&NAMES);
     match dice.below(3) {
         0 => {
-            put(out, format_args!("def {name}_{}({argument}: int = {}) -> bool:\n", dice.below(100), dice.below(4096)))
+            put(out, format_args!("def {name}_{}({argument}: int = {}) -> bool:\n", dice.below(100), dice.below(4096)));
         }
         1 => put(out, format_args!("pub fn {name}(&mut self, {argument}: &[u8]) -> Result<Vec<u8>, Error> {{\n")),
         _ => put(out, format_args!("export async function {name}({argument}, {{ signal }} = {{}}) {{\n")),
