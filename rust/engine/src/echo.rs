@@ -51,7 +51,7 @@ fn count(text: &str) -> u32 {
 fn bad(error: &DialectError) -> Failure {
     let failure = Failure::new(Kind::BadRequest).saying(error.to_string());
     match &error.param {
-        Some(param) => failure.about(param.to_string()),
+        Some(param) => failure.about(param.clone()),
         None => failure,
     }
 }
