@@ -1,0 +1,228 @@
+"""Real programs for every test here: llama.cpp servers, `fastroute serve` in front of them, SDKs that call it.
+
+Each runs as its own process in a clean environment, as at a user's; tests speak to SDKs by one JSON line each way. What
+`make test-clients` installs is needed, and its absence is a failure, not a skip.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import IO, Any, NamedTuple
+
+import httpx2
+import pytest
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+DEADLINE_S = 30.0
+"""For anything to start or to answer; ten times what a busy machine of two cores needs."""
+
+CONFIG = Template("""\
+listen: {port: 0, edge_port: 0, admin_port: 0}
+providers:
+  here: {dialect: openai_chat, address: $here/v1}
+  there: {dialect: openai_chat, address: $there/v1}
+models:
+  local/tiny: {targets: [here/tiny, there/tiny]}
+  mock/echo: {targets: [mock/echo]}
+""")
+
+
+class Program:
+    """A child process that speaks on its standard output, line by line, and never keeps a test waiting for ever."""
+
+    def __init__(self, argv: list[str], home: Path, *, stdin: int | None = None) -> None:
+        env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        with (home / "stderr.txt").open("ab") as errors:
+            self._process = subprocess.Popen(
+                argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, env=env
+            )
+        self._argv = argv
+        self._home = home
+
+    def read_line(self) -> str:
+        """The next line. Fails the test when the program ends, or stays silent until the deadline."""
+        out = self._pipe(self._process.stdout)
+        timer = threading.Timer(DEADLINE_S, self._process.kill)
+        timer.start()
+        line = out.readline()
+        timer.cancel()
+        if not line:
+            self._process.wait()
+            said = (self._home / "stderr.txt").read_text()[-2_000:]
+            pytest.fail(f"{' '.join(self._argv)} ended or was silent for {DEADLINE_S:.0f} s; it said:\n{said}")
+        return line.rstrip("\n")
+
+    def write_line(self, line: str) -> None:
+        pipe = self._pipe(self._process.stdin)
+        # Whoever reads the answer is told why there is none.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(line + "\n")
+            pipe.flush()
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Sends a signal and waits for the end."""
+        self._process.send_signal(number)
+        try:
+            self._process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            pytest.fail(f"{' '.join(self._argv)} did not end {DEADLINE_S:.0f} s after signal {number}")
+
+    def close(self) -> None:
+        """Ends it if it still runs."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+
+    @staticmethod
+    def _pipe(pipe: IO[str] | None) -> IO[str]:
+        assert pipe is not None
+        return pipe
+
+
+class Upstream(NamedTuple):
+    """A llama.cpp server."""
+
+    address: str
+    program: Program
+
+
+class Gateway(NamedTuple):
+    """A running `fastroute serve`: what it printed, and its doors by name."""
+
+    screen: list[str]
+    doors: dict[str, str]
+
+
+Ask = Callable[..., dict[str, Any]]
+"""`ask("models.list")`: one call of an SDK through one door. Gives `headers` and `body` or `chunks`, or an `error`."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> None:
+    missing = [module for module in ("openai", "numpy", "gguf", "xllamacpp") if find_spec(module) is None]
+    missing += [program for program in ("node", "fastroute") if not (BIN / program).exists()]
+    missing += [] if (HERE / "node_modules/openai").is_dir() else ["tests/clients/node_modules"]
+    if missing:
+        pytest.fail(f"missing: {', '.join(missing)}; `make test-clients` installs them", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    subprocess.run([sys.executable, str(HERE / "tiny_model.py"), str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def start_upstream(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Upstream]]:
+    with contextlib.ExitStack() as running:
+
+        def start() -> Upstream:
+            argv = [sys.executable, str(HERE / "llama_server.py"), str(model)]
+            program = Program(argv, tmp_path_factory.mktemp("llama"))
+            running.callback(program.close)
+            address = program.read_line()
+            _wait_until_healthy(address)
+            return Upstream(address, program)
+
+        yield start
+
+
+def _wait_until_healthy(address: str) -> None:
+    """Polls `/health`, which is 503 while the model loads."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(f"{address}/health", trust_env=False).is_success:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"llama.cpp at {address} is not healthy after {DEADLINE_S:.0f} s")
+
+
+@pytest.fixture(scope="session")
+def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Gateway]]:
+    with contextlib.ExitStack() as running:
+
+        def start(here: str, there: str) -> Gateway:
+            home = tmp_path_factory.mktemp("gateway")
+            file = home / "gateway.yaml"
+            file.write_text(CONFIG.substitute(here=here, there=there))
+            program = Program([str(BIN / "fastroute"), "serve", "-c", str(file)], home)
+            # An interrupt is a stop without lame duck; the data process goes with it.
+            running.callback(program.close)
+            running.callback(program.stop, signal.SIGINT)
+            screen = [program.read_line()]
+            while not screen[-1].strip().startswith("SDKs"):
+                screen.append(program.read_line())
+            listening = next(line for line in screen if line.strip().startswith("listening"))
+            urls = listening.replace(",", " ").split()[1:]
+            return Gateway(screen, {name.strip("()"): url for url, name in zip(urls[::2], urls[1::2], strict=True)})
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def there(start_upstream: Callable[[], Upstream]) -> Upstream:
+    return start_upstream()
+
+
+@pytest.fixture(scope="session")
+def gateway(start_upstream: Callable[[], Upstream], there: Upstream, start_gateway: Callable[..., Gateway]) -> Gateway:
+    return start_gateway(start_upstream().address, there.address)
+
+
+@pytest.fixture(params=["granian", "edge"])
+def door(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session", params=["python", "node"])
+def sdk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    programs = {
+        "python": [sys.executable, str(HERE / "python_sdk.py")],
+        "node": [str(BIN / "node"), str(HERE / "node_sdk.mjs")],
+    }
+    program = Program(programs[request.param], tmp_path_factory.mktemp("sdk"), stdin=subprocess.PIPE)
+    yield program
+    program.close()
+
+
+@pytest.fixture
+def asking(sdk: Program, door: str) -> Callable[[Gateway], Ask]:
+    """Calls the SDK through the door of a given gateway."""
+
+    def of(gateway: Gateway) -> Ask:
+        def ask(
+            call: str, *positional: Any, at_first_chunk: Callable[[], object] | None = None, **named: Any
+        ) -> dict[str, Any]:
+            question = {"base_url": f"{gateway.doors[door]}/v1", "call": call, "positional": positional, "named": named}
+            sdk.write_line(json.dumps(question))
+            chunks = []
+            while "chunk" in (answer := json.loads(sdk.read_line())):
+                if at_first_chunk and not chunks:
+                    at_first_chunk()
+                chunks.append(answer["chunk"])
+            return {"chunks": chunks, **answer}
+
+        return ask
+
+    return of
+
+
+@pytest.fixture
+def ask(asking: Callable[[Gateway], Ask], gateway: Gateway) -> Ask:
+    return asking(gateway)
