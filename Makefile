@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_MODULES := tests/clients/node_modules/.package-lock.json
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 ARGS ?=
 
@@ -21,7 +22,7 @@ test-python: dev
 	$(BIN)/python -m pytest tests --ignore tests/clients -q
 
 # The official SDKs against llama.cpp, through both doors.
-test-clients: dev $(VENV)/.clients
+test-clients: dev $(VENV)/.clients $(NODE_MODULES)
 	$(BIN)/python -m pytest tests/clients -q
 
 check: $(VENV)/.dev
@@ -57,10 +58,14 @@ $(VENV)/.bench: requirements-bench.txt $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
-$(VENV)/.clients: requirements-clients.txt tests/clients/package-lock.json $(VENV)/.dev
+$(VENV)/.clients: requirements-clients.txt $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt
-	cd tests/clients && $(abspath $(BIN))/npm ci --silent --no-audit --no-fund
+	touch $@
+
+# npm writes this file last; Node and npm themselves come from requirements-clients.txt.
+$(NODE_MODULES): tests/clients/package-lock.json $(VENV)/.clients
+	cd tests/clients && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
 	touch $@
 
 clean:
-	rm -rf target $(VENV) python/fastroute/_core*.so
+	rm -rf target $(VENV) python/fastroute/_core*.so tests/clients/node_modules
