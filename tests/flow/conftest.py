@@ -1,0 +1,92 @@
+"""One upstream and one gateway for all flow tests; a fresh route for each test."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flow.rig import Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("flow")
+
+
+@pytest.fixture(scope="session")
+def shared_upstream(folder: Path) -> Iterator[Upstream]:
+    command = Command(folder / "mock.log", "mock", "--port", "0")
+    try:
+        yield Upstream(command)
+    finally:
+        command.stop()
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Upstream:
+    shared_upstream.script()
+    return shared_upstream
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts gateways of a test's own: `serve(config, env={…})`."""
+    commands: list[Command] = []
+
+    def start(config: object, **more: dict[str, str]) -> Gateway:
+        file = tmp_path / f"gateway-{len(commands)}.yaml"
+        file.write_text(json.dumps(config))
+        commands.append(Command(tmp_path / f"gateway-{len(commands)}.log", "serve", "-c", str(file), **more))
+        return Gateway(commands[-1])
+
+    yield start
+    for command in commands:
+        command.stop()
+
+
+@pytest.fixture(scope="session")
+def admin_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def gateway(folder: Path, shared_upstream: Upstream, admin_port: int) -> Iterator[Gateway]:
+    file = folder / "gateway.yaml"
+    file.write_text(json.dumps(configuration(shared_upstream.origin, admin_port, max_body_bytes=1 << 20)))
+    command = Command(folder / "gateway.log", "serve", "-c", str(file))
+    try:
+        yield Gateway(command)
+    finally:
+        command.stop()
+
+
+@pytest.fixture(params=["granian", "edge"])
+def door(request: pytest.FixtureRequest, gateway: Gateway) -> Door:
+    return gateway.doors[request.param]
+
+
+def _route(kind: str) -> Route:
+    name = f"{kind}-{next(_numbers)}"
+    return Route(name, f"{name}-first", f"{name}-second")
+
+
+@pytest.fixture
+def route() -> Route:
+    """Two targets and ordinary patience."""
+    return _route("patient")
+
+
+@pytest.fixture
+def hasty() -> Route:
+    """Two targets, and little patience with silence."""
+    return _route("hasty")
+
+
+@pytest.fixture
+def counted() -> Route:
+    """Two targets that are taken as written while nothing is counted as in flight."""
+    return _route("counted")

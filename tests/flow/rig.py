@@ -1,0 +1,311 @@
+"""What the flow tests run on: a scripted upstream, a gateway before it, and a client that sees every byte.
+
+One rule: nobody waits for time to pass; `eventually` looks until something is so, or the deadline is over. One surprise:
+health outlives a test, so each test takes a route of its own and with it two targets nobody else calls.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+PYTHON = Path(__file__).parents[2] / "python"
+POLICIES = Path(__file__).parent / "policies"
+COMMAND = [sys.executable, "-W", "ignore", "-c", "from fastroute.cli import main; main(prog_name='fastroute')"]
+START_S = 30.0
+"""A start imports a debug build on a machine that may be busy."""
+ROUTES = 400
+HASTE_S = 0.4
+"""First token and silence of the hasty routes."""
+
+
+def eventually(look: Callable[[], T], what: str, deadline_s: float = 10.0) -> T:
+    """The first truthy answer of `look`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline_s} s, last seen {found!r}")
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Command:
+    """A `fastroute` command as a process, with everything it wrote in one file."""
+
+    def __init__(self, log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._log = log
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**inherited, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{PYTHON}:{POLICIES}", **(env or {})},
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def urls(self, count: int) -> list[str]:
+        """The addresses on the line that says it listens."""
+
+        def look() -> list[str]:
+            found = re.findall(r"http://[\d.]+:\d+", self.output)
+            assert self.process.poll() is None or len(found) >= count, self.output
+            return found if len(found) >= count else []
+
+        return eventually(look, "started", START_S)[:count]
+
+    def wait(self, deadline_s: float = 20.0) -> int:
+        return self.process.wait(deadline_s)
+
+    def stop(self) -> None:
+        """Ends it without grace. Idempotent."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Upstream:
+    """The scripted upstream."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        (self.origin,) = command.urls(1)
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(f"{self.origin}/__mock/{path}", body, method=method)  # noqa: S310 - ours
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
+            return reply.read()
+
+    def script(self, *rules: Mapping[str, Any], **defaults: Any) -> None:
+        """Replaces the script and forgets the log."""
+        whole = {"rules": rules, "defaults": defaults, "keep_body_bytes": 65_536}
+        self._call("PUT", "script", json.dumps(whole).encode())
+        self._call("DELETE", "log")
+
+    def rows(self, *models: str) -> list[dict[str, Any]]:
+        """What the log says of these models, oldest first."""
+        lines = self._call("GET", "log").splitlines()
+        return [row for row in map(json.loads, lines) if not models or row["model"] in models]
+
+    def row(
+        self, model: str, described: Callable[[dict[str, Any]], Any], what: str, deadline_s: float = 5
+    ) -> dict[str, Any]:
+        """The one row of a model, once it is as described."""
+
+        def look() -> dict[str, Any] | None:
+            rows = self.rows(model)
+            assert len(rows) <= 1, rows
+            return rows[0] if rows and described(rows[0]) else None
+
+        found = eventually(look, what, deadline_s)
+        assert found is not None
+        return found
+
+
+class Route(NamedTuple):
+    """A public model with two targets, in this order."""
+
+    name: str
+    first: str
+    second: str
+
+    def rule(self, *steps: Any, second: bool = False, **match: Any) -> dict[str, Any]:
+        """What the upstream does when this route's first (or second) target is called."""
+        return {"match": {"model": self.second if second else self.first, **match}, "steps": steps}
+
+
+class Reply(NamedTuple):
+    """What a client saw."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    whole: bool
+    """The transport ended as it should: nothing promised is missing."""
+
+    @property
+    def error(self) -> dict[str, Any]:
+        return json.loads(self.body)["error"]
+
+    @property
+    def target(self) -> str:
+        return self.headers["x-fastroute-target"].removeprefix("up/")
+
+    @property
+    def attempts(self) -> int:
+        return int(self.headers["x-fastroute-attempts"])
+
+    @property
+    def events(self) -> list[Any]:
+        """Data of a stream's events: parsed JSON, or the text of what is none (`[DONE]`)."""
+        return list(events(self.body))
+
+
+def events(body: bytes) -> Iterator[Any]:
+    for block in body.replace(b"\r\n", b"\n").split(b"\n\n"):
+        lines = [line.removeprefix(b"data:").strip() for line in block.split(b"\n") if line.startswith(b"data:")]
+        if lines:
+            text = b"\n".join(lines)
+            yield json.loads(text) if text.startswith(b"{") else text.decode()
+
+
+def text_of(seen: Sequence[Any]) -> str:
+    """The content of a stream's events, joined."""
+    pieces = [
+        choice["delta"].get("content")
+        for event in seen
+        if isinstance(event, dict)
+        for choice in event.get("choices", [])
+    ]
+    return "".join(piece for piece in pieces if piece)
+
+
+def finishes(seen: Sequence[Any]) -> list[str]:
+    reasons = [
+        choice.get("finish_reason") for event in seen if isinstance(event, dict) for choice in event.get("choices", [])
+    ]
+    return [reason for reason in reasons if reason]
+
+
+CHAT = "/v1/chat/completions"
+
+
+def chat(model: str, **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **more}).encode()
+
+
+class Door:
+    """One way into a gateway."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        host, port = url.removeprefix("http://").split(":")
+        self.place = (host, int(port))
+
+    def connect(self, timeout_s: float = 30.0) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(*self.place, timeout=timeout_s)
+
+    def socket(self, timeout_s: float = 30.0) -> socket.socket:
+        return socket.create_connection(self.place, timeout_s)
+
+    def send(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """One request on a connection of its own."""
+        with contextlib.closing(self.connect()) as connection:
+            sent = {"content-type": "application/json"} if body is not None else {}
+            connection.request(method, path, body, {**sent, **(headers or {})})
+            return read(connection.getresponse())
+
+    def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        return self.send("POST", CHAT, body, headers)
+
+    def ask(self, route: Route | str, headers: Mapping[str, str] | None = None, **more: Any) -> Reply:
+        name = route if isinstance(route, str) else route.name
+        return self.post(chat(name, **more), headers)
+
+    def begin(self, route: Route, **more: Any) -> http.client.HTTPConnection:
+        """Sends a request and leaves its answer to the caller."""
+        connection = self.connect()
+        connection.request("POST", CHAT, chat(route.name, **more), {"content-type": "application/json"})
+        return connection
+
+
+def read(response: http.client.HTTPResponse) -> Reply:
+    body, whole = bytearray(), True
+    try:
+        while piece := response.read1(65_536):
+            body += piece
+        # read1 takes an early end of a promised length for the end.
+        whole = response.length in (None, 0)
+    except (http.client.IncompleteRead, ConnectionError) as error:
+        body += getattr(error, "partial", b"")
+        whole = False
+    response.close()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Reply(response.status, headers, bytes(body), whole)
+
+
+class Gateway:
+    """A running gateway in front of one upstream."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        granian, edge = command.urls(2)
+        self.doors = {"granian": Door("granian", granian), "edge": Door("edge", edge)}
+
+    @property
+    def process(self) -> int:
+        """The data process."""
+        return data_process(self.command)
+
+    @property
+    def memory_bytes(self) -> int:
+        status = Path(f"/proc/{self.process}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
+
+Serve = Callable[..., Gateway]
+"""Starts a gateway of a test's own with a configuration, and ends it with the test."""
+
+
+def data_process(command: Command) -> int:
+    """Process id of the supervisor's one child; 0 while there is none."""
+    pid = command.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else 0
+
+
+def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, Any]:
+    """Routes of every kind, `ROUTES` of each, with targets of their own."""
+    haste = {"ttft_timeout_s": HASTE_S, "idle_timeout_s": HASTE_S}
+    kinds: dict[str, dict[str, Any]] = {
+        "patient": {},
+        "hasty": {"patience": haste},
+        "counted": {"policy": "flow_policies:first_when_idle"},
+    }
+    models = {
+        f"{kind}-{number}": {"targets": [f"up/{kind}-{number}-first", f"up/{kind}-{number}-second"], **more}
+        for kind, more in kinds.items()
+        for number in range(ROUTES)
+    }
+    return {
+        "listen": {"port": 0, "edge_port": 0, "admin_port": admin_port},
+        "providers": {
+            "up": {"dialect": "openai_chat", "address": f"{upstream}/v1", "key": "sk-canary-of-the-provider"},
+            "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{free_port()}/v1"},
+        },
+        "models": {
+            **models,
+            "half-dead": {"targets": ["dead/first", "up/alive"]},
+            "thrice": {"targets": ["up/thrice-1", "up/thrice-2", "up/thrice-3"]},
+        },
+        "limits": limits,
+    }
