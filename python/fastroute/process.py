@@ -144,6 +144,7 @@ class DataProcess:
         if left:
             log.warning("stopping with %d exchanges under way", left)
         await asyncio.wait([serving], timeout=SETTLE_S)
+        engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
 
 

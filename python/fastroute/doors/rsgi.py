@@ -96,7 +96,8 @@ class Rsgi:
         self._again(0, SWEEP_S, self._sweep)
 
     def _watch(self) -> None:
-        """Starts a watch over each client whose exchange lives long."""
+        """Starts a watch over each client whose exchange lives long, and has the drain look at what did not ring."""
+        self._engine.nudge()
         if self._loop is not None and self._engine.open_replies():
             for number, protocol in self._engine.unwatched(WATCH_AFTER_S):
                 task = self._loop.create_task(self._leaves(number, protocol))

@@ -30,7 +30,7 @@ pub(crate) struct PythonDecider {
 impl PythonDecider {
     fn story(&self, item: Item) {
         self.backlog.stories.fetch_add(1, Ordering::Relaxed);
-        self.queue.push(item);
+        self.queue.push_quietly(item);
     }
 }
 
@@ -49,7 +49,9 @@ impl Decider for PythonDecider {
     }
 
     fn report(&self, setback: Setback) {
-        self.story(Item::Report(Box::new(setback)));
+        self.backlog.stories.fetch_add(1, Ordering::Relaxed);
+        // Loud: the next decision should know.
+        self.queue.push(Item::Report(Box::new(setback)));
     }
 
     fn settle(&self, outcome: Outcome) {

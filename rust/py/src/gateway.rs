@@ -129,6 +129,11 @@ impl Gateway {
         Ok(())
     }
 
+    /// Wakes the drain if anything waits. For a tick of the loop: the end of a story does not ring by itself.
+    fn nudge(&self) {
+        self.queue.ring_if_waiting();
+    }
+
     /// Stories that were not told to Python yet.
     fn unsettled(&self) -> usize {
         self.backlog.stories.load(Ordering::Relaxed)

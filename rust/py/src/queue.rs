@@ -2,6 +2,8 @@
 //!
 //! An I/O thread rings when it parks, not at its first push: everything that became ready in one turn travels with
 //! one system call. At [`RING_AT`] waiting items it rings anyway, so that a long turn does not hold up answers.
+//! The surprise: what nobody waits for (the end of a story) does not ring at all; it rides along with the next item
+//! that does, or with the loop's own tick.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,16 +31,32 @@ impl<T> Queue<T> {
         self.bell.as_raw_fd()
     }
 
+    /// Queues an item somebody waits for.
     pub(crate) fn push(&self, item: T) {
-        let waiting = {
-            let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-            items.push_back(item);
-            items.len()
-        };
-        if waiting == 1 {
-            self.unrung.store(true, Ordering::Release);
-        } else if waiting == RING_AT {
+        let waiting = self.append(item);
+        self.unrung.store(true, Ordering::Release);
+        if waiting.is_multiple_of(RING_AT) {
             self.ring_if_needed();
+        }
+    }
+
+    /// Queues an item nobody waits for; a backlog of them rings all the same.
+    pub(crate) fn push_quietly(&self, item: T) {
+        if self.append(item).is_multiple_of(RING_AT) {
+            self.unrung.store(true, Ordering::Release);
+        }
+    }
+
+    fn append(&self, item: T) -> usize {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.push_back(item);
+        items.len()
+    }
+
+    /// Rings when anything waits, loud or quiet. For the loop's tick.
+    pub(crate) fn ring_if_waiting(&self) {
+        if !self.items.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.ring();
         }
     }
 
@@ -117,6 +135,20 @@ mod tests {
             queue.push(item);
         }
         assert!(readable(&queue));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_rides_along_or_waits_for_the_tick() {
+        let queue = Queue::new().unwrap();
+        queue.push_quietly(1);
+        queue.ring_if_needed();
+        assert!(!readable(&queue));
+        queue.ring_if_waiting();
+        assert!(readable(&queue));
+        queue.push(2);
+        let mut taken = VecDeque::new();
+        queue.take(&mut taken);
+        assert_eq!(taken, [1, 2], "in the order they were told");
     }
 
     #[test]

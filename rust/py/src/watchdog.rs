@@ -11,7 +11,7 @@ use crate::brain::Deciding;
 /// A decision takes microseconds; this is a thousand times that.
 pub(crate) const LIMIT: Duration = Duration::from_millis(50);
 /// How often the watchdog looks.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(20);
 /// The signal the loop thread gets; `fastroute.gateway` installs its handler.
 pub(crate) const SIGNAL: i32 = libc::SIGUSR2;
 
