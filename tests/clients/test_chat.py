@@ -80,6 +80,19 @@ def test_a_stream_that_was_not_asked_for_usage_has_none(ask: Ask) -> None:
     assert all(chunk["choices"] for chunk in chunks)
 
 
+def test_what_a_request_asks_for_beside_text_reaches_the_upstream_and_comes_back(ask: Ask) -> None:
+    several = ask(CREATE, **CHAT, n=2)["body"]["choices"]
+    assert [choice["index"] for choice in several] == [0, 1]
+    text = several[0]["message"]["content"]
+    stopped = ask(CREATE, **CHAT, stop=[text[4:8]])["body"]["choices"][0]
+    assert stopped["finish_reason"] == "stop"
+    assert stopped["message"]["content"] == text[: text.index(text[4:8])]
+    chunks = ask(CREATE, **CHAT, stream=True, logprobs=True, top_logprobs=2)["chunks"]
+    tokens = [token for chunk in chunks for token in (chunk["choices"][0].get("logprobs") or {}).get("content", [])]
+    assert "".join(token["token"] for token in tokens) == text
+    assert {len(token["top_logprobs"]) for token in tokens} == {2}
+
+
 def test_json_mode_gives_an_object(ask: Ask) -> None:
     choice = ask(CREATE, **CONSTRAINED, response_format={"type": "json_object"})["body"]["choices"][0]
     assert choice["finish_reason"] == "stop"
