@@ -41,7 +41,8 @@ class Program:
     """A child process that speaks on its standard output, line by line, and never keeps a test waiting for ever."""
 
     def __init__(self, argv: list[str], home: Path, *, stdin: int | None = None) -> None:
-        env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        # Whoever tries to reach beyond this machine is refused at once.
+        env = {"PATH": os.environ["PATH"], "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
         with (home / "stderr.txt").open("ab") as errors:
             self._process = subprocess.Popen(
                 argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, env=env
@@ -58,9 +59,12 @@ class Program:
         timer.cancel()
         if not line:
             self._process.wait()
-            said = (self._home / "stderr.txt").read_text()[-2_000:]
-            pytest.fail(f"{' '.join(self._argv)} ended or was silent for {DEADLINE_S:.0f} s; it said:\n{said}")
+            pytest.fail(f"{' '.join(self._argv)} ended or was silent for {DEADLINE_S:.0f} s: {self.said()}")
         return line.rstrip("\n")
+
+    def said(self) -> str:
+        """The end of what it wrote to standard error."""
+        return (self._home / "stderr.txt").read_text()[-2_000:]
 
     def write_line(self, line: str) -> None:
         pipe = self._pipe(self._process.stdin)
@@ -69,11 +73,11 @@ class Program:
             pipe.write(line + "\n")
             pipe.flush()
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Sends a signal and waits for the end."""
+    def stop(self, number: int) -> int:
+        """Sends a signal, waits for the end and gives the exit status."""
         self._process.send_signal(number)
         try:
-            self._process.wait(DEADLINE_S)
+            return self._process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             pytest.fail(f"{' '.join(self._argv)} did not end {DEADLINE_S:.0f} s after signal {number}")
@@ -127,19 +131,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def start_upstream(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Upstream]]:
-    with contextlib.ExitStack() as running:
-
-        def start() -> Upstream:
-            argv = [sys.executable, str(HERE / "llama_server.py"), str(model)]
-            program = Program(argv, tmp_path_factory.mktemp("llama"))
-            running.callback(program.close)
-            address = program.read_line()
-            _wait_until_healthy(address)
-            return Upstream(address, program)
-
-        yield start
+@contextlib.contextmanager
+def _upstream(model: Path, home: Path) -> Iterator[Upstream]:
+    program = Program([sys.executable, str(HERE / "llama_server.py"), str(model)], home)
+    with contextlib.closing(program):
+        address = program.read_line()
+        _wait_until_healthy(address)
+        yield Upstream(address, program)
 
 
 def _wait_until_healthy(address: str) -> None:
@@ -153,36 +151,53 @@ def _wait_until_healthy(address: str) -> None:
     pytest.fail(f"llama.cpp at {address} is not healthy after {DEADLINE_S:.0f} s")
 
 
+@contextlib.contextmanager
+def _gateway(here: str, there: str, home: Path) -> Iterator[Gateway]:
+    file = home / "gateway.yaml"
+    file.write_text(CONFIG.substitute(here=here, there=there))
+    program = Program([str(BIN / "fastroute"), "serve", "-c", str(file)], home)
+    with contextlib.closing(program):
+        screen = [program.read_line()]
+        while not screen[-1].strip().startswith("SDKs"):
+            screen.append(program.read_line())
+        listening = next(line for line in screen if line.strip().startswith("listening"))
+        urls = listening.replace(",", " ").split()[1:]
+        yield Gateway(screen, {name.strip("()"): url for url, name in zip(urls[::2], urls[1::2], strict=True)})
+        # Ctrl-C: a stop without lame duck, in which the data process goes too.
+        assert program.stop(signal.SIGINT) == 0, f"the gateway did not end well: {program.said()}"
+
+
 @pytest.fixture(scope="session")
+def there(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    with _upstream(model, tmp_path_factory.mktemp("there")) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def gateway(model: Path, there: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with (
+        _upstream(model, tmp_path_factory.mktemp("here")) as here,
+        _gateway(here.address, there.address, tmp_path_factory.mktemp("gateway")) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def here(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    """A server for one test to stop."""
+    with _upstream(model, tmp_path_factory.mktemp("here")) as upstream:
+        yield upstream
+
+
+@pytest.fixture
 def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Gateway]]:
+    """Gateways of one test, so that what they learn of a server's health stays there."""
     with contextlib.ExitStack() as running:
 
         def start(here: str, there: str) -> Gateway:
-            home = tmp_path_factory.mktemp("gateway")
-            file = home / "gateway.yaml"
-            file.write_text(CONFIG.substitute(here=here, there=there))
-            program = Program([str(BIN / "fastroute"), "serve", "-c", str(file)], home)
-            # An interrupt is a stop without lame duck; the data process goes with it.
-            running.callback(program.close)
-            running.callback(program.stop, signal.SIGINT)
-            screen = [program.read_line()]
-            while not screen[-1].strip().startswith("SDKs"):
-                screen.append(program.read_line())
-            listening = next(line for line in screen if line.strip().startswith("listening"))
-            urls = listening.replace(",", " ").split()[1:]
-            return Gateway(screen, {name.strip("()"): url for url, name in zip(urls[::2], urls[1::2], strict=True)})
+            return running.enter_context(_gateway(here, there, tmp_path_factory.mktemp("gateway")))
 
         yield start
-
-
-@pytest.fixture(scope="session")
-def there(start_upstream: Callable[[], Upstream]) -> Upstream:
-    return start_upstream()
-
-
-@pytest.fixture(scope="session")
-def gateway(start_upstream: Callable[[], Upstream], there: Upstream, start_gateway: Callable[..., Gateway]) -> Gateway:
-    return start_gateway(start_upstream().address, there.address)
 
 
 @pytest.fixture(params=["granian", "edge"])
@@ -197,8 +212,8 @@ def sdk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         "node": [str(BIN / "node"), str(HERE / "node_sdk.mjs")],
     }
     program = Program(programs[request.param], tmp_path_factory.mktemp("sdk"), stdin=subprocess.PIPE)
-    yield program
-    program.close()
+    with contextlib.closing(program):
+        yield program
 
 
 @pytest.fixture

@@ -18,14 +18,8 @@ CHAT: dict[str, Any] = {
 
 
 @pytest.fixture
-def here(start_upstream: Any) -> Any:
-    """The first server of a route, for one test to stop."""
-    return start_upstream()
-
-
-@pytest.fixture
 def fresh_ask(asking: Any, start_gateway: Any, here: Any, there: Any) -> Ask:
-    """Calls a gateway of its own, so that what it learns of a server's health stays in one test."""
+    """Calls a gateway whose first server this test may stop."""
     return asking(start_gateway(here.address, there.address))
 
 
@@ -50,6 +44,19 @@ def test_when_the_first_server_is_killed_the_next_stream_comes_from_the_second(f
     second = fresh_ask(CREATE, **CHAT, stream=True)
     assert source(second) == ("there/tiny", "2")
     assert [chunk["choices"] for chunk in second["chunks"]] == [chunk["choices"] for chunk in first["chunks"]]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_when_nobody_is_left_the_sdk_raises_what_happened_and_does_not_insist(
+    asking: Any, start_gateway: Any, stream: bool
+) -> None:
+    # Nothing listens on the discard port and the one after it.
+    nobody = asking(start_gateway("http://127.0.0.1:9", "http://127.0.0.1:10"))
+    error = nobody(CREATE, **CHAT, stream=stream)["error"]
+    assert (error["name"], error["status"], error["code"]) == ("InternalServerError", 503, "upstream_unreachable")
+    assert error["headers"]["x-fastroute-attempts"] == "2"
+    # Both were tried, so an SDK that tries thrice would only ask the same again.
+    assert error["headers"]["x-should-retry"] == "false"
 
 
 def test_a_stream_that_is_cut_ends_with_an_error_and_is_never_finished(fresh_ask: Ask, here: Any) -> None:

@@ -27,8 +27,7 @@ CUT = re.compile(r"<elided (\d+) chars>|… \[(\d+) characters\]$")
 def recorded() -> list[dict[str, Any]]:
     folder = os.environ.get("FASTROUTE_CLIENTS")
     if not folder:
-        print(f"skipped {RECORDED} recorded requests: FASTROUTE_CLIENTS is not set")
-        pytest.skip(f"{RECORDED} recorded requests: FASTROUTE_CLIENTS is not set")
+        pytest.skip(f"FASTROUTE_CLIENTS is not set: skipped {RECORDED} recorded requests")
     lines = Path(folder, "traffic.jsonl").read_text(encoding="utf-8").splitlines()
     return [request for request in map(json.loads, lines) if request["path"] in SERVED]
 
