@@ -26,7 +26,7 @@ pytestmark = pytest.mark.benchmark(timer=time.process_time, min_rounds=50, warmu
 
 
 def make_gateway() -> Gateway:
-    table = compile_table(decode(gateway_config(Ports(*range(1, 7)))), find_providers({}), generation=1)
+    table = compile_table(decode(gateway_config(Ports(*range(1, 8)))), find_providers({}), generation=1)
     policies = {route.policy: REGISTRY[route.policy] for route in table.routes.values()}
     return Gateway(table, policies, time.monotonic, Random(1))
 

@@ -104,7 +104,7 @@ def _about() -> dict[str, Any]:
             "rustc": _said("rustc", "--version").split()[1],
             "nginx": _said("nginx", "-v").rpartition("/")[2],
         },
-        "config": {"gateway": programs.gateway_config(programs.Ports(*range(6))), "nginx": programs.NGINX},
+        "config": {"gateway": programs.gateway_config(programs.Ports(*range(7))), "nginx": programs.NGINX},
         "machine": machine.describe(),
     }
 

@@ -45,6 +45,7 @@ class Ports(NamedTuple):
     granian: int
     edge: int
     admin: int
+    echo: int
 
 
 class StartError(Exception):
@@ -52,7 +53,7 @@ class StartError(Exception):
 
 
 def free_ports() -> Ports:
-    """Six ports that are free now, all held at once so that none is given twice."""
+    """Ports that are free now, all held at once so that none is given twice."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in Ports._fields]
         for each in sockets:
@@ -229,6 +230,12 @@ def busy_gateway(folder: Path, ports: Ports) -> contextlib.AbstractContextManage
     """A data process whose loop thread is busy for 5 ms ten times a second."""
     command = [sys.executable, "-m", "benches.rig.busy_process", str(_config_file(folder, ports))]
     return running("gateway", GATEWAY_CORE, command, folder, port=ports.granian, sources=True)
+
+
+def echo(folder: Path, ports: Ports) -> contextlib.AbstractContextManager[Program]:
+    """granian with an application that does nothing."""
+    command = [sys.executable, "-m", "benches.rig.echo_process", str(ports.echo)]
+    return running("echo", GATEWAY_CORE, command, folder, port=ports.echo)
 
 
 def hog(folder: Path) -> contextlib.AbstractContextManager[Program]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benches.rig import machine, programs
 from benches.rig.programs import GATEWAY_CORE, LOAD_CORE, Ports, Program
-from benches.rig.workloads import DIRECT, Contender, Plan
+from benches.rig.workloads import DIRECT, ECHO, Contender, Plan
 
 Row = dict[str, Any]
 
@@ -58,6 +58,8 @@ class Stage:
                 "nginx": stack.enter_context(programs.nginx(folder, ports, descriptors)),
                 "gateway": stack.enter_context(start(folder, ports)),
             }
+            if ECHO in plan.contenders:
+                started["echo"] = stack.enter_context(programs.echo(folder, ports))
             yield cls(plan, folder, ports, started)
 
     def measure(self, contender: Contender, window_s: float) -> Row:
@@ -71,7 +73,7 @@ class Stage:
 
     def _window(self, contender: Contender, window_s: float) -> Row:
         plan = self._plan
-        program = self._programs[{"mock": "mock", "nginx": "nginx"}.get(contender.door, "gateway")]
+        program = self._programs.get(contender.door, self._programs["gateway"])
         measured, ours = program.pids(), {name: each.pids() for name, each in self._programs.items()}
         resident_before = machine.resident_kib(measured)
         load = subprocess.Popen(
@@ -111,6 +113,7 @@ class Stage:
         port = {
             "mock": ports.mock,
             "nginx": ports.nginx_stream if plan.stream else ports.nginx_unary,
+            "echo": ports.echo,
             "granian": ports.granian,
             "edge": ports.edge,
         }[contender.door]

@@ -1,7 +1,7 @@
 """What is measured: each plan is a workload of the load generator, at a load, against some contenders.
 
-A contender is a door and the model asked for there; `nginx` is the yardstick of every plan and `direct` is the mock
-without anything in front, from which added latency is counted.
+A contender is a door and the model asked for there; `nginx` is the yardstick of every plan, `direct` is the mock
+without anything in front, from which added latency is counted, and `bare RSGI` is granian without a gateway.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,7 @@ class Contender(NamedTuple):
 
 DIRECT = Contender("direct", "mock")
 NGINX = Contender("nginx", "nginx")
+ECHO = Contender("bare RSGI", "echo")
 GRANIAN = Contender("granian", "granian")
 EDGE = Contender("edge", "edge")
 GRANIAN_POLICY = Contender("granian, policy over 3", "granian", THREE)
@@ -46,14 +47,11 @@ class Plan(NamedTuple):
 
 _DOORS = (NGINX, GRANIAN, EDGE)
 _ALL = (DIRECT, *_DOORS)
+_SATURATION = (*_ALL, ECHO, GRANIAN_POLICY, EDGE_POLICY)
 
 PLANS = (
-    Plan(
-        "W1-c16", "220 B chat, 700 B reply, 16 in flight", "W1", (*_DOORS, GRANIAN_POLICY, EDGE_POLICY), connections=16
-    ),
-    Plan(
-        "W1-c64", "220 B chat, 700 B reply, 64 in flight", "W1", (*_DOORS, GRANIAN_POLICY, EDGE_POLICY), connections=64
-    ),
+    Plan("W1-c16", "220 B chat, 700 B reply, 16 in flight", "W1", _SATURATION, connections=16),
+    Plan("W1-c64", "220 B chat, 700 B reply, 64 in flight", "W1", _SATURATION, connections=64),
     # 10 s at 2,000 a second: a 99th percentile wants 20,000 requests.
     Plan("W1-open", "220 B chat, 700 B reply, 2,000 a second", "W1", _ALL, rate=2000, window_s=10.0),
     Plan("W2", "32 KiB prompt with escapes and non-ASCII", "W2", _DOORS, connections=16),
