@@ -1,7 +1,7 @@
 """What the flow tests run on: a scripted upstream, a gateway before it, and a client that sees every byte.
 
-One rule: nobody waits for time to pass; `eventually` looks until something is so, or the deadline is over. One surprise:
-health outlives a test, so each test takes a route of its own and with it two targets nobody else calls.
+One rule: nobody waits for time to pass; `eventually` looks until something is so, or the deadline is over.
+One surprise: health outlives a test, so each test takes a route of its own and with it two targets nobody else calls.
 """
 
 import contextlib
@@ -229,11 +229,14 @@ class Door:
         name = route if isinstance(route, str) else route.name
         return self.post(chat(name, **more), headers)
 
-    def begin(self, route: Route, **more: Any) -> http.client.HTTPConnection:
-        """Sends a request and leaves its answer to the caller."""
-        connection = self.connect()
-        connection.request("POST", CHAT, chat(route.name, **more), {"content-type": "application/json"})
-        return connection
+
+def ask_raw(door: Door, route: Route, **more: Any) -> socket.socket:
+    """Sends a request in one write on a socket of its own, and reads nothing."""
+    body = chat(route.name, **more)
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    client = door.socket()
+    client.sendall(head.encode() + body)
+    return client
 
 
 def read(response: http.client.HTTPResponse) -> Reply:

@@ -1,0 +1,111 @@
+"""Clients that read slowly: true backpressure at the edge door, byte bounds at granian's."""
+
+import fcntl
+import socket
+import sys
+import termios
+import time
+
+import pytest
+
+from flow.rig import Gateway, Route, Upstream, ask_raw, eventually
+
+EVENT = (
+    'data: {"id":"b","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+)
+PIECE_BYTES = 64 * 1024
+PIECES = 2_000
+"""128 MB: far more than any buffer on the way."""
+MEMORY_BYTES = 16 << 20
+SOCKETS_BYTES = 24 << 20
+"""Kernel buffers of two loopback connections: up to 6 MB to receive and 4 MB to send each, and what we hold."""
+PER_REPLY_BYTES = 16 << 20
+CALM_S = 0.5
+
+
+def flood(upstream: Upstream, route: Route) -> None:
+    head = {"head": {"content_type": "text/event-stream"}}
+    upstream.script(route.rule(head, {"send": {"utf8": EVENT % ("x" * PIECE_BYTES), "repeat": PIECES}}))
+
+
+def waiting_bytes(client: socket.socket) -> int:
+    """What the kernel holds for a client that does not read."""
+    return int.from_bytes(fcntl.ioctl(client, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def stands_still(client: socket.socket) -> None:
+    """Waits until nothing more arrives for the client: everything on the way is full."""
+    last, since = -1, time.monotonic()
+
+    def still() -> bool:
+        nonlocal last, since
+        now = waiting_bytes(client)
+        if now != last:
+            last, since = now, time.monotonic()
+        return now > 0 and time.monotonic() - since > CALM_S
+
+    eventually(still, "the stream stands still", 30)
+
+
+def test_a_stalled_reader_at_the_edge_door_stops_the_upstream(
+    upstream: Upstream, gateway: Gateway, route: Route
+) -> None:
+    flood(upstream, route)
+    before = gateway.memory_bytes
+    with ask_raw(gateway.doors["edge"], route, stream=True) as client:
+        stands_still(client)
+        assert upstream.rows(route.first)[0]["ended"] == "open"
+        assert gateway.memory_bytes - before < MEMORY_BYTES
+    row = upstream.row(route.first, lambda row: row["ended"] == "cancelled", "the upstream saw the client leave")
+    assert 1 << 20 < row["bytes_sent"] < SOCKETS_BYTES
+
+
+def test_a_reader_at_the_edge_door_gets_a_reply_of_any_length(
+    upstream: Upstream, gateway: Gateway, route: Route
+) -> None:
+    flood(upstream, route)
+    before = gateway.memory_bytes
+    reply = gateway.doors["edge"].ask(route, stream=True)
+    assert len(reply.body) > PIECES * PIECE_BYTES
+    assert reply.whole
+    assert gateway.memory_bytes - before < MEMORY_BYTES
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_reply_at_granians_door_is_bounded_in_bytes(
+    reads: bool, upstream: Upstream, gateway: Gateway, route: Route
+) -> None:
+    flood(upstream, route)
+    door = gateway.doors["granian"]
+    if reads:
+        reply = door.ask(route, stream=True)
+        assert PER_REPLY_BYTES - (1 << 20) < len(reply.body) <= PER_REPLY_BYTES + 4096
+        assert reply.events[-1]["error"]["code"] == "response_too_large"
+        assert reply.whole
+    else:
+        before = gateway.memory_bytes
+        with ask_raw(door, route, stream=True):
+            upstream.row(route.first, lambda row: row["ended"] == "cancelled", "the reply was given up", 30)
+            assert gateway.memory_bytes - before < 2 * PER_REPLY_BYTES
+    assert upstream.rows(route.first)[0]["bytes_sent"] < PER_REPLY_BYTES + SOCKETS_BYTES
+
+
+@pytest.mark.parametrize("door_name", ["granian", "edge"])
+def test_two_small_writes_reach_the_client_without_waiting_for_its_acknowledgement(
+    door_name: str, upstream: Upstream, gateway: Gateway, route: Route
+) -> None:
+    """With Nagle's algorithm on, the second of two small writes waits up to 40 ms for a delayed acknowledgement."""
+    upstream.script(route.rule({"events": {"count": 40, "every_ms": 4}}))
+    with ask_raw(gateway.doors[door_name], route, stream=True) as client:
+        gaps: list[float] = []
+        last = None
+        while True:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            piece = client.recv(65_536)
+            if not piece:
+                break
+            now = time.monotonic()
+            gaps += [now - last] if last else []
+            last = now
+    assert len(gaps) > 25, "events came one by one"
+    assert sorted(gaps)[len(gaps) // 2] < 0.025
