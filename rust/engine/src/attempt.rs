@@ -101,13 +101,15 @@ pub(crate) async fn attempt(
     let frames = edited(ingress, target)?;
     // A unary reply's head often comes only with its last token, so only streams have a clock for the first one.
     let content_by = if ingress.stream() { patience.first_token_by(Instant::now(), deadline) } else { deadline };
+    // While the exchange has time left, another target may be quicker.
+    let late = if content_by < deadline { Kind::FirstTokenSoft } else { Kind::FirstTokenHard };
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, content_by).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, content_by, late).await?;
     if !response.status().is_success() {
         return Err(refused(response, lease, content_by).await);
     }
     if ingress.stream() && is_event_stream(response.headers()) {
-        first_content(response, lease, target, ingress, content_by).await
+        first_content(response, lease, target, ingress, content_by, late).await
     } else {
         whole(response, lease, target, ingress, patience, content_by).await
     }
@@ -142,6 +144,7 @@ async fn send(
     ingress: &Ingress,
     frames: &Frames,
     by: Instant,
+    late: Kind,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -154,7 +157,7 @@ async fn send(
         headers.clone_from(&head.headers);
         headers.extend(ingress.forward.iter().map(|(name, value)| (name.clone(), value.clone())));
         match timeout_at(by, lease.send(request)).await {
-            Err(_) => return Err(Failure::new(Kind::FirstTokenHard)),
+            Err(_) => return Err(Failure::new(late)),
             Ok(Ok(response)) => return Ok((response, lease)),
             Ok(Err(_)) if lease.reused() && lease.silent() && !fresh => fresh = true,
             Ok(Err(error)) => return Err(broken(&error, lease.silent())),
@@ -291,6 +294,7 @@ async fn first_content(
     target: &Target,
     ingress: &Ingress,
     by: Instant,
+    late: Kind,
 ) -> Result<Success, Failed> {
     let (parts, mut body) = response.into_parts();
     let spec = RelaySpec {
@@ -304,7 +308,7 @@ async fn first_content(
     let mut ended = false;
     while !relay.content_started() && !ended {
         match timeout_at(by, body.frame()).await {
-            Err(_) => return Err(Failure::new(Kind::FirstTokenHard).into()),
+            Err(_) => return Err(Failure::new(late).into()),
             Ok(None) => {
                 relay.end(&mut first)?;
                 ended = true;

@@ -114,6 +114,7 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
     let patience = &route.patience;
     let deadline = patience.deadline(ingress.started, ingress.stream());
     let mut last: Option<Failed> = None;
+    let mut soonest_ms: Option<u64> = None;
     let mut doubts = 0;
     for index in plan.targets.iter().take(patience.attempts.max(1) as usize) {
         let Some(target) = table.target(*index) else { continue };
@@ -144,6 +145,7 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
                     }
                     _ => true,
                 };
+                soonest_ms = soonest_ms.into_iter().chain(attempt.failure.retry_after_ms).min();
                 last = Some(attempt);
                 if !again || now >= deadline {
                     break;
@@ -151,7 +153,9 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
             }
         }
     }
-    let attempt = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
+    let mut attempt = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
+    // The client may come back as soon as one of the targets takes requests again.
+    attempt.failure.retry_after_ms = attempt.failure.retry_after_ms.and(soonest_ms);
     end_failed(attempt, ingress, story)
 }
 
