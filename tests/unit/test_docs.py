@@ -87,7 +87,7 @@ def test_examples_of_configurations_have_no_mistakes(page: Path, tmp_path: Path)
 
 
 def test_there_are_examples_of_configurations_to_check() -> None:
-    assert len(blocks(ROOT / "README.md", "yaml")) == 1
+    assert len(blocks(ROOT / "README.md", "yaml")) == 2
     assert len(blocks(DOCS / "add-a-provider.md", "yaml")) == 1
     assert len(blocks(DOCS / "configure.md", "yaml")) == 1
 
