@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -59,11 +59,13 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
 }
 
 /// Runs what answers one request; a panic in it is a 500 for that request alone.
-pub async fn contained<F>(shared: &Shared, id: &Arc<str>, answer: F) -> Reply
+///
+/// The answer comes boxed: it is some 4 KiB that exist until the head is out, and inline they would be moved with every
+/// future around them and stay with every open connection.
+pub async fn contained<F>(shared: &Shared, id: &Arc<str>, mut answer: Pin<Box<F>>) -> Reply
 where
     F: Future<Output = Reply>,
 {
-    let mut answer = pin!(answer);
     let polled = poll_fn(|task| {
         catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(task)))
             .map_or(Poll::Ready(None), |polled| polled.map(Some))

@@ -159,7 +159,7 @@ impl Request {
             let _open = OpenExchange(io.clone());
             let _in_flight = in_flight;
             let id = ingress.request_id.clone();
-            let reply = contained(&io.shared, &id, run(io.clone(), ingress, Some(decision))).await;
+            let reply = contained(&io.shared, &id, Box::pin(run(io.clone(), ingress, Some(decision)))).await;
             drop(bodies);
             hand_over(&queue, slot, reply, tap).await;
         });

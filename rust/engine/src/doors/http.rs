@@ -200,7 +200,8 @@ async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Run
     };
     running.in_flight = Some(share);
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-    let reply = exchange::contained(&io.shared, &id, generate(io, started, &id, dialect, head.headers, incoming)).await;
+    let answer = Box::pin(generate(io, started, &id, dialect, head.headers, incoming));
+    let reply = exchange::contained(&io.shared, &id, answer).await;
     (reply, running)
 }
 
