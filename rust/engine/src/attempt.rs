@@ -6,16 +6,17 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fastroute_core::failure::{ErrorReply, Failure, Kind};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
 use fastroute_core::sse;
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
@@ -31,8 +32,8 @@ use crate::upstream::{ConnectError, Lease, Outgoing, Pool};
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
 /// What is kept of an error reply.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
-/// A stream's preamble (role chunk, comments) that is held back before its first content.
-const PREAMBLE_BYTES: usize = 1024 * 1024;
+/// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
 pub(crate) type Frames = Slices;
 
@@ -101,17 +102,35 @@ pub(crate) async fn attempt(
     let frames = edited(ingress, target)?;
     // A unary reply's head often comes only with its last token, so only streams have a clock for the first one.
     let content_by = if ingress.stream() { patience.first_token_by(Instant::now(), deadline) } else { deadline };
-    // While the exchange has time left, another target may be quicker.
-    let late = if content_by < deadline { Kind::FirstTokenSoft } else { Kind::FirstTokenHard };
+    let due = Due { by: content_by, deadline };
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, content_by, late).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
     if !response.status().is_success() {
         return Err(refused(response, lease, content_by).await);
     }
+    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
+    if response.headers().contains_key(CONTENT_LENGTH) && response.headers().contains_key(TRANSFER_ENCODING) {
+        return Err(Failure::new(Kind::Malformed).into());
+    }
     if ingress.stream() && is_event_stream(response.headers()) {
-        first_content(response, lease, target, ingress, content_by, late).await
+        first_content(response, lease, target, ingress, due).await
     } else {
-        whole(response, lease, target, ingress, patience, content_by).await
+        whole(response, lease, target, ingress, patience, due).await
+    }
+}
+
+/// When an attempt must have shown content, and when its exchange is over.
+#[derive(Clone, Copy)]
+struct Due {
+    by: Instant,
+    deadline: Instant,
+}
+
+impl Due {
+    /// What it means that `by` has passed.
+    fn missed(self) -> Failure {
+        // While the exchange has time left, another target may be quicker.
+        Failure::new(if self.by < self.deadline { Kind::FirstTokenSoft } else { Kind::TotalTimeout })
     }
 }
 
@@ -143,21 +162,23 @@ async fn send(
     head: &Head,
     ingress: &Ingress,
     frames: &Frames,
-    by: Instant,
-    late: Kind,
+    due: Due,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
-        let lease = timeout_at(by, pool.lease(fresh)).await.map_err(|_| Failure::new(Kind::ConnectTimeout))?;
+        let lease = timeout_at(due.by, pool.lease(fresh)).await.map_err(|_| due.missed())?;
         let mut lease = lease.map_err(|error| unreachable(&error))?;
         let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from(head.path.clone());
         let headers = request.headers_mut();
         headers.clone_from(&head.headers);
-        headers.extend(ingress.forward.iter().map(|(name, value)| (name.clone(), value.clone())));
-        match timeout_at(by, lease.send(request)).await {
-            Err(_) => return Err(Failure::new(late)),
+        for (name, value) in &ingress.forward {
+            // What the operator set for this provider stands; a second value beside it would mean nothing.
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        match timeout_at(due.by, lease.send(request)).await {
+            Err(_) => return Err(due.missed()),
             Ok(Ok(response)) => return Ok((response, lease)),
             Ok(Err(_)) if lease.reused() && lease.silent() && !fresh => fresh = true,
             Ok(Err(error)) => return Err(broken(&error, lease.silent())),
@@ -180,9 +201,12 @@ pub(crate) fn broken(error: &hyper::Error, silent: bool) -> Failure {
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
-    if error.is_parse() || error.is_user() {
+    if silent && error.is_canceled() {
+        // hyper's word for a request that it never began to write.
+        Failure::new(Kind::ResetUnwritten)
+    } else if error.is_parse() || error.is_user() {
         Failure::new(Kind::Malformed)
-    } else if reset || silent || error.is_incomplete_message() || error.is_canceled() {
+    } else if reset || silent || error.is_incomplete_message() {
         Failure::new(Kind::Reset)
     } else {
         Failure::new(Kind::Malformed)
@@ -193,6 +217,7 @@ pub(crate) fn broken(error: &hyper::Error, silent: bool) -> Failure {
 async fn refused(response: Response<Incoming>, lease: Lease, by: Instant) -> Failed {
     let status = response.status().as_u16();
     let (parts, body) = response.into_parts();
+    let by = by.min(Instant::now() + ERROR_BODY_WAIT);
     let collected = timeout_at(by, http_body_util::Limited::new(body, ERROR_BODY_BYTES).collect()).await;
     // A body that is cut, late or too long leaves the status, which is enough to go on.
     let body = match collected {
@@ -230,15 +255,18 @@ async fn whole(
     target: &Target,
     ingress: &Ingress,
     patience: &Patience,
-    by: Instant,
+    due: Due,
 ) -> Result<Success, Failed> {
     let (parts, mut body) = response.into_parts();
+    // What the framing promises, which a header may contradict.
+    let length = body.size_hint().exact();
     let mut frames = Frames::new();
     let mut held = 0;
     let ended = loop {
-        let wait = by.min(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s));
-        match timeout_at(wait, body.frame()).await {
-            Err(_) => return Err(Failure::new(Kind::Stalled).into()),
+        let idle = Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
+        match timeout_at(due.by.min(idle), body.frame()).await {
+            Err(_) if idle < due.by => return Err(Failure::new(Kind::Stalled).into()),
+            Err(_) => return Err(due.missed().into()),
             Ok(None) => break true,
             Ok(Some(Err(error))) => {
                 let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
@@ -260,7 +288,6 @@ async fn whole(
         if ingress.stream() {
             return Err(Failure::new(Kind::Malformed).into());
         }
-        let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let mut inspector = TailInspector::new(target.usage_rule);
         for frame in &frames {
             inspector.feed(frame.clone());
@@ -293,8 +320,7 @@ async fn first_content(
     lease: Lease,
     target: &Target,
     ingress: &Ingress,
-    by: Instant,
-    late: Kind,
+    due: Due,
 ) -> Result<Success, Failed> {
     let (parts, mut body) = response.into_parts();
     let spec = RelaySpec {
@@ -307,24 +333,22 @@ async fn first_content(
     let mut first = Frames::new();
     let mut ended = false;
     while !relay.content_started() && !ended {
-        match timeout_at(by, body.frame()).await {
-            Err(_) => return Err(Failure::new(late).into()),
+        let fed = match timeout_at(due.by, body.frame()).await {
+            Err(_) => Err(due.missed()),
             Ok(None) => {
-                relay.end(&mut first)?;
                 ended = true;
+                relay.end(&mut first)
             }
+            // Reset after its last word, perhaps: the relay knows.
             Ok(Some(Err(error))) => {
-                let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
-                return Err(Failure::new(kind).into());
+                ended = true;
+                relay.end(&mut first).map_err(|failure| cut(&error, failure))
             }
-            Ok(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    relay.feed(data, &mut first)?;
-                }
-            }
-        }
-        if first.iter().map(Bytes::len).sum::<usize>() > PREAMBLE_BYTES {
-            return Err(Failure::new(Kind::ResponseTooLarge).into());
+            Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
+        };
+        if let Err(failure) = fed {
+            let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
+            return Err(Failed { failure, reply });
         }
     }
     Ok(Success::Running(Box::new(Running {
@@ -335,6 +359,15 @@ async fn first_content(
         flow: Flow::Stream(Box::new(relay)),
         length: None,
     })))
+}
+
+/// The failure of a body that broke off, where what came until then ended with `failure`.
+pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
+    match failure.kind {
+        Kind::Truncated | Kind::Malformed if error.is_parse() => Failure::new(Kind::Malformed),
+        Kind::Truncated | Kind::Malformed => Failure::new(Kind::Truncated),
+        _ => failure,
+    }
 }
 
 /// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.

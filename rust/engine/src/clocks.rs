@@ -79,9 +79,12 @@ impl Default for Patience {
     }
 }
 
+/// Longest wait there is: far beyond any use, and safe to add to any instant.
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
 /// Seconds as a duration; what is not a sane number of seconds is taken as a day, never as a panic.
 pub(crate) fn seconds(value: f64) -> Duration {
-    Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(86_400))
+    Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(86_400)).min(YEAR)
 }
 
 impl Patience {
@@ -138,6 +141,13 @@ impl IdleClock {
         }
     }
 
+    /// The upstream is asked again after a pause that was the client's: it was not silent, it was not read.
+    pub fn resume(&mut self, now: Instant) {
+        let pause = now.saturating_duration_since(self.last_byte);
+        self.last_byte += pause;
+        self.last_content = (self.last_content + pause).min(now);
+    }
+
     /// When the earliest of the three would run out, as things stand.
     pub fn next(&self) -> Instant {
         (self.last_byte + self.idle).min(self.last_content + self.content_idle).min(self.deadline)
@@ -185,5 +195,7 @@ mod tests {
     fn a_nonsense_number_of_seconds_is_a_day_and_not_a_panic() {
         assert_eq!(seconds(f64::NAN), Duration::from_secs(86_400));
         assert_eq!(seconds(-1.0), Duration::from_secs(86_400));
+        // No clock reaches that far: added to an instant it would overflow.
+        assert_eq!(seconds(1.7e19), YEAR);
     }
 }

@@ -10,14 +10,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::failure::{Failure, Kind, Origin, render_openai_error_event};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::attempt::{Flow, Frames, Running};
+use crate::attempt::{Flow, Frames, Running, cut};
 use crate::clocks::{Expired, IdleClock, Patience};
+use crate::exchange::InFlight;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
 
@@ -53,6 +54,14 @@ impl ReplyBody {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
             Self::Relay(delivery) => delivery.poll_next(task),
+        }
+    }
+
+    /// The door cannot carry the rest of this reply: the upstream is let go, and the story says why.
+    pub fn give_up(self, kind: Kind) {
+        if let Self::Relay(mut delivery) = self {
+            delivery.ready.clear();
+            delivery.close(Ending::Broken, Some(Failure::at(kind, Origin::Gateway)));
         }
     }
 }
@@ -91,13 +100,22 @@ pub struct Delivery {
     length: Option<u64>,
     clock: IdleClock,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The last poll found nothing: the wait is the upstream's, not the client's.
+    waiting: bool,
     ended: bool,
     scratch: Frames,
     story: Story,
+    _flying: InFlight,
 }
 
 impl Delivery {
-    pub(crate) fn new(running: Running, patience: &Patience, deadline: Instant, story: Story) -> Self {
+    pub(crate) fn new(
+        running: Running,
+        patience: &Patience,
+        deadline: Instant,
+        story: Story,
+        flying: InFlight,
+    ) -> Self {
         let Running { first, body, lease, flow, length, headers: _ } = running;
         let mut delivery = Self {
             ready: first.into_iter().collect(),
@@ -107,9 +125,11 @@ impl Delivery {
             length,
             clock: IdleClock::new(patience, Instant::now(), deadline),
             timer: None,
+            waiting: false,
             ended: false,
             scratch: Frames::new(),
             story,
+            _flying: flying,
         };
         if delivery.over() {
             delivery.finish();
@@ -128,6 +148,7 @@ impl Delivery {
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
+                self.waiting = false;
                 self.length = self.length.map(|left| left.saturating_sub(frame.len() as u64));
                 if let Some(outcome) = self.story.outcome() {
                     outcome.bytes_out += frame.len() as u64;
@@ -146,10 +167,10 @@ impl Delivery {
                         self.break_off(failure)?;
                     }
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
-                    self.break_off(Failure::new(kind))?;
-                }
+                Poll::Ready(Some(Err(error))) => match self.end_by_error(&error) {
+                    Ok(()) => self.finish(),
+                    Err(failure) => self.break_off(failure)?,
+                },
                 Poll::Ready(None) => match self.end() {
                     Ok(()) => self.finish(),
                     Err(failure) => self.break_off(failure)?,
@@ -196,6 +217,17 @@ impl Delivery {
         }
     }
 
+    /// The transport broke. A stream that had said its last word has lost nothing by it; a reply that was promised to
+    /// the client in full has.
+    fn end_by_error(&mut self, error: &hyper::Error) -> Result<(), Failure> {
+        // Whatever the stream said: this connection serves nobody any more.
+        self.lease = None;
+        match self.flow {
+            Flow::Stream(_) => self.end().map_err(|failure| cut(error, failure)),
+            Flow::Long(_) => Err(cut(error, Failure::new(Kind::Truncated))),
+        }
+    }
+
     /// All that will come has come.
     fn finish(&mut self) {
         self.ended = true;
@@ -224,6 +256,12 @@ impl Delivery {
     }
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
+        self.note();
+        self.story.close(ending, failure);
+    }
+
+    /// Notes usage and bytes as they stand.
+    fn note(&mut self) {
         let usage = match &mut self.flow {
             Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
@@ -233,10 +271,13 @@ impl Delivery {
             outcome.usage = usage;
             outcome.bytes_out += unsent;
         }
-        self.story.close(ending, failure);
     }
 
     fn poll_clock(&mut self, task: &mut Context<'_>) -> Poll<Expired> {
+        if !self.waiting {
+            self.waiting = true;
+            self.clock.resume(Instant::now());
+        }
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.clock.next())));
             if timer.as_mut().poll(task).is_pending() {
@@ -274,7 +315,9 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         // What was used is known up to here, even when the client left (law 5).
         if self.story.outcome().is_some() {
-            self.close(Ending::ClientGone, Some(Failure::new(Kind::ClientGone)));
+            self.ready.clear();
+            self.note();
+            self.story.abandon();
         }
     }
 }

@@ -12,10 +12,11 @@ use std::task::Poll;
 use fastroute_core::failure::{Failure, Kind, Retry};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::Ambiguous;
+use crate::clocks::{Ambiguous, Patience};
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
@@ -38,6 +39,9 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
         bytes_in: ingress.scan.bytes as u64,
     };
     if !io.shared.decider.room() {
+        if let Some(Decision::Plan(plan)) = &decided {
+            io.shared.decider.forget(plan);
+        }
         return Problem::overloaded("too many outcomes wait to be recorded; please retry").reply(&ingress.request_id);
     }
     let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);
@@ -45,17 +49,31 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
         Some(decision) => Ok(decision),
         None => decide(&io, &table, &ingress).await,
     };
-    let plan = match decision {
-        Ok(Decision::Plan(plan)) => plan,
+    let planned = match decision {
+        Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model()),
         Ok(Decision::Refusal(refusal)) => return refuse(&refusal, &ingress, story),
-        Err(NoDecision::Late | NoDecision::Busy) => {
-            let problem = Problem::overloaded("no routing decision was made in time; please try again");
-            return settle_problem(&problem, &ingress, story);
-        }
+        Err(NoDecision::Late | NoDecision::Busy) => None,
     };
-    let table = io.shared.tables.of(plan.generation).unwrap_or(table);
+    let Some((table, plan)) = planned else {
+        let problem = Problem::overloaded("no routing decision was made in time; please try again");
+        return settle_problem(&problem, &ingress, story);
+    };
     story.planned(&plan);
     walk(&io, &table, &plan, &ingress, story).await
+}
+
+/// A plan's numbers mean something in the table of its generation only. Where that one is forgotten (two swaps passed
+/// while the decider thought) the plan is handed back and the snapshot decides: never the same numbers in another table.
+fn at_its_table(shared: &Shared, table: Arc<Table>, plan: Plan, model: &str) -> Option<(Arc<Table>, Plan)> {
+    if plan.generation == table.generation {
+        return Some((table, plan));
+    }
+    if let Some(its) = shared.tables.of(plan.generation) {
+        return Some((its, plan));
+    }
+    shared.decider.forget(&plan);
+    let plan = snapshot_of(shared, &table, model)?;
+    Some((table, plan))
 }
 
 /// Runs what answers one request; a panic in it is a 500 for that request alone.
@@ -88,14 +106,17 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decisi
         route.remember(&plan.targets);
     }
     match asked {
-        Err(none) => by_snapshot(&io.shared, ingress.model()).map(Decision::Plan).ok_or(none),
+        Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
         asked => asked,
     }
 }
 
 /// The engine's own plan for a model, where the decider's is late or failed. `None` for a model it does not know.
 pub fn by_snapshot(shared: &Shared, model: &str) -> Option<Plan> {
-    let table = shared.tables.current();
+    snapshot_of(shared, &shared.tables.current(), model)
+}
+
+fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
     let index = table.resolve(model)?;
     let route = table.route(index)?;
     shared.metrics.snapshots.fetch_add(1, Ordering::Relaxed);
@@ -118,19 +139,23 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
     let mut last: Option<Failed> = None;
     let mut soonest_ms: Option<u64> = None;
     let mut doubts = 0;
-    for index in plan.targets.iter().take(patience.attempts.max(1) as usize) {
-        let Some(target) = table.target(*index) else { continue };
+    let mut barred = Barred::default();
+    let targets = plan.targets.iter().filter_map(|index| Some((*index, table.target(*index)?)));
+    for (index, target) in targets {
+        if story.attempts() >= patience.attempts.max(1) as usize {
+            break;
+        }
+        if barred.bars(target) {
+            continue;
+        }
         let began = Instant::now();
-        story.attempt(*index, began);
-        let tried = {
-            let _flying = InFlight::enter(target);
-            attempt::attempt(io, target, ingress, patience, deadline).await
-        };
-        match tried {
+        story.attempt(index, began);
+        let flying = InFlight::enter(table, target);
+        match attempt::attempt(io, target, ingress, patience, deadline).await {
             Ok(success) => {
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
                 story.content(Instant::now());
-                return deliver(success, target, ingress, patience, deadline, story);
+                return deliver(success, flying, ingress, patience, deadline, story);
             }
             Err(attempt) => {
                 let now = Instant::now();
@@ -138,6 +163,7 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
                     target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
                 }
                 story.setback(&attempt.failure, now);
+                barred.after(&attempt.failure, target);
                 let again = match attempt.failure.retry {
                     Retry::Never => false,
                     // The upstream may have done the work (and billed it): once, and only elsewhere.
@@ -161,33 +187,66 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
     end_failed(attempt, ingress, story)
 }
 
-struct InFlight<'a>(&'a Target);
+/// Where a failure said that trying again is useless.
+#[derive(Default)]
+struct Barred {
+    targets: SmallVec<[u32; 4]>,
+    /// Rows of providers whose key is out: every target of such a row has the same.
+    keys: SmallVec<[usize; 2]>,
+}
 
-impl<'a> InFlight<'a> {
-    fn enter(target: &'a Target) -> Self {
-        target.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(target)
+impl Barred {
+    fn after(&mut self, failure: &Failure, target: &Target) {
+        match failure.retry {
+            Retry::SameOrElsewhere => {}
+            Retry::OtherKey => self.keys.push(target.provider_row),
+            Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => self.targets.push(target.index),
+        }
+    }
+
+    fn bars(&self, target: &Target) -> bool {
+        self.targets.contains(&target.index) || self.keys.contains(&target.provider_row)
     }
 }
 
-impl Drop for InFlight<'_> {
+/// An attempt or a reply under way, counted at its target until it is dropped.
+pub(crate) struct InFlight {
+    table: Arc<Table>,
+    target: u32,
+}
+
+impl InFlight {
+    fn enter(table: &Arc<Table>, target: &Target) -> Self {
+        target.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { table: table.clone(), target: target.index }
+    }
+
+    fn label(&self) -> HeaderValue {
+        let label = self.table.target(self.target).map(|target| target.label.clone());
+        label.unwrap_or(HeaderValue::from_static("unknown"))
+    }
+}
+
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(target) = self.table.target(self.target) {
+            target.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 fn deliver(
     success: Success,
-    target: &Target,
+    flying: InFlight,
     ingress: &Ingress,
-    patience: &crate::clocks::Patience,
+    patience: &Patience,
     deadline: Instant,
     mut story: Story,
 ) -> Reply {
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(CONTENT_TYPE, if ingress.stream() { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_TARGET, target.label.clone());
+    headers.insert(X_TARGET, flying.label());
     headers.insert(X_ATTEMPTS, HeaderValue::from(story.attempts()));
     headers.insert(SERVER_TIMING, timing(&mut story));
     if let Some(outcome) = story.outcome() {
@@ -206,7 +265,7 @@ fn deliver(
         }
         Success::Running(mut running) => {
             headers.extend(std::mem::take(&mut running.headers));
-            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, deadline, story)))
+            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, deadline, story, flying)))
         }
     };
     Reply { status: StatusCode::OK, headers, body }.with_request_id(&ingress.request_id)
@@ -236,9 +295,15 @@ fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Rep
     problem.reply(&ingress.request_id)
 }
 
-fn end_failed(attempt: Failed, ingress: &Ingress, mut story: Story) -> Reply {
+fn end_failed(mut attempt: Failed, ingress: &Ingress, mut story: Story) -> Reply {
     if let Some(outcome) = story.outcome() {
         outcome.status = attempt.failure.status;
+        // The first target to come back serves the client's next try: of several waits the shortest holds.
+        if attempt.failure.kind == Kind::RateLimited {
+            let limited = outcome.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+            let limited = limited.filter(|failure| failure.kind == Kind::RateLimited);
+            attempt.failure.retry_after_ms = limited.filter_map(|failure| failure.retry_after_ms).min();
+        }
     }
     let attempts = story.attempts();
     let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts);

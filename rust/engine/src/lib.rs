@@ -22,6 +22,8 @@ pub mod mock;
 mod outcome;
 mod problem;
 mod table;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};

@@ -152,7 +152,8 @@ impl Story {
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
         {
-            attempt.took_us = since_start.saturating_sub(attempt.started_us);
+            // Zero means that it still runs.
+            attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
             self.decider.report(Setback { generation: outcome.generation, attempt: attempt.clone() });
         }
@@ -188,7 +189,7 @@ impl Story {
                 attempt.took_us = outcome.took_us.saturating_sub(attempt.started_us);
                 if attempt.failure.is_none()
                     && let Some(failure) = &failure
-                    && failure.kind != Kind::ClientGone
+                    && blames_upstream(failure)
                 {
                     attempt.failure = Some(failure.clone());
                 }
@@ -199,9 +200,29 @@ impl Story {
     }
 }
 
+impl Story {
+    /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.
+    pub(crate) fn abandon(&mut self) {
+        let (ending, kind) = match (std::thread::panicking(), self.outcome().is_some_and(|told| told.status == 200)) {
+            (false, _) => (Ending::ClientGone, Kind::ClientGone),
+            (true, true) => (Ending::Broken, Kind::Internal),
+            (true, false) => (Ending::Refused, Kind::Internal),
+        };
+        let failure = Failure::new(kind);
+        if let Some(outcome) = self.outcome()
+            && outcome.status == 0
+        {
+            outcome.status = failure.status;
+        }
+        self.close(ending, Some(failure));
+    }
+}
+
 impl Drop for Story {
     fn drop(&mut self) {
-        self.close(Ending::ClientGone, None);
+        if self.outcome.is_some() {
+            self.abandon();
+        }
     }
 }
 

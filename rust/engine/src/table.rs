@@ -125,6 +125,8 @@ pub struct Target {
     /// `provider/model` for headers and logs.
     pub label: HeaderValue,
     pub provider: Arc<str>,
+    /// Row of the provider in its table: the same address and the same key.
+    pub provider_row: usize,
     /// JSON string literal that replaces the client's model; `None` for pass-through targets.
     pub model: Option<Bytes>,
     pub kind: Kind,
@@ -194,7 +196,11 @@ impl Route {
     }
 
     /// Remembers the order the decider chose. The common case, the same order again, writes nothing.
+    /// An order that is none of this route's is not taken over: one bad plan must not become every later one.
     pub fn remember(&self, order: &[u32]) {
+        if order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
+            return;
+        }
         if self.last.load().as_slice() != order {
             self.last.store(Arc::new(order.into()));
         }
@@ -334,6 +340,7 @@ fn compile_target(
         index,
         label,
         provider: provider.name.as_str().into(),
+        provider_row: target.provider,
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),

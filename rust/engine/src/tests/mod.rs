@@ -1,0 +1,11 @@
+//! The request path as a whole: a client on TCP, the edge door, a decider of closures, scripted upstreams.
+//!
+//! Everything runs on the test's own thread, so that tokio's paused clock is everyone's clock: a wait of thirty seconds
+//! takes none, and nothing here sleeps to see a state.
+
+mod clocks;
+mod deciding;
+mod dropping;
+mod failover;
+mod laws;
+mod rig;

@@ -1,0 +1,371 @@
+//! What every test of the request path stands on.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastroute_core::dialects::Dialect;
+use hyper::header::HeaderMap;
+use smallvec::SmallVec;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::clocks::Patience;
+use crate::decider::{Answer, Busy, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
+use crate::dice::Dice;
+use crate::io::{Bounds, Io, Shared, Tables};
+use crate::metrics::Metrics;
+use crate::mock::{self, Script};
+use crate::table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableSpec, TargetSpec};
+use crate::upstream::{Pools, Resolver};
+use crate::{Ingress, Outcome, Setback, doors};
+
+/// Longer than anything here takes on a clock that jumps; reaching it fails the test.
+pub(super) const PATIENCE: Duration = Duration::from_secs(86_400);
+
+pub(super) type Decide = dyn Fn(&Question, Answer) -> Result<(), Busy> + Send + Sync;
+
+/// A decider that answers by a closure and keeps what it is told.
+pub(super) struct Closure {
+    decide: Box<Decide>,
+    pub(super) room: AtomicBool,
+    pub(super) settled: Mutex<Vec<Outcome>>,
+    pub(super) reported: Mutex<Vec<Setback>>,
+    pub(super) forgotten: Mutex<Vec<Plan>>,
+    told: Notify,
+}
+
+impl Decider for Closure {
+    fn decide(&self, question: Question, answer: Answer) -> Result<(), Busy> {
+        (self.decide)(&question, answer)
+    }
+
+    fn room(&self) -> bool {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, setback: Setback) {
+        self.reported.lock().unwrap().push(setback);
+    }
+
+    fn settle(&self, outcome: Outcome) {
+        self.settled.lock().unwrap().push(outcome);
+        self.told.notify_waiters();
+    }
+
+    fn forget(&self, plan: &Plan) {
+        self.forgotten.lock().unwrap().push(plan.clone());
+        self.told.notify_waiters();
+    }
+}
+
+/// Answers every question at once with these targets of generation 1.
+pub(super) fn at_once(targets: &[u32]) -> Box<Decide> {
+    let targets = targets.to_vec();
+    Box::new(move |_, answer| {
+        answer.give(Decision::Plan(plan(1, &targets))).unwrap();
+        Ok(())
+    })
+}
+
+pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
+    Plan { route: 0, generation, targets: SmallVec::from_slice(targets), by: DecidedBy::Policy }
+}
+
+/// A table of one route, `m`, over one target per upstream.
+pub(super) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patience) -> TableSpec {
+    TableSpec {
+        generation,
+        providers: upstreams.iter().enumerate().map(|(at, address)| provider(at, *address)).collect(),
+        targets: (0..upstreams.len())
+            .map(|provider| TargetSpec { provider, model: Some(format!("up-{generation}-{provider}")) })
+            .collect(),
+        routes: vec![RouteSpec {
+            name: "m".into(),
+            choices: (0..upstreams.len()).map(|at| ChoiceSpec { target: at.try_into().unwrap(), weight: 1 }).collect(),
+            policy: "ordered".into(),
+            patience: patience.clone(),
+        }],
+        direct: Vec::new(),
+        patience: patience.clone(),
+    }
+}
+
+pub(super) fn provider(at: usize, address: SocketAddr) -> ProviderSpec {
+    ProviderSpec {
+        name: format!("p{at}"),
+        scheme: "http".into(),
+        host: address.ip().to_string(),
+        port: address.port(),
+        prefix: "/v1".into(),
+        speaks: [("openai_chat", "/chat/completions"), ("openai_embeddings", "/embeddings")]
+            .map(|(dialect, path)| (dialect.to_owned(), path.to_owned()))
+            .into(),
+        headers: vec![("authorization".into(), format!("Bearer sk-secret-of-p{at}"))],
+        ..ProviderSpec::default()
+    }
+}
+
+/// A scripted upstream on this thread.
+pub(super) async fn upstream(script: &str) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = Script::parse(script, Path::new("")).unwrap();
+    tokio::spawn(async move { mock::serve(listener, script).await });
+    tokio::task::yield_now().await;
+    address
+}
+
+/// An upstream whose every answer is these steps.
+pub(super) async fn playing(steps: &str) -> SocketAddr {
+    upstream(&format!(r#"{{"rules": [{{"steps": {steps}}}]}}"#)).await
+}
+
+/// A place where nobody listens.
+pub(super) fn nobody() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// An upstream of closures: `act` gets each accepted connection with its number.
+pub(super) async fn upstream_of<F>(act: impl Fn(usize, TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(act(number, stream));
+        }
+    });
+    address
+}
+
+/// Reads one request off a connection: head and body.
+pub(super) async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    let mut piece = [0; 8192];
+    loop {
+        let count = stream.read(&mut piece).await.ok().filter(|count| *count > 0)?;
+        read.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = header(head, "content-length").map_or(0, |length| length.parse().unwrap());
+            if body.len() >= length {
+                return Some(text);
+            }
+        }
+    }
+}
+
+pub(super) struct Rig {
+    pub(super) io: Arc<Io>,
+    pub(super) decider: Arc<Closure>,
+    pub(super) door: SocketAddr,
+}
+
+impl Rig {
+    pub(super) async fn new(spec: TableSpec, decide: Box<Decide>) -> Self {
+        Self::with(spec, decide, Bounds::default()).await
+    }
+
+    pub(super) async fn with(spec: TableSpec, decide: Box<Decide>, bounds: Bounds) -> Self {
+        let decider = Arc::new(Closure {
+            decide,
+            room: AtomicBool::new(true),
+            settled: Mutex::default(),
+            reported: Mutex::default(),
+            forgotten: Mutex::default(),
+            told: Notify::new(),
+        });
+        let dice = Arc::new(Dice::new(7));
+        let shared = Arc::new(Shared {
+            tables: Tables::new(Table::compile(spec).unwrap()),
+            decider: decider.clone(),
+            metrics: Metrics::default(),
+            bounds,
+            dice: dice.clone(),
+            ready: AtomicBool::new(true),
+            stopping: watch::Sender::new(false),
+        });
+        let io = Arc::new(Io {
+            shared,
+            pools: Pools::new(Arc::new(Resolver::default()), dice),
+            desk: Desk::default(),
+            open: AtomicUsize::new(0),
+        });
+        tokio::spawn(io.desk.mailbox.clone().run(decider.clone()));
+        tokio::spawn(io.desk.sweep.clone().run());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let door = listener.local_addr().unwrap();
+        tokio::spawn(doors::http::serve(io.clone(), listener));
+        tokio::task::yield_now().await;
+        Self { io, decider, door }
+    }
+
+    /// Asks with a body and reads the reply to the end of its connection.
+    pub(super) async fn ask(&self, body: &str) -> Reply {
+        let mut stream = TcpStream::connect(self.door).await.unwrap();
+        stream.write_all(request(body, "connection: close\r\n").as_bytes()).await.unwrap();
+        Reply::read(&mut stream).await
+    }
+
+    pub(super) async fn chat(&self) -> Reply {
+        self.ask(&chat("m", false)).await
+    }
+
+    pub(super) async fn stream(&self) -> Reply {
+        self.ask(&chat("m", true)).await
+    }
+
+    /// Waits until `count` stories are settled, and gives them.
+    pub(super) async fn settled(&self, count: usize) -> Vec<Outcome> {
+        let wait = async {
+            loop {
+                let told = self.decider.told.notified();
+                let settled = self.decider.settled.lock().unwrap().clone();
+                if settled.len() >= count {
+                    return settled;
+                }
+                told.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("a story was never settled")
+    }
+
+    /// The one story there is.
+    pub(super) async fn story(&self) -> Outcome {
+        let mut settled = self.settled(1).await;
+        assert_eq!(settled.len(), 1, "one exchange settles once");
+        settled.pop().unwrap()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.io.shared.metrics.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Attempts under way at all targets of the current table.
+    pub(super) fn attempts_in_flight(&self) -> u32 {
+        let table = self.io.shared.tables.current();
+        table.targets.iter().map(|target| target.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn swap(&self, spec: TableSpec) {
+        self.io.shared.tables.swap(Table::compile(spec).unwrap());
+    }
+}
+
+pub(super) fn chat(model: &str, stream: bool) -> String {
+    format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}],"stream":{stream}}}"#)
+}
+
+pub(super) fn request(body: &str, headers: &str) -> String {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n{headers}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A request as a door would hand it to an exchange.
+pub(super) fn ingress(body: &str) -> Ingress {
+    let mut scanner = doors::body::scanner(Dialect::OpenAiChat, &Bounds::default());
+    scanner.feed(body.as_bytes()).unwrap();
+    Ingress {
+        started: Instant::now(),
+        request_id: "req_1".into(),
+        door: Door::Edge,
+        dialect: Dialect::OpenAiChat,
+        forward: HeaderMap::new(),
+        frames: vec![body.to_owned().into()],
+        scan: scanner.finish().unwrap(),
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) head: String,
+    /// The body without its chunked coding.
+    pub(super) body: String,
+    /// The body came to the end that its framing announced.
+    pub(super) whole: bool,
+}
+
+impl Reply {
+    pub(super) async fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        // A reset is an end, too; what came before it counts.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the reply never ended");
+        Self::parse(&bytes)
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap_or(bytes.len());
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut rest = bytes.get(end + 4..).unwrap_or_default();
+        let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+        if header(&head, "transfer-encoding") != Some("chunked") {
+            let announced = header(&head, "content-length").map(|length| length.parse::<usize>().unwrap());
+            let whole = announced.is_none_or(|length| length == rest.len());
+            return Self { head, body: text(rest), whole };
+        }
+        let mut body = Vec::new();
+        while let Some(line) = memchr::memmem::find(rest, b"\r\n") {
+            let size = usize::from_str_radix(&text(&rest[..line]), 16).unwrap();
+            if size == 0 {
+                return Self { head, body: text(&body), whole: true };
+            }
+            rest = &rest[line + 2..];
+            body.extend_from_slice(&rest[..size.min(rest.len())]);
+            rest = rest.get(size + 2..).unwrap_or_default();
+        }
+        Self { head, body: text(&body), whole: false }
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// `error.code` of an error reply.
+    pub(super) fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The data of each event.
+    pub(super) fn events(&self) -> Vec<&str> {
+        self.body.split(['\r', '\n']).filter_map(|line| line.strip_prefix("data: ")).collect()
+    }
+
+    /// The code of the error event a stream ended with.
+    pub(super) fn error_event(&self) -> Option<String> {
+        let last: serde_json::Value = serde_json::from_str(self.events().last()?).ok()?;
+        last["error"]["code"].as_str().map(str::to_owned)
+    }
+}
+
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// What a mock's log holds, as JSON rows.
+pub(super) async fn seen_by(upstream: SocketAddr) -> Vec<serde_json::Value> {
+    let mut stream = TcpStream::connect(upstream).await.unwrap();
+    let ask = "GET /__mock/log HTTP/1.1\r\nhost: mock\r\nconnection: close\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let reply = Reply::read(&mut stream).await;
+    reply.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
