@@ -95,7 +95,7 @@ def test_two_small_writes_reach_the_client_without_waiting_for_its_acknowledgeme
     door_name: str, upstream: Upstream, gateway: Gateway, route: Route
 ) -> None:
     """With Nagle's algorithm on, the second of two small writes waits up to 40 ms for a delayed acknowledgement."""
-    upstream.script(route.rule({"events": {"count": 40, "every_ms": 4}}))
+    upstream.script(route.rule({"events": {"count": 40, "every_ms": 4}}, {"finish": {}}, "done"))
     with ask_raw(gateway.doors[door_name], route, stream=True) as client:
         gaps: list[float] = []
         last = None
