@@ -41,7 +41,7 @@ def test_a_stream_that_ends_properly_without_its_finish_is_truncated(
 
 
 def words(count: int) -> list[Any]:
-    event = 'data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"word "}}]}'
+    event = 'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"word "}}]}'
     return [{"send": {"utf8": event + "\n\n", "repeat": count}}]
 
 

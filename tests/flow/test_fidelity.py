@@ -1,4 +1,4 @@
-"""Same dialect: what the upstream gets is what the client wrote, and what the client gets is what the upstream wrote."""
+"""Same dialect: the upstream gets what the client wrote, and the client gets what the upstream wrote."""
 
 import json
 import re
@@ -10,8 +10,10 @@ from flow.rig import Door, Route, Upstream
 
 # Spacing, order, escapes, number spellings and fields that a parser and printer would not bring back.
 PECULIAR = (
-    '{ "model" :\t"MODEL",  "x_unknown":{"a" : [1.0e+2, -0.0, 1E5,\n 12345678901234567890, 0.1000 ],"é":"\\u00e9\\/"},\r\n'
-    ' "messages":[ {"role":"user","content":"caf\\u00e9 \\ud83d\\ude00 日本 \\t\\"q\\"" , "name":"n"} ],"temperature":1.00 ,'
+    '{ "model" :\t"MODEL",  "x_unknown":{"a" : [1.0e+2, -0.0, 1E5,\n 12345678901234567890, 0.1000 ],'
+    '"é":"\\u00e9\\/"},\r\n'
+    ' "messages":[ {"role":"user","content":"caf\\u00e9 \\ud83d\\ude00 日本 \\t\\"q\\"" , "name":"n"} ],'
+    '"temperature":1.00 ,'
     '"seed":9007199254740993, "metadata":null,"STREAM":false'
 )
 
@@ -109,7 +111,8 @@ def delta(finish: str | None = None, **fields: Any) -> str:
 BODY = [
     ": a comment\n\n",
     delta(role="assistant", content=""),
-    'data:{"id":"s","choices":[{"index":0,"delta":{"content":"no space, \\u00e9 and 1.0e+2"}}],"x_vendor":{"a":[ 1.0 ]}}\n\n',
+    'data:{"id":"s","choices":[{"index":0,"delta":{"content":"no space, \\u00e9 and 1.0e+2"}}],'
+    '"x_vendor":{"a":[ 1.0 ]}}\n\n',
     delta(content="日本 🚢"),
     'event: vendor.thing\nid: 7\ndata: {"anything":1}\n\n',
     delta(finish="stop"),

@@ -1,4 +1,4 @@
-"""Policies for the flow tests: one that tells through its choice what it was shown, and three that break the contract."""
+"""Policies for the flow tests: one tells through its choice what it was shown, the others break the contract."""
 
 import time
 from collections.abc import Sequence
