@@ -8,7 +8,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ _UNARY, _STREAMS = "W1", "W4"
 _WARM_UP_S = 0.5
 _SHARE_OF_SLOWEST = 3
 """The open loop offers a third of what the slowest way can do: enough to be busy, too little to queue."""
+_STREAMS_S = 3.0
+"""A stream of the workload lasts one; those that begin and end within the window count."""
 _MODEL = "mock-small"
 _COMMAND = [sys.executable, "-W", "ignore", "-c", "from fastroute.cli import main; main(prog_name='fastroute')"]
 
@@ -114,16 +116,14 @@ def bench(
             ways = stack.enter_context(_own_ways())
 
         def measure(workload: str, count: int, offered: float | None = None) -> list[Row]:
-            return [
-                _measured(way, workload, model, headers, count, offered, seconds)
-                for way in ways
-            ]
+            return [_measured(way, workload, model, headers, count, offered, seconds) for way in ways]
 
         saturated = measure(_UNARY, connections)
         _print(f"saturation, {connections} connections", saturated)
         offered = rate or max(1.0, round(min(row.per_s for row in saturated) / _SHARE_OF_SLOWEST))
         _print(f"open loop, {offered:g} requests/s", measure(_UNARY, 256, offered))
         if streams:
+            seconds = max(seconds, _STREAMS_S)
             _print(f"streams, {streams} at once", measure(_STREAMS, streams))
 
 
@@ -168,8 +168,9 @@ def _measured(
 
 
 def _row(way: str, report: Mapping[str, Any]) -> Row:
-    shape = report["shapes"][0]
-    first = (shape["stream"] or {}).get("first_content") or shape["first_byte"]
+    shape: dict[str, Any] = report["shapes"][0]
+    stream: dict[str, Any] = shape["stream"] or {}
+    first = stream.get("first_content") or shape["first_byte"]
     wrong = sum(count for status, count in report["statuses"].items() if not status.startswith("2"))
     errors = max(wrong, sum(report["errors"].values())) + report["unsent"]
 
@@ -195,7 +196,9 @@ def _print(title: str, rows: Sequence[Row]) -> None:
     click.echo(f"{title:<26}" + "".join(f"{column:>11}" for column in _COLUMNS))
     direct = rows[0] if rows[0].way == "upstream" else None
     for row in rows:
-        added = ("-", "-") if direct is None or row is direct else (_over(row.p50, direct.p50), _over(row.p99, direct.p99))
+        added = ("-", "-")
+        if direct is not None and row is not direct:
+            added = (_over(row.p50, direct.p50), _over(row.p99, direct.p99))
         cells = (f"{row.per_s:.0f}", *map(_shown, row[2:6]), *added, str(row.errors))
         click.echo(f"  {row.way:<24}" + "".join(f"{cell:>11}" for cell in cells))
     click.echo()
@@ -210,8 +213,8 @@ def _over(value: float | None, direct: float | None) -> str:
 
 
 @contextlib.contextmanager
-def _own_ways() -> Iterator[list[Way]]:
-    """A scripted upstream and a gateway before it, each a process of its own so that nobody shares a core by accident."""
+def _own_ways() -> Generator[list[Way]]:
+    """A scripted upstream and a gateway before it, each in a process of its own."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         script = Path(folder, "script.json")
         script.write_text(load_script(_STREAMS))
@@ -229,12 +232,11 @@ def _own_ways() -> Iterator[list[Way]]:
 
 
 @contextlib.contextmanager
-def _running(*arguments: str) -> Iterator[str]:
+def _running(*arguments: str) -> Generator[str]:
     """One of our own commands; gives the line of its output that names addresses."""
     with subprocess.Popen([*_COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         try:
-            assert process.stdout is not None  # noqa: S101 - asked for above
-            line = next((line for line in process.stdout if "http://" in line), None)
+            line = next((line for line in process.stdout or () if "http://" in line), None)
             if line is None:
                 raise click.ClickException(f"`fastroute {arguments[0]}` did not start")
             yield line

@@ -1,4 +1,4 @@
-"""`fastroute mock`: an upstream that needs no model, at any speed and with any fault, for tests of clients and gateways.
+"""`fastroute mock`: an upstream that needs no model, at any speed and with any fault, to test clients and gateways.
 
 One rule: it listens on this machine only, because whoever reaches it may replace its script, and scripts name files.
 """
