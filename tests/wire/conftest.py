@@ -1,0 +1,15 @@
+"""The upstream, the gateway and the routes of the flow tests."""
+
+from flow.conftest import (
+    admin_port,
+    counted,
+    folder,
+    gateway,
+    hasty,
+    route,
+    serve,
+    shared_upstream,
+    upstream,
+)
+
+__all__ = ["admin_port", "counted", "folder", "gateway", "hasty", "route", "serve", "shared_upstream", "upstream"]
