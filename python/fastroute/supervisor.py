@@ -20,7 +20,7 @@ import msgspec
 
 from fastroute.address import is_loopback
 from fastroute.config.schema import Config, Listen, pack
-from fastroute.errors import FastrouteError
+from fastroute.errors import ConfigError, FastrouteError, Mistake
 
 BACKLOG = 4096
 YOUNG_S = 5.0
@@ -154,7 +154,7 @@ class Supervisor:
         self._lifeline_read, self._lifeline_write = os.pipe()
 
     def start(self) -> None:
-        """Starts a data process and waits until it serves. Raises FastrouteError with what it said if it does not."""
+        """Starts a data process and waits until it serves. Raises ConfigError with what it said if it does not."""
         errand_read, errand_write = os.pipe()
         report_read, report_write = os.pipe()
         sockets = {listener.name: listener.socket.fileno() for listener in self._listeners}
@@ -183,7 +183,10 @@ class Supervisor:
             said = pipe.read().decode().strip()
         if said != "ready":
             status = self._child.wait()
-            raise FastrouteError(said or f"the data process ended with status {status} before it was ready")
+            if not said:
+                raise FastrouteError(f"the data process ended with status {status} before it was ready")
+            # What it takes back in its own words is for the user to put right, such as a policy that is not there.
+            raise ConfigError([Mistake("", 0, 0, "", said)])
 
     def run(self) -> int:
         """Waits, forwards signals and starts the data process again when it dies. Returns the exit status."""

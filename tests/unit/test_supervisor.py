@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fastroute import supervisor
-from fastroute.config.schema import Listen
-from fastroute.supervisor import Listener, ListenerError, open_listeners
+from fastroute.config.schema import Config, Listen, Model, Provider
+from fastroute.errors import ConfigError
+from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
 
 ANY = Listen(port=0, edge_port=0, admin_port=0)
 needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc/net/tcp on this system")
@@ -123,3 +124,14 @@ def test_a_name_nobody_has_is_told_as_that() -> None:
     # RFC 6761: `.invalid` never resolves.
     with pytest.raises(ListenerError, match=r"gateway\.invalid is no address of this machine"):
         open_listeners(Listen(address="gateway.invalid", port=0, open=True))
+
+
+def test_what_keeps_the_data_process_from_starting_is_told_as_a_mistake() -> None:
+    providers = {"a": Provider(dialect="openai_chat", address="http://127.0.0.1:9/v1")}
+    models = {"smart": Model(targets=("a/one", "a/two"), policy="no_such_package:rank")}
+    listeners = open_listeners(ANY)
+    try:
+        with pytest.raises(ConfigError, match=r"^models\.smart\.policy: cannot import .*No module named"):
+            Supervisor(Config(providers=providers, models=models), listeners).start()
+    finally:
+        close(listeners)

@@ -127,7 +127,9 @@ class WeightedTarget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A target with its share of the traffic."""
 
     to: Annotated[str, Meta(description="Provider and model.", examples=["openai/gpt-5"])]
-    weight: Annotated[Share | None, Meta(description="Share of the traffic; with 0 a target only answers when the others failed.")] = None
+    weight: Annotated[
+        Share | None, Meta(description="Share of the traffic; with 0 a target only answers when the others failed.")
+    ] = None
 
 
 class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
