@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, Model, Provider, WeightedTarget
@@ -155,6 +157,38 @@ def test_a_plan_of_the_snapshot_was_never_counted_and_is_not_taken_off() -> None
     gateway = gateway_of()
     gateway.settle(ended(None, attempt(0)))
     assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+ENDINGS = ("forgotten", "complete", "refused", "broken", "client_gone", "failed over")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["smart", "a/x", "b/y", "nobody"]), st.sampled_from(ENDINGS)), max_size=30))
+def test_every_plan_is_taken_back_once_however_its_exchange_ends(exchanges: list[tuple[str, str]]) -> None:
+    gateway = gateway_of()
+    plans = [(gateway.decide(asking(model)), ending) for model, ending in exchanges]
+    assert sum(in_flight(gateway)) == sum(isinstance(plan, Plan) for plan, _ in plans)
+    for plan, ending in plans:
+        if isinstance(plan, Plan):
+            end(gateway, plan, ending)
+            assert min(in_flight(gateway)) >= 0
+        else:
+            gateway.settle(ended(None, ending="refused"))
+    assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def end(gateway: Gateway, plan: Plan, ending: str) -> None:
+    """What the engine tells of an exchange that ends so."""
+    lead, last = plan.targets[0], plan.targets[-1]
+    if ending == "forgotten":
+        gateway.forget(plan.generation, lead)
+    elif ending == "failed over":
+        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.settle(ended(plan, attempt(lead, "overloaded"), attempt(last)))
+    elif ending == "refused":
+        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.settle(ended(plan, attempt(lead, "overloaded"), ending=ending))
+    else:
+        gateway.settle(ended(plan, attempt(lead, "truncated" if ending == "broken" else None), ending=ending))
 
 
 def test_what_another_generation_tells_changes_nothing() -> None:
