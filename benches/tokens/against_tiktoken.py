@@ -3,7 +3,8 @@
 The library downloads its vocabularies; here they come from the files that the vocabulary crates ship, and must have the
 SHA-256 that the library pins. `pip install tiktoken`, then
 
-    target/release/tokens-bakeoff dump 100000 | python against_tiktoken.py ~/.cargo/registry/src/*/splintr-vocab-*/vocabs
+    target/release/tokens-bakeoff dump 100000 \\
+        | python against_tiktoken.py ~/.cargo/registry/src/*/splintr-vocab-*/vocabs
 """
 
 import hashlib

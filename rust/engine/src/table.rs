@@ -299,6 +299,12 @@ impl Table {
             {
                 head.rotate_right(1);
             }
+            // A weight of 0 never leads by draw and stands last, as it does for the policy.
+            let idle = |index: &u32| {
+                let at = route.targets.iter().position(|target| target == index);
+                at.and_then(|at| route.weights.get(at)).is_some_and(|weight| *weight == 0.0)
+            };
+            order.sort_by_key(idle);
         }
         order.sort_by_key(|index| {
             self.target(*index).is_some_and(|target| target.failures_in_a_row.load(Ordering::Relaxed) >= FAILING)

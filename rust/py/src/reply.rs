@@ -48,7 +48,7 @@ fn joined(mut frames: VecDeque<Bytes>) -> Bytes {
 }
 
 /// Pulls the reply and queues it for the loop, within the bounds of granian's door.
-pub(crate) async fn hand_over(queue: &Queue<Item>, slot: Slot, mut reply: Reply, tap: Arc<Tap>) {
+pub(crate) async fn hand_over(queue: &Queue<Item>, slot: Slot, mut reply: Reply, tap: Arc<Tap>, id: &Arc<str>) {
     let mut head = Head::of(&mut reply);
     let mut body = reply.body;
     if let ReplyBody::Frames(frames) = body {
@@ -59,7 +59,7 @@ pub(crate) async fn hand_over(queue: &Queue<Item>, slot: Slot, mut reply: Reply,
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > PER_REPLY as u64) {
         let problem = Problem::too_long_for_this_door();
-        let mut reply = problem.reply(&"".into());
+        let mut reply = problem.reply(id);
         let head = Head::of(&mut reply);
         if let ReplyBody::Frames(frames) = reply.body {
             queue.push(Item::Whole(slot, Box::new(head), joined(frames)));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scanner;
-use fastroute_engine::decider::{Decision, Door, Plan, Refusal};
+use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Plan, Refusal};
 use fastroute_engine::doors::body;
 use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, by_snapshot, contained, run};
 use hyper::header::HeaderMap;
@@ -154,14 +154,16 @@ impl Request {
         let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
         let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
         let (io, queue) = (thread.io.clone(), gateway.queue.clone());
-        io.open.fetch_add(1, Ordering::Relaxed);
+        // Made before the task, so that one aborted before its first turn gives everything back, too.
+        let open = OpenExchange::enter(io.clone());
+        let decided = Decided { decision: Some(decision), decider: shared.decider.clone() };
         let task = thread.handle.spawn(async move {
-            let _open = OpenExchange(io.clone());
-            let _in_flight = in_flight;
+            let (_open, _in_flight) = (open, in_flight);
             let id = ingress.request_id.clone();
-            let reply = contained(&io.shared, &id, Box::pin(run(io.clone(), ingress, Some(decision)))).await;
+            let answer = Box::pin(run(io.clone(), ingress, decided.take()));
+            let reply = contained(&io.shared, &id, answer).await;
             drop(bodies);
-            hand_over(&queue, slot, reply, tap).await;
+            hand_over(&queue, slot, reply, tap, &id).await;
         });
         gateway.responses.runs(slot, task.abort_handle());
         Ok(Some(future))
@@ -230,6 +232,35 @@ impl Reading {
 }
 
 struct OpenExchange(Arc<Io>);
+
+impl OpenExchange {
+    fn enter(io: Arc<Io>) -> Self {
+        io.open.fetch_add(1, Ordering::Relaxed);
+        Self(io)
+    }
+}
+
+/// A decision on its way to its exchange; handed back when the exchange never begins.
+struct Decided {
+    decision: Option<Decision>,
+    decider: Arc<dyn Decider>,
+}
+
+impl Decided {
+    fn take(mut self) -> Option<Decision> {
+        self.decision.take()
+    }
+}
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        if let Some(Decision::Plan(plan)) = &self.decision
+            && plan.by == DecidedBy::Policy
+        {
+            self.decider.forget(plan);
+        }
+    }
+}
 
 impl Drop for OpenExchange {
     fn drop(&mut self) {

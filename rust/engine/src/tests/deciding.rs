@@ -178,7 +178,7 @@ async fn a_defect_of_ours_costs_one_request_and_is_told_as_such() {
     let decide: Box<Decide> = Box::new(|_, _| panic!("a defect, on purpose"));
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
     let id = "req_7".into();
-    let reply = contained(&rig.io.shared, &id, run(rig.io.clone(), ingress(&chat("m", false)), None)).await;
+    let reply = contained(&rig.io.shared, &id, Box::pin(run(rig.io.clone(), ingress(&chat("m", false)), None))).await;
     assert_eq!((reply.status.as_u16(), &reply.headers["x-request-id"]), (500, &"req_7".parse().unwrap()));
     let story = rig.story().await;
     assert_eq!((story.ending, story.status, story.failure.unwrap().code), (Ending::Refused, 500, "internal_error"));
