@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
 use fastroute_engine::{Problem, Reply, ReplyBody};
 use http_body::Body as _;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -47,73 +48,188 @@ fn joined(mut frames: VecDeque<Bytes>) -> Bytes {
     all.freeze()
 }
 
-/// Pulls the reply and queues it for the loop, within the bounds of granian's door.
-pub(crate) async fn hand_over(queue: &Queue<Item>, slot: Slot, mut reply: Reply, tap: Arc<Tap>, id: &Arc<str>) {
-    let mut head = Head::of(&mut reply);
-    let mut body = reply.body;
-    if let ReplyBody::Frames(frames) = body {
-        let whole = joined(frames);
-        queue.push(Item::Whole(slot, Box::new(head), whole));
-        return;
+/// Where one reply goes. It ends the reply on whatever path its task ends, a defect included: a reply that nobody ends
+/// would hold its client, its coroutine and its place for ever.
+pub(crate) struct Outlet {
+    queue: Arc<Queue<Item>>,
+    slot: Slot,
+    tap: Arc<Tap>,
+    id: Arc<str>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Headless,
+    /// The head is out; `events` says whether an error can be told in the body.
+    Started {
+        events: bool,
+    },
+    Over,
+}
+
+impl Outlet {
+    pub(crate) fn new(queue: Arc<Queue<Item>>, slot: Slot, tap: Arc<Tap>, id: Arc<str>) -> Self {
+        Self { queue, slot, tap, id, state: State::Headless }
     }
-    let length = body.size_hint().exact();
-    if length.is_some_and(|length| length > PER_REPLY as u64) {
-        let problem = Problem::too_long_for_this_door();
-        let mut reply = problem.reply(id);
+
+    fn whole(&mut self, mut reply: Reply) {
         let head = Head::of(&mut reply);
         if let ReplyBody::Frames(frames) = reply.body {
-            queue.push(Item::Whole(slot, Box::new(head), joined(frames)));
+            self.state = State::Over;
+            self.queue.push(Item::Whole(self.slot, Box::new(head), joined(frames)));
         }
+    }
+
+    fn start(&mut self, head: Head) {
+        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+        self.state = State::Started { events };
+        self.queue.push(Item::Start(self.slot, Box::new(head)));
+    }
+
+    /// Queues bytes once there is room; false when this reply may grow no further.
+    async fn chunk(&self, bytes: Bytes) -> bool {
+        let room = self.tap.room(bytes.len()).await;
+        if room {
+            self.queue.push(Item::Chunk(self.slot, bytes, self.tap.clone()));
+        }
+        room
+    }
+
+    fn end(&mut self) {
+        self.state = State::Over;
+        self.queue.push(Item::End(self.slot));
+    }
+
+    /// Ends the reply with an error that its client can see.
+    fn fail(&mut self, kind: Kind) {
+        if self.state == (State::Started { events: true }) {
+            let event = render_openai_error_event(&Failure::new(kind));
+            self.tap.last(event.len());
+            self.queue.push(Item::Chunk(self.slot, event, self.tap.clone()));
+        }
+        self.end();
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        match self.state {
+            State::Over => {}
+            State::Headless => self.whole(Problem::internal("the gateway failed on this request").reply(&self.id)),
+            State::Started { .. } => self.fail(Kind::Internal),
+        }
+    }
+}
+
+/// Pulls the reply and queues it for the loop, within the bounds of granian's door.
+pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
+    if matches!(reply.body, ReplyBody::Frames(_)) {
+        outlet.whole(reply);
         return;
     }
+    let length = reply.body.size_hint().exact();
+    if length.is_some_and(|length| length > PER_REPLY as u64) {
+        reply.body.give_up(Kind::ResponseTooLarge);
+        let problem = Problem::too_long_for_this_door();
+        outlet.whole(problem.reply(&outlet.id));
+        return;
+    }
+    let mut head = Head::of(&mut reply);
     promise(&mut head, length);
-    queue.push(Item::Start(slot, Box::new(head)));
+    outlet.start(head);
+    let mut body = reply.body;
     let mut ready = BytesMut::new();
-    loop {
-        let mut ended = false;
-        // Whatever is ready goes out as one write; the first poll of a round may wait.
-        let only = poll_fn(|task| {
-            let mut first: Option<Bytes> = None;
-            loop {
-                match body.poll_next(task) {
-                    Poll::Ready(Ok(Some(frame))) => match first.take() {
-                        None if ready.is_empty() => first = Some(frame),
-                        None => ready.extend_from_slice(&frame),
-                        Some(earlier) => {
-                            ready.extend_from_slice(&earlier);
-                            ready.extend_from_slice(&frame);
-                        }
-                    },
-                    Poll::Ready(Ok(None) | Err(_)) => {
-                        ended = true;
-                        return Poll::Ready(first);
-                    }
-                    Poll::Pending if first.is_none() && ready.is_empty() => return Poll::Pending,
-                    Poll::Pending => return Poll::Ready(first),
-                }
-                if ready.len() >= WRITE {
-                    return Poll::Ready(first);
-                }
-            }
-        })
-        .await;
-        let bytes = only.unwrap_or_else(|| ready.split().freeze());
-        if !bytes.is_empty() {
-            let size = bytes.len();
-            if !tap.room(size).await {
-                queue.push(Item::Chunk(slot, too_long_event(), tap.clone()));
-                break;
-            }
-            queue.push(Item::Chunk(slot, bytes, tap.clone()));
-        }
-        if ended {
-            break;
+    let mut ended = false;
+    while !ended {
+        let bytes = poll_fn(|task| poll_write(&mut body, &mut ready, &mut ended, task)).await;
+        if !bytes.is_empty() && !outlet.chunk(bytes).await {
+            body.give_up(Kind::ResponseTooLarge);
+            outlet.fail(Kind::ResponseTooLarge);
+            return;
         }
     }
     drop(body);
-    queue.push(Item::End(slot));
+    outlet.end();
 }
 
-fn too_long_event() -> Bytes {
-    render_openai_error_event(&Failure::new(Kind::ResponseTooLarge))
+/// Whatever is ready, as one write; only the first frame is waited for, and only several are copied together.
+fn poll_write(body: &mut ReplyBody, ready: &mut BytesMut, ended: &mut bool, task: &mut Context<'_>) -> Poll<Bytes> {
+    let mut only: Option<Bytes> = None;
+    while ready.len() < WRITE {
+        match body.poll_next(task) {
+            Poll::Ready(Ok(Some(frame))) if only.is_none() && ready.is_empty() => only = Some(frame),
+            Poll::Ready(Ok(Some(frame))) => {
+                if let Some(earlier) = only.take() {
+                    ready.extend_from_slice(&earlier);
+                }
+                ready.extend_from_slice(&frame);
+            }
+            Poll::Ready(Ok(None) | Err(_)) => {
+                *ended = true;
+                break;
+            }
+            Poll::Pending if only.is_none() && ready.is_empty() => return Poll::Pending,
+            Poll::Pending => break,
+        }
+    }
+    Poll::Ready(only.unwrap_or_else(|| ready.split().freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queued(queue: &Queue<Item>) -> VecDeque<Item> {
+        let mut items = VecDeque::new();
+        queue.take(&mut items);
+        items
+    }
+
+    fn outlet() -> (Arc<Queue<Item>>, Outlet) {
+        let queue = Arc::new(Queue::new().unwrap());
+        let tap = Arc::new(Tap::new(Arc::default()));
+        (queue.clone(), Outlet::new(queue, Slot::from_number(1), tap, "req_1".into()))
+    }
+
+    fn head(kind: &'static str) -> Head {
+        let mut reply = Reply::json(hyper::StatusCode::OK, Bytes::new());
+        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Head::of(&mut reply)
+    }
+
+    #[test]
+    fn a_task_that_dies_before_its_head_is_answered_with_an_error() {
+        let (queue, outlet) = outlet();
+        drop(outlet);
+        let items = queued(&queue);
+        assert!(matches!(items.as_slices().0, [Item::Whole(_, head, _)] if head.status == 500));
+    }
+
+    #[test]
+    fn a_task_that_dies_in_a_stream_ends_it_with_an_event_and_elsewhere_without() {
+        let (queue, mut stream) = outlet();
+        stream.start(head("text/event-stream; charset=utf-8"));
+        drop(stream);
+        let items = queued(&queue);
+        let [Item::Start(..), Item::Chunk(_, event, _), Item::End(_)] = items.as_slices().0 else {
+            panic!("{} items", items.len())
+        };
+        assert!(event.starts_with(b"data: {\"error\""));
+
+        let (queue, mut json) = outlet();
+        json.start(head("application/json"));
+        drop(json);
+        assert!(matches!(queued(&queue).as_slices().0, [Item::Start(..), Item::End(_)]));
+    }
+
+    #[test]
+    fn a_reply_that_ended_is_ended_once() {
+        let (queue, mut outlet) = outlet();
+        outlet.whole(Reply::json(hyper::StatusCode::OK, Bytes::from_static(b"{}")));
+        drop(outlet);
+        let items = queued(&queue);
+        assert!(matches!(items.as_slices().0, [Item::Whole(_, head, body)] if head.status == 200 && body == "{}"));
+    }
 }

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use tokio::time::Instant;
 
 use crate::gateway::Gateway;
-use crate::reply::{hand_over, write};
+use crate::reply::{Outlet, hand_over, write};
 use crate::taps::Tap;
 
 /// A body up to here is read and scanned on the loop in one go; a longer one comes in chunks.
@@ -153,7 +153,8 @@ impl Request {
         let future = gateway.create_future.call0(py)?;
         let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
         let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
-        let (io, queue) = (thread.io.clone(), gateway.queue.clone());
+        let io = thread.io.clone();
+        let outlet = Outlet::new(gateway.queue.clone(), slot, tap, ingress.request_id.clone());
         // Made before the task, so that one aborted before its first turn gives everything back, too.
         let open = OpenExchange::enter(io.clone());
         let decided = Decided { decision: Some(decision), decider: shared.decider.clone() };
@@ -163,7 +164,7 @@ impl Request {
             let answer = Box::pin(run(io.clone(), ingress, decided.take()));
             let reply = contained(&io.shared, &id, answer).await;
             drop(bodies);
-            hand_over(&queue, slot, reply, tap, &id).await;
+            hand_over(outlet, reply).await;
         });
         gateway.responses.runs(slot, task.abort_handle());
         Ok(Some(future))

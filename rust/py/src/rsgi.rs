@@ -134,10 +134,13 @@ impl Responses {
 
     pub(crate) fn whole(&self, py: Python<'_>, slot: Slot, head: &Head, body: &[u8]) -> PyResult<()> {
         let Some(entry) = self.close(slot) else { return Ok(()) };
-        let headers = header_list(py, &head.headers)?;
-        let body = PyBytes::new(py, body);
-        entry.protocol.bind(py).call_method1(intern!(py, "response_bytes"), (head.status, headers, body))?;
-        retire(py, &entry)
+        let written = header_list(py, &head.headers).and_then(|headers| {
+            let reply = (head.status, headers, PyBytes::new(py, body));
+            entry.protocol.bind(py).call_method1(intern!(py, "response_bytes"), reply)
+        });
+        // Written or not: the coroutine that waits for it must not wait for ever.
+        retire(py, &entry)?;
+        written.map(|_| ())
     }
 
     pub(crate) fn start(&self, py: Python<'_>, slot: Slot, head: &Head) -> PyResult<()> {
@@ -145,11 +148,23 @@ impl Responses {
         else {
             return Ok(());
         };
-        let headers = header_list(py, &head.headers)?;
-        let transport = protocol.bind(py).call_method1(intern!(py, "response_stream"), (head.status, headers))?;
-        let send = transport.getattr(intern!(py, "send_bytes"))?.unbind();
-        self.with(slot, |entry| entry.send = Some(send));
-        resolve(py, answered.as_ref())
+        let begun = header_list(py, &head.headers).and_then(|headers| {
+            let protocol = protocol.bind(py);
+            let transport = protocol.call_method1(intern!(py, "response_stream"), (head.status, headers))?;
+            transport.getattr(intern!(py, "send_bytes"))
+        });
+        resolve(py, answered.as_ref())?;
+        match begun {
+            Ok(send) => {
+                self.with(slot, |entry| entry.send = Some(send.unbind()));
+                Ok(())
+            }
+            Err(error) => {
+                // No head, no reply: let the upstream go instead of reading it for nobody.
+                self.gone(py, slot)?;
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn chunk(&self, py: Python<'_>, slot: Slot, bytes: &[u8]) -> PyResult<()> {

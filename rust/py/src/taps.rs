@@ -64,6 +64,11 @@ impl Tap {
         true
     }
 
+    /// Counts bytes that must be queued whether there is room or not: the word that ends a reply.
+    pub(crate) fn last(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     /// Bytes handed over so far.
     pub(crate) fn handed(&self) -> usize {
         self.handed_over.load(Ordering::Relaxed)
@@ -84,5 +89,60 @@ impl Drop for Tap {
     fn drop(&mut self) {
         self.reservoir.bytes.fetch_sub(self.handed_over.load(Ordering::Relaxed), Ordering::Relaxed);
         self.reservoir.fell.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn poll_room(tap: &Tap, bytes: usize) -> Poll<bool> {
+        pin!(tap.room(bytes)).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_reply_waits_while_too_much_of_it_waits_and_goes_on_when_it_was_drained() {
+        let tap = Tap::new(Arc::default());
+        assert_eq!(poll_room(&tap, WAITING), Poll::Ready(true));
+        let mut waiting = pin!(tap.room(1));
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        tap.drained(WAITING);
+        assert_eq!(waiting.as_mut().poll(&mut task), Poll::Ready(true));
+    }
+
+    #[test]
+    fn a_reply_that_outgrows_the_door_is_told_so_and_its_last_word_is_still_counted() {
+        let tap = Tap::new(Arc::default());
+        assert_eq!(poll_room(&tap, PER_REPLY), Poll::Ready(true));
+        assert_eq!(poll_room(&tap, 1), Poll::Ready(false));
+        tap.last(10);
+        tap.drained(PER_REPLY);
+        tap.drained(10);
+        assert_eq!((tap.waiting.load(Ordering::Relaxed), tap.handed()), (0, PER_REPLY + 10));
+    }
+
+    #[test]
+    fn a_full_reservoir_stops_every_reply_until_one_is_over() {
+        let reservoir: Arc<Reservoir> = Arc::default();
+        let full: Vec<Tap> = (0..ALL_REPLIES / PER_REPLY)
+            .map(|_| {
+                let tap = Tap::new(reservoir.clone());
+                tap.last(PER_REPLY);
+                tap.drained(PER_REPLY);
+                tap
+            })
+            .collect();
+        assert!(reservoir.full());
+        let tap = Tap::new(reservoir.clone());
+        let mut waiting = pin!(tap.room(1));
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        drop(full);
+        assert!(!reservoir.full());
+        assert_eq!(waiting.as_mut().poll(&mut task), Poll::Ready(true));
     }
 }
