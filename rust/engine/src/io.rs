@@ -128,6 +128,10 @@ pub struct Thread {
     pub handle: Handle,
 }
 
+/// Name lookups of one I/O thread at a time, the only thing that blocks: a resolver that hangs must not cost a thread
+/// for every request that waits for it.
+const NAME_LOOKUPS: usize = 8;
+
 /// Called on an I/O thread just before it parks: the moment to ring for what was queued meanwhile.
 pub type OnPark = Arc<dyn Fn() + Send + Sync>;
 
@@ -150,8 +154,11 @@ impl Thread {
         let (started, handle) = std::sync::mpsc::channel();
         let inner = io.clone();
         std::thread::Builder::new().name(format!("fr-io-{index}")).spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(move || on_park()).build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(NAME_LOOKUPS)
+                .on_thread_park(move || on_park())
+                .build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => {

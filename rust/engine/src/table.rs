@@ -3,6 +3,10 @@
 //! What can be prepared is prepared here: request heads with the key already in them, the model name already quoted,
 //! the model list already rendered. An exchange keeps the table it started with (law 8).
 
+mod spec;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,88 +15,21 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::usage::UsageRule;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use hyper::http::uri::PathAndQuery;
-use serde::Deserialize;
 use smallvec::SmallVec;
 
-use crate::clocks::{Patience, Timeouts};
+use crate::clocks::Patience;
 use crate::dice::Dice;
 use crate::upstream::Origin;
 
+pub use spec::{ChoiceSpec, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
+
 /// Provider and model of the built-in echo target.
 pub const ECHO: &str = "mock/echo";
-
-/// A table as Python compiles it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableSpec {
-    pub generation: u64,
-    pub providers: Vec<ProviderSpec>,
-    pub targets: Vec<TargetSpec>,
-    /// Public names. Behind them, in the order of `direct`, stand the routes of `provider/anything`.
-    pub routes: Vec<RouteSpec>,
-    /// Targets without a model of their own, one per provider.
-    #[serde(default)]
-    pub direct: Vec<u32>,
-    /// Patience of the routes of `direct`.
-    #[serde(default)]
-    pub patience: Patience,
-}
-
-/// Not `Debug`: it holds a key.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProviderSpec {
-    pub name: String,
-    /// `http` or `https`; `mock` for the model built into this process.
-    pub scheme: String,
-    pub host: String,
-    pub port: u16,
-    /// Path before every endpoint, without a trailing slash.
-    pub prefix: String,
-    /// Dialect name to endpoint path.
-    pub speaks: HashMap<String, String>,
-    /// Headers of every request, the key among them.
-    pub headers: Vec<(String, String)>,
-    pub timeouts: Timeouts,
-    /// Connections kept warm, per process.
-    pub min_idle: u32,
-    /// PEM file of extra certificate authorities.
-    pub ca_file: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetSpec {
-    /// Index into `providers`.
-    pub provider: usize,
-    /// Model name at the provider; `None` passes on what the client wrote after `provider/`.
-    pub model: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteSpec {
-    pub name: String,
-    pub choices: Vec<ChoiceSpec>,
-    /// Only `weighted` matters here: the snapshot draws for it. For all others it keeps the decider's last order.
-    pub policy: String,
-    #[serde(default)]
-    pub patience: Patience,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChoiceSpec {
-    pub target: u32,
-    #[serde(default = "one")]
-    pub weight: u32,
-}
-
-fn one() -> u32 {
-    1
-}
 
 /// Why a table was not taken: `targets[3].provider: …`.
 #[derive(Debug, PartialEq, Eq)]
@@ -357,9 +294,13 @@ fn compile_target(
     })
 }
 
+/// Headers that say where a message ends or what a connection does; hyper writes them.
+const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
 fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<Head, String> {
     let full = format!("{}{}", provider.prefix, path);
-    let path = full.parse().map_err(|_| format!("speaks: `{full}` is no path"))?;
+    let path = full.parse().ok().filter(|_| full.starts_with('/'));
+    let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
     headers.insert(HOST, origin.authority().clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -369,6 +310,9 @@ fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<
     headers.insert(hyper::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in &provider.headers {
         let header = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: `{name}` is no header name"))?;
+        if FRAMING.contains(&header) {
+            return Err(format!("headers: `{name}` belongs to the connection, not to a provider"));
+        }
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| format!("headers.{name}: the value holds a character that no header may carry"))?;
         value.set_sensitive(true);

@@ -62,30 +62,33 @@ impl Resolver {
     }
 
     async fn look_up(&self, host: Arc<str>, port: u16, limit: Duration) -> io::Result<Arc<[SocketAddr]>> {
-        let found = tokio::time::timeout(limit, tokio::net::lookup_host((&*host, port))).await;
-        let found = found.map(|found| found.map(Iterator::collect::<Vec<_>>));
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match found {
-            Ok(Ok(addresses)) => interleave(addresses),
-            Ok(Err(error)) => {
-                if let Some(entry) = entries.get_mut(&(host, port)) {
-                    entry.refreshing = false;
-                }
-                return Err(error);
-            }
-            Err(_) => {
-                if let Some(entry) = entries.get_mut(&(host, port)) {
-                    entry.refreshing = false;
-                }
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time"));
-            }
+        let found = match tokio::time::timeout(limit, tokio::net::lookup_host((&*host, port))).await {
+            Ok(Ok(addresses)) => Ok(interleave(addresses.collect())),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
         };
-        if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        self.learn((host, port), found)
+    }
+
+    /// Takes an answer in. Whatever it is, the next stale look may ask again.
+    fn learn(&self, name: (Arc<str>, u16), found: io::Result<Vec<SocketAddr>>) -> io::Result<Arc<[SocketAddr]>> {
+        let nothing = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let found = found.and_then(|found| if found.is_empty() { Err(nothing()) } else { Ok(found) });
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(found) => {
+                let addresses: Arc<[SocketAddr]> = found.into();
+                let entry = Entry { addresses: addresses.clone(), at: Instant::now(), refreshing: false };
+                entries.insert(name, entry);
+                Ok(addresses)
+            }
+            Err(error) => {
+                if let Some(entry) = entries.get_mut(&name) {
+                    entry.refreshing = false;
+                }
+                Err(error)
+            }
         }
-        let addresses: Arc<[SocketAddr]> = found.into();
-        entries.insert((host, port), Entry { addresses: addresses.clone(), at: Instant::now(), refreshing: false });
-        Ok(addresses)
     }
 }
 
@@ -112,6 +115,23 @@ mod tests {
             ["1.1.1.1:1", "2.2.2.2:1", "3.3.3.3:1", "[::1]:1"].iter().map(|text| text.parse().unwrap()).collect();
         let mixed = interleave(addresses);
         assert_eq!(mixed.iter().map(SocketAddr::is_ipv6).collect::<Vec<_>>(), [true, false, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_stops_resolving_keeps_its_addresses_for_an_hour_and_is_asked_for_again() {
+        let (resolver, host): (_, Arc<str>) = (Resolver::default(), "h".into());
+        let address: SocketAddr = "1.1.1.1:1".parse().unwrap();
+        resolver.learn((host.clone(), 1), Ok(vec![address])).unwrap();
+        assert!(!resolver.cached(&host, 1, Instant::now()).unwrap().1, "fresh");
+        for answer in [Ok(Vec::new()), Err(io::Error::other("no answer"))] {
+            tokio::time::advance(FRESH * 2).await;
+            let (known, refresh) = resolver.cached(&host, 1, Instant::now()).unwrap();
+            assert_eq!((known.as_ref(), refresh), (&[address][..], true));
+            assert!(!resolver.cached(&host, 1, Instant::now()).unwrap().1, "one refreshes, the others go on");
+            assert!(resolver.learn((host.clone(), 1), answer).is_err());
+        }
+        tokio::time::advance(USABLE).await;
+        assert!(resolver.cached(&host, 1, Instant::now()).is_none());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
@@ -19,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::{Origin, Outgoing, Resolver};
@@ -30,6 +31,9 @@ use crate::dice::Dice;
 const HEAD_START: Duration = Duration::from_millis(150);
 /// A fraction of the usual idle limit, so that a warm connection is replaced before it is too old to use.
 const TEND_EVERY: Duration = Duration::from_secs(5);
+/// How long a connection taken from the pool may take to be ready: its task has only to see the end of a reply that was
+/// already read. One that is not (its peer leaves half of an earlier request unread) is closed.
+const READY_WITHIN: Duration = Duration::from_millis(20);
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -121,7 +125,8 @@ impl Connection {
 
 /// See the module.
 pub struct Pool {
-    origin: Arc<Origin>,
+    /// The place with the settings of the latest table that asked.
+    origin: ArcSwap<Origin>,
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
     idle: Mutex<VecDeque<Connection>>,
@@ -186,7 +191,7 @@ impl Pool {
 
     /// The connection used last first: it is the least likely to have been closed.
     fn take(&self, now: Instant) -> Option<Connection> {
-        let limit = seconds(self.origin.timeouts.pool_idle_timeout_s);
+        let limit = seconds(self.origin.load().timeouts.pool_idle_timeout_s);
         let mut idle = self.lock();
         while let Some(connection) = idle.pop_back() {
             if connection.usable(now, limit) {
@@ -201,7 +206,7 @@ impl Pool {
         if !fresh {
             while let Some(mut connection) = self.take(Instant::now()) {
                 // Its task may not have seen the end of the last reply yet; a closed one answers with an error.
-                if connection.sender.ready().await.is_ok() {
+                if matches!(timeout(READY_WITHIN, connection.sender.ready()).await, Ok(Ok(()))) {
                     return Ok(self.lend(connection, true));
                 }
             }
@@ -216,21 +221,21 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        let timeouts = &self.origin.timeouts;
-        let found = self.resolver.resolve(&self.origin.host, self.origin.port, seconds(timeouts.dns_timeout_s)).await;
+        let origin = self.origin.load_full();
+        let timeouts = &origin.timeouts;
+        let found = self.resolver.resolve(&origin.host, origin.port, seconds(timeouts.dns_timeout_s)).await;
         let addresses = found.map_err(|_| ConnectError::Resolve)?;
-        let stream = tokio::time::timeout(seconds(timeouts.connect_timeout_s), dial(&addresses))
+        let stream = timeout(seconds(timeouts.connect_timeout_s), dial(&addresses))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))
             .and_then(|dialled| dialled)
             .map_err(ConnectError::Connect)?;
-        let transport = match &self.origin.tls {
+        let transport = match &origin.tls {
             None => Transport::Plain(stream),
             Some(tls) => {
                 let connector = tokio_rustls::TlsConnector::from(tls.config.clone());
                 let shaken =
-                    tokio::time::timeout(seconds(timeouts.tls_timeout_s), connector.connect(tls.name.clone(), stream))
-                        .await;
+                    timeout(seconds(timeouts.tls_timeout_s), connector.connect(tls.name.clone(), stream)).await;
                 let stream = shaken.map_err(|_| ConnectError::Tls)?.map_err(|_| ConnectError::Tls)?;
                 Transport::Tls(Box::new(stream))
             }
@@ -254,7 +259,7 @@ impl Pool {
     /// Closes what has been idle for too long, then opens connections until `wanted` are idle.
     async fn tend(self: &Arc<Self>, wanted: usize) {
         let now = Instant::now();
-        let limit = seconds(self.origin.timeouts.pool_idle_timeout_s);
+        let limit = seconds(self.origin.load().timeouts.pool_idle_timeout_s);
         self.lock().retain(|connection| connection.usable(now, limit));
         while self.lock().len() < wanted {
             match self.connect().await {
@@ -322,14 +327,21 @@ impl Pools {
         }
         let fresh = || {
             Arc::new(Pool {
-                origin: origin.clone(),
+                origin: ArcSwap::new(origin.clone()),
                 resolver: self.resolver.clone(),
                 dice: self.dice.clone(),
                 idle: Mutex::default(),
             })
         };
         match pools.get_mut(origin.id) {
-            Some(place) => place.get_or_insert_with(fresh).clone(),
+            Some(place) => {
+                let pool = place.get_or_insert_with(fresh);
+                // After a reload the connections stay and the clocks change.
+                if !Arc::ptr_eq(&pool.origin.load(), origin) {
+                    pool.origin.store(origin.clone());
+                }
+                pool.clone()
+            }
             None => fresh(),
         }
     }
@@ -342,7 +354,7 @@ impl Pools {
             let pools: Vec<Arc<Pool>> =
                 self.places.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
             for pool in pools {
-                pool.tend((pool.origin.min_idle as usize).div_ceil(threads.max(1))).await;
+                pool.tend((pool.origin.load().min_idle as usize).div_ceil(threads.max(1))).await;
             }
         }
     }

@@ -1,0 +1,78 @@
+//! A table as it is handed in: plain rows with indexes into each other, checked when they are compiled.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::clocks::{Patience, Timeouts};
+
+/// A table as Python compiles it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSpec {
+    pub generation: u64,
+    pub providers: Vec<ProviderSpec>,
+    pub targets: Vec<TargetSpec>,
+    /// Public names. Behind them, in the order of `direct`, stand the routes of `provider/anything`.
+    pub routes: Vec<RouteSpec>,
+    /// Targets without a model of their own, one per provider.
+    #[serde(default)]
+    pub direct: Vec<u32>,
+    /// Patience of the routes of `direct`.
+    #[serde(default)]
+    pub patience: Patience,
+}
+
+/// Not `Debug`: it holds a key.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderSpec {
+    pub name: String,
+    /// `http` or `https`; `mock` for the model built into this process.
+    pub scheme: String,
+    pub host: String,
+    pub port: u16,
+    /// Path before every endpoint, without a trailing slash.
+    pub prefix: String,
+    /// Dialect name to endpoint path.
+    pub speaks: HashMap<String, String>,
+    /// Headers of every request, the key among them.
+    pub headers: Vec<(String, String)>,
+    pub timeouts: Timeouts,
+    /// Connections kept warm, per process.
+    pub min_idle: u32,
+    /// PEM file of extra certificate authorities.
+    pub ca_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSpec {
+    /// Index into `providers`.
+    pub provider: usize,
+    /// Model name at the provider; `None` passes on what the client wrote after `provider/`.
+    pub model: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    pub name: String,
+    pub choices: Vec<ChoiceSpec>,
+    /// Only `weighted` matters here: the snapshot draws for it. For all others it keeps the decider's last order.
+    pub policy: String,
+    #[serde(default)]
+    pub patience: Patience,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceSpec {
+    pub target: u32,
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
