@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shape};
 use http_body::{Body, Frame};
@@ -15,6 +15,45 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::clocks::seconds;
 use crate::io::{Bounds, Of, Share, Shared};
 use crate::problem::Problem;
+
+/// So many frames are kept as they came; behind them those under [`SMALL_FRAME`] are put together.
+const FRAMES_AS_THEY_CAME: usize = 64;
+/// Under this a frame costs more than its bytes: its handle, and the read buffer it keeps alive.
+const SMALL_FRAME: usize = 4 * 1024;
+/// Small frames are put together up to here.
+const JOINED_FRAME: usize = 64 * 1024;
+
+/// The frames of a body. Kept as they came, except that a body sent in crumbs must not take forty times its size.
+#[derive(Debug, Default)]
+pub struct Frames {
+    kept: Vec<Bytes>,
+    crumbs: BytesMut,
+}
+
+impl Frames {
+    pub fn push(&mut self, frame: Bytes) {
+        if self.kept.len() < FRAMES_AS_THEY_CAME || frame.len() >= SMALL_FRAME {
+            self.flush();
+            self.kept.push(frame);
+        } else {
+            self.crumbs.extend_from_slice(&frame);
+            if self.crumbs.len() >= JOINED_FRAME {
+                self.flush();
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<Bytes> {
+        self.flush();
+        self.kept
+    }
+
+    fn flush(&mut self) {
+        if !self.crumbs.is_empty() {
+            self.kept.push(self.crumbs.split().freeze());
+        }
+    }
+}
 
 /// A body that was read to its end and understood.
 pub struct Received {
@@ -53,7 +92,7 @@ where
     let mut body = pin!(body);
     let mut pace = Pace::new(bounds);
     let mut scanner = scanner(dialect, bounds);
-    let mut frames = Vec::with_capacity(1);
+    let mut frames = Frames::default();
     let mut read = 0;
     while let Some(frame) = pace.next(body.as_mut(), read).await? {
         let Ok(data) = frame.into_data() else { continue };
@@ -73,7 +112,7 @@ where
     }
     let scan = scanner.finish().map_err(|error| unreadable(&error))?;
     required(&scan, dialect)?;
-    Ok(Received { frames, scan, share })
+    Ok(Received { frames: frames.finish(), scan, share })
 }
 
 /// What a request of this dialect cannot do without.
@@ -172,5 +211,32 @@ impl<'a> Pace<'a> {
                 .map(|()| Err(Problem::request(408, "request_timeout", "the body came too slowly")))
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_crumbs_keeps_its_bytes_and_not_its_crumbs() {
+        let mut frames = Frames::default();
+        let body: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+        for crumb in body.chunks(1) {
+            frames.push(Bytes::copy_from_slice(crumb));
+        }
+        let large = Bytes::from(vec![7; SMALL_FRAME]);
+        frames.push(large.clone());
+        let kept = frames.finish();
+        assert!(kept.len() < FRAMES_AS_THEY_CAME + 8, "{} frames", kept.len());
+        assert_eq!(kept.concat(), [&body[..], &large[..]].concat());
+    }
+
+    #[test]
+    fn a_body_in_few_frames_is_not_copied() {
+        let frame = Bytes::from(vec![1; 100]);
+        let mut frames = Frames::default();
+        frames.push(frame.clone());
+        assert_eq!(frames.finish()[0].as_ptr(), frame.as_ptr());
     }
 }

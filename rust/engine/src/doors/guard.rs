@@ -72,12 +72,13 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts) -> Self {
+    /// `opened` is when the connection was accepted: the clock of its first head runs from there.
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts, opened: Instant) -> Self {
         Self {
             stream,
             activity,
             timeouts,
-            head_since: Some(Instant::now()),
+            head_since: Some(opened),
             heads: 0,
             read_timer: None,
             stalled_since: None,

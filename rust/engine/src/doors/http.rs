@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -52,10 +52,15 @@ pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
             accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely: let exchanges end instead of spinning.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            // accept(2) hands on the errors of a connection that is gone already; the next one is not to wait for it.
+            Err(error) if of_one_connection(&error) => continue,
+            Err(_) => {
+                // Out of descriptors, most likely: let exchanges end instead of spinning.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         let open = Open::enter(&io);
         if open.count > io.shared.bounds.connections {
@@ -64,6 +69,11 @@ pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
         }
         tokio::spawn(connection(stream, open));
     }
+}
+
+fn of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }
 
 /// A connection that counts.
@@ -90,6 +100,7 @@ async fn connection(stream: TcpStream, open: Open) {
     let bounds = &io.shared.bounds;
     let _ = stream.set_nodelay(true);
     let head = seconds(bounds.head_timeout_s);
+    let opened = Instant::now();
     let Ok(Some(h2)) = timeout(head, speaks_h2(&stream)).await else { return };
     let activity = Arc::new(Activity::new());
     let timeouts = Timeouts {
@@ -97,7 +108,7 @@ async fn connection(stream: TcpStream, open: Open) {
         idle: seconds(bounds.keep_alive_s),
         write_stall: seconds(bounds.write_stall_s),
     };
-    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts));
+    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
     let service = {
         let io = io.clone();
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
@@ -139,6 +150,7 @@ async fn connection(stream: TcpStream, open: Open) {
 async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
     const PREFACE: &[u8; 4] = b"PRI ";
     let mut first = [0; 4];
+    let mut pause = Duration::from_millis(10);
     loop {
         let read = stream.peek(&mut first).await.ok()?;
         let seen = first.get(..read)?;
@@ -151,8 +163,10 @@ async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
         if read == PREFACE.len() {
             return Some(true);
         }
-        // A peer that sends its preface byte by byte: look again when more is there.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        // A peer that sends its preface byte by byte. What is there stays there, so nothing wakes for more; one that
+        // never goes on must not cost a look every few milliseconds.
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
 }
 
@@ -164,8 +178,16 @@ async fn serve_one(
     activity.begin();
     let running = Running { activity, in_flight: None };
     let version = request.version();
+    let head_only = request.method() == Method::HEAD;
     let stopping = *io.shared.stopping.borrow();
-    let (reply, running) = exchange_one(&io, request, running).await;
+    let (mut reply, running) = exchange_one(&io, request, running).await;
+    // hyper leaves out the body of such a reply over HTTP/1 only.
+    if head_only && version == Version::HTTP_2 {
+        if let Some(length) = reply.body.size_hint().exact() {
+            reply.headers.insert(CONTENT_LENGTH, length.into());
+        }
+        reply.body = ReplyBody::frames([]);
+    }
     let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod deciding;
+mod doors;
 mod dropping;
 mod failover;
 mod laws;
