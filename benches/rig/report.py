@@ -45,12 +45,15 @@ def _about(rows: list[dict[str, Any]]) -> list[str]:
 def _table(table: Table) -> list[str]:
     figures = FIGURES[table.plan]
     foreign = f"{table.foreign.median:.2f} ({table.foreign.low:.2f}–{table.foreign.high:.2f})" if table.foreign else "–"
+    late = ""
+    if any(figure.added for figure in figures) and table.late_us:
+        late = f"; the generator itself sent {_number(table.late_us.median)} µs late at its p99"
     lines = [
         f"## {table.plan}: {TITLES.get(table.plan, '')}",
         "",
         (
             f"{table.rounds} rounds; {table.discarded} windows discarded for {table.errors} faults; others kept "
-            f"{foreign} cores busy."
+            f"{foreign} of the two cores busy{late}."
         ),
         "",
         "| | "

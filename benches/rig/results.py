@@ -131,6 +131,8 @@ class Table(NamedTuple):
     rounds: int
     discarded: int
     foreign: Band | None
+    late_us: Band | None
+    """How late the generator sent, at its 99th percentile: latencies of this size say more of it than of anyone."""
     errors: int
     rows: list[Row]
 
@@ -150,9 +152,9 @@ class Table(NamedTuple):
         return band(self.values(figure, contender).values())
 
     def ratio(self, figure: Figure, contender: str) -> Band | None:
-        """The figure over the yardstick's, round by round."""
+        """The figure over the yardstick's, round by round; where the yardstick added nothing, there is no ratio."""
         ours, theirs = self.values(figure, contender), self.values(figure, YARDSTICK)
-        return band(ours[number] / theirs[number] for number in ours if theirs.get(number))
+        return band(ours[number] / theirs[number] for number in ours if theirs.get(number, 0.0) > 0)
 
 
 def faults(row: Row) -> int:
@@ -181,6 +183,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
                 len({row["round"] for row in mine}),
                 len(mine) - len(kept),
                 band(row["foreign"] for row in mine),
+                band(late["p99_us"] for row in kept if (late := row["load"].get("lateness"))),
                 sum(faults(row) for row in mine),
                 kept,
             )

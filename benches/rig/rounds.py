@@ -24,11 +24,12 @@ def run(plan: Plan, rounds: int, descriptors: int, window_s: float | None = None
     """The rows of a plan, as they come."""
     dice = random.Random(plan.name)
     window_s = window_s or plan.window_s
-    with contextlib.ExitStack() as whole:
-        stage = None if plan.memory else whole.enter_context(Stage.open(plan, descriptors))
-        for number in range(rounds):
-            order = list(plan.contenders)
-            dice.shuffle(order)
+    for number in range(rounds):
+        order = list(plan.contenders)
+        dice.shuffle(order)
+        with contextlib.ExitStack() as stack:
+            # Afresh for each round, so that a program that somebody ended costs one round and not the plan.
+            stage = None if plan.memory else stack.enter_context(Stage.open(plan, descriptors))
             for place, contender in enumerate(order):
                 with contextlib.ExitStack() as afresh:
                     at = stage or afresh.enter_context(Stage.open(plan, descriptors))
