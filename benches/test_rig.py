@@ -32,7 +32,7 @@ def test_a_ratio_compares_windows_of_one_round_only() -> None:
     ]
     ratio = tables(rows)[0].ratio(REQUEST_CPU, "edge")
     assert ratio is not None
-    assert (ratio.median, ratio.count) == (pytest.approx(1.5), 2)
+    assert (ratio.median, ratio.rounds) == (pytest.approx(1.5), 2)
 
 
 def test_added_latency_is_counted_from_the_direct_window_of_the_round() -> None:

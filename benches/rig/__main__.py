@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.rig import machine, programs, report, rounds, startup
+from benches.rig.peers import PEERS
 from benches.rig.workloads import PLANS
 
 RESULTS = programs.ROOT / "benches" / "results"
@@ -54,7 +55,8 @@ def main() -> int:
             if wanted is not None and plan.name not in wanted:
                 continue
             began = time.monotonic()
-            for row in rounds.run(plan, options.rounds or plan.rounds, descriptors, options.window):
+            measured = plan.beside(PEERS[options.peer]) if options.peer else plan
+            for row in rounds.run(measured, options.rounds or plan.rounds, descriptors, options.window):
                 keep(row)
             print(f"{plan.name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     _report(folder)
@@ -74,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--plans", help="comma-separated names, such as W1-c16,W4,startup; default: all")
     parser.add_argument("--rounds", type=int, help="rounds of each plan")
     parser.add_argument("--window", type=float, help="seconds of each window")
+    parser.add_argument("--peer", choices=sorted(PEERS), help="another gateway to measure beside")
     parser.add_argument("--append", action="store_true", help="add to the rows that are there")
     return parser.parse_args()
 
@@ -104,7 +107,10 @@ def _about() -> dict[str, Any]:
             "rustc": _said("rustc", "--version").split()[1],
             "nginx": _said("nginx", "-v").rpartition("/")[2],
         },
-        "config": {"gateway": programs.gateway_config(programs.Ports(*range(7))), "nginx": programs.NGINX},
+        "config": {
+            "gateway": programs.gateway_config(programs.Ports(*range(len(programs.Ports._fields)))),
+            "nginx": programs.NGINX,
+        },
         "machine": machine.describe(),
     }
 

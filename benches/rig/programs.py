@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benches.rig import machine
+from benches.rig.peers.recipe import Recipe
 
 GATEWAY_CORE = 0
 LOAD_CORE = 1
-START_S = 20.0
+START_S = 60.0
+"""Some peers import for half of it."""
 STOP_S = 10.0
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +48,11 @@ class Ports(NamedTuple):
     edge: int
     admin: int
     echo: int
+    peer: int
+
+
+# For a configuration that nothing listens to: any numbers will do.
+SOME_PORTS = Ports(*range(1, 1 + len(Ports._fields)))
 
 
 class StartError(Exception):
@@ -236,6 +243,12 @@ def echo(folder: Path, ports: Ports) -> contextlib.AbstractContextManager[Progra
     """granian with an application that does nothing."""
     command = [sys.executable, "-m", "benches.rig.echo_process", str(ports.echo)]
     return running("echo", GATEWAY_CORE, command, folder, port=ports.echo)
+
+
+def peer(folder: Path, ports: Ports, recipe: Recipe) -> contextlib.AbstractContextManager[Program]:
+    """Another gateway."""
+    command = recipe.command(folder, ports.mock, ports.peer)
+    return running("peer", GATEWAY_CORE, command, folder, port=ports.peer)
 
 
 def hog(folder: Path) -> contextlib.AbstractContextManager[Program]:

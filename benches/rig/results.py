@@ -21,7 +21,7 @@ class Band(NamedTuple):
     low: float
     high: float
     minimum: float
-    count: int
+    rounds: int
 
 
 class Figure(NamedTuple):
@@ -90,6 +90,11 @@ _LATENCY = (
     Figure("p50", "µs", _percentile("latency", "p50_us")),
     Figure("p99", "µs", _percentile("latency", "p99_us")),
 )
+_OPEN_STREAMS = (
+    Figure("RSS per stream", "KiB", _per_stream),
+    Figure("CPU per chunk", "µs", _per(_chunks)),
+    Figure("streams", "", lambda row: round(_chunks(row) / row["load"]["window_s"])),
+)
 
 FIGURES: dict[str, tuple[Figure, ...]] = {
     "W1-c16": _UNARY,
@@ -102,25 +107,15 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("transit p50 added", "µs", _percentile("transit", "p50_us"), added=True),
         Figure("transit p99 added", "µs", _percentile("transit", "p99_us"), added=True),
         Figure("TTFT added", "µs", _percentile("first_content", "p50_us"), added=True),
-        Figure("events per chunk", "", _percentile("events_per_chunk", "")),
+        # 1 when each event came in a chunk of its own, as the upstream sent it.
+        Figure("events per chunk", "", lambda row: _shape(row)["stream"]["events_per_chunk"]),
     ),
-    "W5-1000": (
-        Figure("RSS per stream", "KiB", _per_stream),
-        Figure("CPU per chunk", "µs", _per(_chunks)),
-        Figure("streams", "", lambda row: round(_chunks(row) / row["load"]["window_s"])),
-    ),
+    "W5-1000": _OPEN_STREAMS,
+    "W5-5000": _OPEN_STREAMS,
     "W6": (*_UNARY, PEAK),
+    "W8": _LATENCY,
     "W11": _LATENCY,
 }
-FIGURES["W5-5000"] = FIGURES["W5-1000"]
-
-
-def fidelity(row: Row) -> float | None:
-    """Events per chunk of the transfer coding; 1 when each came as the upstream sent it."""
-    return _shape(row)["stream"]["events_per_chunk"]
-
-
-FIGURES["W4"] = (*FIGURES["W4"][:-1], Figure("events per chunk", "", fidelity))
 
 
 class Table(NamedTuple):

@@ -61,6 +61,8 @@ class Stage:
             }
             if ECHO in plan.contenders:
                 started["echo"] = stack.enter_context(programs.echo(folder, ports))
+            if plan.peer is not None:
+                started["peer"] = stack.enter_context(programs.peer(folder, ports, plan.peer))
             yield cls(plan, folder, ports, started)
 
     def measure(self, contender: Contender, window_s: float) -> Row:
@@ -115,6 +117,7 @@ class Stage:
             "mock": ports.mock,
             "nginx": ports.nginx_stream if plan.stream else ports.nginx_unary,
             "echo": ports.echo,
+            "peer": ports.peer,
             "granian": ports.granian,
             "edge": ports.edge,
         }[contender.door]
@@ -124,6 +127,9 @@ class Stage:
             command += ["--connections", str(plan.connections)]
         if plan.rate is not None:
             command += ["--rate", str(plan.rate)]
+        if contender.door == "peer" and plan.peer is not None:
+            for header in plan.peer.headers(ports.mock):
+                command += ["--header", header]
         return command
 
 

@@ -6,6 +6,8 @@ without anything in front, from which added latency is counted, and `bare RSGI` 
 
 from typing import NamedTuple
 
+from benches.rig.peers.recipe import Recipe
+
 ONE, THREE = "one", "three"
 
 
@@ -43,6 +45,11 @@ class Plan(NamedTuple):
     """Contenders start afresh for each window, so that memory left over from one is not counted in the next."""
     busy: bool = False
     """The loop thread is busy 5 ms ten times a second; nginx stands beside a process of the same duty."""
+    peer: Recipe | None = None
+
+    def beside(self, recipe: Recipe) -> "Plan":
+        """This plan with another gateway among the contenders."""
+        return self._replace(peer=recipe, contenders=(*self.contenders, Contender(recipe.name, "peer")))
 
 
 _DOORS = (NGINX, GRANIAN, EDGE)
@@ -61,5 +68,6 @@ PLANS = (
     Plan("W5-1000", "1,000 open streams", "W5", _DOORS, 1000, warm_up_s=3.0, rounds=3, stream=True, memory=True),
     Plan("W5-5000", "5,000 open streams", "W5", _DOORS, 5000, warm_up_s=5.0, rounds=3, stream=True, memory=True),
     Plan("W6", "embeddings of 64 inputs, 1.1 MB reply", "W6", _DOORS, connections=16),
+    Plan("W8", "90 % W1, 9 % W4, 1 % W3, 400 a second: W1", "W8", _ALL, rate=400, window_s=10.0, stream=True),
     Plan("W11", "W1 at 2,000 a second, loop thread busy 5 %", "W1", _ALL, rate=2000, window_s=10.0, busy=True),
 )
