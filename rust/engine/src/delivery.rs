@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin, render_openai_error_event};
+use fastroute_core::relay::{Relay, RelaySpec};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -311,11 +312,62 @@ fn put_back(body: Incoming, lease: Lease) {
     });
 }
 
+impl Delivery {
+    /// The client left, but behind the finish: nobody was let down. Where the usage is still to come, the upstream is
+    /// read on for it.
+    fn left_behind_the_finish(&mut self) -> bool {
+        let Flow::Stream(relay) = &self.flow else { return false };
+        if std::thread::panicking() || !relay.finished() {
+            return false;
+        }
+        if relay.usage().is_some() {
+            self.close(Ending::Complete, None);
+            return true;
+        }
+        let runtime = tokio::runtime::Handle::try_current();
+        let (Ok(runtime), Some(mut body)) = (runtime, self.body.take()) else { return false };
+        self.note();
+        let mut story = self.story.hand_on();
+        let lease = self.lease.take();
+        let Flow::Stream(mut relay) =
+            std::mem::replace(&mut self.flow, Flow::Stream(Box::new(Relay::new(RelaySpec::default()))))
+        else {
+            return false;
+        };
+        runtime.spawn(async move {
+            let mut unseen = Frames::new();
+            let rest = async {
+                while let (None, Some(Ok(frame))) = (relay.usage(), body.frame().await) {
+                    if let Ok(data) = frame.into_data()
+                        && relay.feed(data, &mut unseen).is_err()
+                    {
+                        break;
+                    }
+                    unseen.clear();
+                }
+            };
+            // In time or not: what is known by then is what is told.
+            let _ = tokio::time::timeout(LINGER, rest).await;
+            if let Some(outcome) = story.outcome() {
+                outcome.usage = relay.usage().copied();
+            }
+            story.close(Ending::Complete, None);
+            if let Some(lease) = lease {
+                put_back(body, lease);
+            }
+        });
+        true
+    }
+}
+
 impl Drop for Delivery {
     fn drop(&mut self) {
         // What was used is known up to here, even when the client left (law 5).
         if self.story.outcome().is_some() {
             self.ready.clear();
+            if self.left_behind_the_finish() {
+                return;
+            }
             self.note();
             self.story.abandon();
         }

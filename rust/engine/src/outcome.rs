@@ -201,6 +201,11 @@ impl Story {
 }
 
 impl Story {
+    /// The same story, for somebody else to end; this one is over.
+    pub(crate) fn hand_on(&mut self) -> Self {
+        Self { decider: self.decider.clone(), started: self.started, outcome: self.outcome.take() }
+    }
+
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.
     pub(crate) fn abandon(&mut self) {
         let (ending, kind) = match (std::thread::panicking(), self.outcome().is_some_and(|told| told.status == 200)) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::rig::{Decide, Rig, chat, header, ingress, plan, playing, request, seen_by, table};
+use super::rig::{
+    Decide, Rig, at_once, chat, header, ingress, plan, playing, read_request, request, seen_by, table, upstream_of,
+};
 use crate::clocks::Patience;
 use crate::decider::Decision;
 use crate::delivery::ReplyBody;
@@ -65,7 +67,9 @@ async fn an_exchange_dropped_at_any_await_settles_once_and_leaves_nothing_in_fli
                 // A plan is either in the story or handed back, never both, never neither.
                 let counted = usize::from(story.lead.is_some()) + forgotten;
                 assert_eq!(counted, 1, "after {polls} polls: {story:?}");
-                let ending = if ended { Ending::Complete } else { Ending::ClientGone };
+                // Dropped behind its finish a stream lacks nothing, and what it used is still learnt.
+                let complete = ended || stream && story.usage.is_some();
+                let ending = if complete { Ending::Complete } else { Ending::ClientGone };
                 assert_eq!(story.ending, ending, "after {polls} polls");
             }
             if ended {
@@ -79,12 +83,42 @@ async fn an_exchange_dropped_at_any_await_settles_once_and_leaves_nothing_in_fli
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_behind_the_finish_is_billed_what_the_upstream_reports() {
+    const FINISH: &str = concat!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n",
+    );
+    const USAGE: &str =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
+    // In time, and never.
+    for (delay_s, known) in [(1, true), (3600, false)] {
+        let address = upstream_of(move |_, mut stream| async move {
+            read_request(&mut stream).await;
+            stream.write_all(FINISH.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(delay_s)).await;
+            // By then the gateway may have closed the connection.
+            let _ = stream.write_all(USAGE.as_bytes()).await;
+        })
+        .await;
+        let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
+        let mut body = run(rig.io.clone(), ingress(&chat("m", true)), None).await.body;
+        assert!(poll_fn(|task| body.poll_next(task)).await.unwrap().is_some());
+        let left = tokio::time::Instant::now();
+        drop(body);
+        let story = rig.story().await;
+        assert_eq!((story.ending, story.usage.is_some()), (Ending::Complete, known));
+        assert!(left.elapsed() <= Duration::from_secs(3), "{:?}", left.elapsed());
+        assert_eq!(rig.attempts_in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_is_seen_upstream_within_a_quarter_of_a_second() {
     for (steps, stream) in
         [(r#"["stall"]"#, false), (r#"["stall"]"#, true), (r#"[{"events": {"count": 2}}, "stall"]"#, true)]
     {
         let address = playing(steps).await;
-        let rig = Rig::new(table(1, &[address], &Patience::default()), super::rig::at_once(&[0])).await;
+        let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
         let mut client = TcpStream::connect(rig.door).await.unwrap();
         client.write_all(request(&chat("m", stream), "").as_bytes()).await.unwrap();
         if steps.contains("events") {
