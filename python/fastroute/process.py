@@ -31,9 +31,14 @@ from fastroute.telemetry.logs import write_to_stderr
 
 log = logging.getLogger("fastroute.process")
 
+# What a signal asks for; each further one asks for more: no wait for balancers, then none for running replies.
+_GRACE, _HURRY, _NOW = 1, 2, 3
+
 BACKLOG = 4096
 LAME_DUCK_S = 5.0
 """Readiness is off and requests are still taken: load balancers look about this often."""
+LAST_WORDS_S = 1.0
+"""For replies that are ended at the deadline to tell their clients so."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
 HEAD_TIMEOUT_MS = 10_000
@@ -96,16 +101,16 @@ class DataProcess:
         self._config = config
         self._errand = errand
         self._stop = asyncio.Event()
-        self._hurry = False
+        self._urgency = 0
 
-    def _asked_to_stop(self, hurry: bool) -> None:
-        self._hurry = hurry or self._stop.is_set()
+    def _asked_to_stop(self, least: int) -> None:
+        self._urgency = max(self._urgency + 1, least)
         self._stop.set()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number, hurry in ((signal.SIGTERM, False), (signal.SIGINT, True)):
-            loop.add_signal_handler(number, self._asked_to_stop, hurry)
+        for number, least in ((signal.SIGTERM, _GRACE), (signal.SIGINT, _HURRY)):
+            loop.add_signal_handler(number, self._asked_to_stop, least)
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
         found = find_providers(os.environ, self._errand.listeners)
         _gateway, engine = build(self._config, found, loop, self._errand.threads)
@@ -130,19 +135,22 @@ class DataProcess:
 
     def _supervisor_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._errand.lifeline)
-        self._asked_to_stop(True)
+        self._asked_to_stop(_HURRY)
 
     async def _wind_down(self, engine: Engine, door: _Door, serving: "asyncio.Task[None]") -> None:
         engine.unready()
-        if not self._hurry:
-            await _until(lambda: self._hurry, LAME_DUCK_S)
+        await _until(lambda: self._urgency >= _HURRY, LAME_DUCK_S)
         engine.stop()
         door.stop()
-        deadline_s = self._config.limits.drain_timeout_s
-        await _until(lambda: engine.in_flight() == 0 and engine.open_replies() == 0, deadline_s)
-        left = engine.in_flight()
-        if left:
-            log.warning("stopping with %d exchanges under way", left)
+
+        def quiet() -> bool:
+            return engine.in_flight() == 0 and engine.open_replies() == 0
+
+        await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
+        if not quiet():
+            log.warning("the time to finish is over for %d exchanges", engine.in_flight())
+            engine.end()
+            await _until(quiet, LAST_WORDS_S)
         await asyncio.wait([serving], timeout=SETTLE_S)
         engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)

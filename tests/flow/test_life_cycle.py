@@ -156,6 +156,31 @@ def test_a_stop_finishes_the_streams_that_run(name: str, upstream: Upstream, ser
         door.socket()
 
 
+@pytest.mark.parametrize("end", ["the deadline", "a second interrupt"])
+@pytest.mark.parametrize("name", ["granian", "edge"])
+def test_an_endless_stream_ends_with_an_error_event_at(end: str, name: str, upstream: Upstream, serve: Serve) -> None:
+    limit_s = 0.5 if end == "the deadline" else 60
+    admin = Door("admin", f"http://127.0.0.1:{free_port()}")
+    gateway = serve(configuration(upstream.origin, admin.place[1], drain_timeout_s=limit_s))
+    door = gateway.doors[name]
+    upstream.script({"match": {"stream": True}, "steps": [{"events": {"count": 10_000, "every_ms": 100}}]})
+    connection = door.connect()
+    connection.request("POST", "/v1/chat/completions", chat("patient-0", stream=True))
+    response = connection.getresponse()
+    began = time.monotonic()
+    gateway.command.process.send_signal(signal.SIGINT)
+    if end == "a second interrupt":
+        eventually(lambda: admin.send("GET", "/readyz").status == 503, "it is stopping")
+        gateway.command.process.send_signal(signal.SIGINT)
+    reply = read(response)
+    assert reply.whole
+    assert reply.events[-1]["error"]["code"] == "server_shutdown"
+    assert finishes(reply.events) == []
+    assert gateway.command.wait() == 0
+    assert time.monotonic() - began < 4
+    eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
+
+
 @pytest.mark.parametrize("name", ["granian", "edge"])
 def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream, serve: Serve) -> None:
     gateway = serve(configuration(upstream.origin, free_port(), drain_timeout_s=0.5))
@@ -163,8 +188,7 @@ def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream,
         began = time.monotonic()
         gateway.command.process.send_signal(signal.SIGINT)
         assert gateway.command.wait(20) == 0
-        # The streams' 0.5 s, and up to 5 s for the last outcomes; without the 5 s in which balancers look.
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 4, "without the 5 s in which balancers look"
     eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
 
 

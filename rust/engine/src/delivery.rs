@@ -15,6 +15,7 @@ use fastroute_core::relay::{Relay, RelaySpec};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::attempt::{Flow, Frames, Running, cut};
@@ -103,6 +104,8 @@ pub struct Delivery {
     timer: Option<Pin<Box<Sleep>>>,
     /// The last poll found nothing: the wait is the upstream's, not the client's.
     waiting: bool,
+    /// Ready when the process must end: a stop waits for running replies, but not for ever.
+    told_to_end: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
     scratch: Frames,
     story: Story,
@@ -114,6 +117,7 @@ impl Delivery {
         running: Running,
         patience: &Patience,
         deadline: Instant,
+        mut ending: watch::Receiver<bool>,
         story: Story,
         flying: InFlight,
     ) -> Self {
@@ -127,6 +131,10 @@ impl Delivery {
             clock: IdleClock::new(patience, Instant::now(), deadline),
             timer: None,
             waiting: false,
+            told_to_end: Box::pin(async move {
+                // A closed channel says that the engine is gone, which is an end as well.
+                let _ = ending.wait_for(|ending| *ending).await;
+            }),
             ended: false,
             scratch: Frames::new(),
             story,
@@ -176,6 +184,9 @@ impl Delivery {
                     Ok(()) => self.finish(),
                     Err(failure) => self.break_off(failure)?,
                 },
+                Poll::Pending if self.told_to_end.as_mut().poll(task).is_ready() => {
+                    self.break_off(Failure::new(Kind::Shutdown))?;
+                }
                 Poll::Pending => match self.poll_clock(task) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Expired::Idle) => self.break_off(Failure::new(Kind::Stalled))?,

@@ -67,6 +67,7 @@ impl Engine {
             dice: Arc::new(Dice::seeded_by_the_system()),
             ready: AtomicBool::new(true),
             stopping: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
         });
         let resolver = Arc::new(Resolver::default());
         let threads = (0..count)
@@ -122,6 +123,11 @@ impl Engine {
     pub fn stop(&self) {
         self.unready();
         self.shared.stopping.send_replace(true);
+    }
+
+    /// Replies that still run end now, each with an error in its client's dialect.
+    pub fn end(&self) {
+        self.shared.ending.send_replace(true);
     }
 
     /// Exchanges under way at all doors.

@@ -155,7 +155,7 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
             Ok(success) => {
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
                 story.content(Instant::now());
-                return deliver(success, flying, ingress, patience, deadline, story);
+                return deliver(io, success, flying, ingress, patience, deadline, story);
             }
             Err(attempt) => {
                 let now = Instant::now();
@@ -236,6 +236,7 @@ impl Drop for InFlight {
 }
 
 fn deliver(
+    io: &Io,
     success: Success,
     flying: InFlight,
     ingress: &Ingress,
@@ -265,7 +266,8 @@ fn deliver(
         }
         Success::Running(mut running) => {
             headers.extend(std::mem::take(&mut running.headers));
-            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, deadline, story, flying)))
+            let ending = io.shared.ending.subscribe();
+            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, deadline, ending, story, flying)))
         }
     };
     Reply { status: StatusCode::OK, headers, body }.with_request_id(&ingress.request_id)

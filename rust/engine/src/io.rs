@@ -105,6 +105,8 @@ pub struct Shared {
     pub ready: AtomicBool,
     /// Turns true when doors must stop accepting.
     pub stopping: watch::Sender<bool>,
+    /// Turns true when the time for running replies is over, too.
+    pub ending: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Shared {

@@ -121,6 +121,11 @@ impl Gateway {
         self.engine.stop();
     }
 
+    /// Replies that still run end now, each with an error in its client's dialect.
+    fn end(&self) {
+        self.engine.end();
+    }
+
     /// Serves `/metrics` and health on a listening socket of its own. The engine takes the descriptor over.
     fn serve_admin(&self, descriptor: i32) -> PyResult<()> {
         #[expect(unsafe_code, reason = "the caller hands over a descriptor it owns and does not use again")]
