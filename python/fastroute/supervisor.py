@@ -7,6 +7,7 @@ answers no request itself.
 import contextlib
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -150,6 +151,7 @@ class Supervisor:
         self._threads = threads
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
+        self._bell, self._wake = socket.socketpair()
         # Held open for as long as we live; its end of file is how a data process notices that we are gone.
         self._lifeline_read, self._lifeline_write = os.pipe()
 
@@ -187,11 +189,11 @@ class Supervisor:
                 raise FastrouteError(f"the data process ended with status {status} before it was ready")
             # What it takes back in its own words is for the user to put right, such as a policy that is not there.
             raise ConfigError([Mistake("", 0, 0, "", said)])
+        # From here on it can be stopped well; who waits for the first screen may stop it with the first line.
+        self._watch_signals()
 
     def run(self) -> int:
         """Waits, forwards signals and starts the data process again when it dies. Returns the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._forward)
         deaths = 0
         while True:
             began = time.monotonic()
@@ -211,8 +213,26 @@ class Supervisor:
                 # The signal came while there was no child to pass it on to.
                 self._child.send_signal(signal.SIGTERM)
 
+    def _watch_signals(self) -> None:
+        """Every signal also rings the bell. Idempotent."""
+        for end in (self._bell, self._wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._forward)
+        # Its death rings too; there is nothing more to do.
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
     def _wait(self) -> int:
-        return self._child.wait() if self._child is not None else 0
+        # Not waitpid: Python runs a handler between two instructions or when a call is interrupted, so a signal that
+        # comes just before the call would wait for the next one. The bell has rung by then.
+        while self._child is not None:
+            status = self._child.poll()
+            if status is not None:
+                return status
+            select.select([self._bell], [], [])
+            self._bell.recv(4096)
+        return 0
 
     def _forward(self, number: int, _frame: object) -> None:
         self._stopping = True

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from flow.rig import (
+    COMMAND,
+    PYTHON,
     Command,
     Door,
     Gateway,
@@ -190,6 +193,23 @@ def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream,
         assert gateway.command.wait(20) == 0
         assert time.monotonic() - began < 4, "without the 5 s in which balancers look"
     eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
+
+
+def test_a_stop_that_comes_with_the_first_screen_is_obeyed() -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(PYTHON)}
+    # It takes luck to hit the moment before the supervisor waits, so every line of the screen gets its turn.
+    for line in range(8):
+        command = [*COMMAND, "serve", "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+            assert process.stdout is not None
+            for _ in range(line % 7 + 1):
+                assert process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            try:
+                _, said = process.communicate(timeout=20)
+            finally:
+                process.kill()
+            assert process.returncode == 0, said
 
 
 def test_a_killed_data_process_is_replaced_on_the_same_ports(upstream: Upstream, serve: Serve) -> None:
