@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ def main() -> int:
     folder = Path(options.folder) if options.folder else RESULTS / about["commit"]
     folder.mkdir(parents=True, exist_ok=True)
     descriptors = programs.raise_descriptor_limit()
+    # A shell starts background jobs with it ignored; what we start would inherit that, and it is how we end them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = [name.strip() for name in options.plans.split(",")] if options.plans else None
     unknown = set(wanted or ()) - {plan.name for plan in PLANS} - {"startup"}
     if unknown:

@@ -105,7 +105,8 @@ class Stage:
             "resident_before_kib": resident_before,
             "resident_kib": resident,
             "peak_kib": peak,
-            # Everybody else on the two cores that count, in cores; the rig itself is among them.
+            # Everybody else on the two cores that count, in cores; the rig itself is among them. The kernel counts busy
+            # cores in ticks, so with many short wake-ups and nobody else this comes out below 0.
             "foreign": (cores[GATEWAY_CORE] + cores[LOAD_CORE] - own_s) / took_s,
             "stolen": sum(all_after.cores[core].stolen_s - all_before.cores[core].stolen_s for core in cores) / took_s,
             "load": json.loads(printed),
