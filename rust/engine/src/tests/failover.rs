@@ -110,7 +110,8 @@ async fn an_attempt_that_may_have_been_carried_out_is_followed_by_one_other_at_m
 #[tokio::test(start_paused = true)]
 async fn targets_that_nobody_reached_cost_nothing_but_their_turn() {
     let well = playing(WELL).await;
-    let rig = Rig::new(table(1, &[nobody(), nobody(), well], &Patience::default()), at_once(&[0, 1, 2])).await;
+    let ((first, _first), (second, _second)) = (nobody(), nobody());
+    let rig = Rig::new(table(1, &[first, second, well], &Patience::default()), at_once(&[0, 1, 2])).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("3")));
     assert_eq!(rig.decider.reported.lock().unwrap().len(), 2, "health hears of each at once");

@@ -10,7 +10,7 @@ use fastroute_core::dialects::Dialect;
 use hyper::header::HeaderMap;
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -125,9 +125,11 @@ pub(super) async fn playing(steps: &str) -> SocketAddr {
     upstream(&format!(r#"{{"rules": [{{"steps": {steps}}}]}}"#)).await
 }
 
-/// A place where nobody listens.
-pub(super) fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A place where nobody listens, nor anybody else will while the socket is held.
+pub(super) fn nobody() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }
 
 /// An upstream of closures: `act` gets each accepted connection with its number.
