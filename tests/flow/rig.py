@@ -5,6 +5,7 @@ One surprise: health outlives a test, so each test takes a route of its own and 
 """
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -47,6 +48,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@functools.cache
+def refusing_port() -> int:
+    """A port that is ours and refuses: bound and not listening, so that no neighbour on the machine gets it."""
+    _bound.append(socket.socket())
+    _bound[-1].bind(("127.0.0.1", 0))
+    return _bound[-1].getsockname()[1]
+
+
+_bound: list[socket.socket] = []
 
 
 class Command:
@@ -303,7 +315,7 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         "listen": {"port": 0, "edge_port": 0, "admin_port": admin_port},
         "providers": {
             "up": {"dialect": "openai_chat", "address": f"{upstream}/v1", "key": "sk-canary-of-the-provider"},
-            "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{free_port()}/v1"},
+            "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{refusing_port()}/v1"},
         },
         "models": {
             **models,
