@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check python tests benches
 	$(BIN)/ruff format --check python tests benches
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/lint-imports
+	PYTHONPATH=python $(BIN)/lint-imports
 
 # The edit loop: an unoptimised extension in the virtual environment, the Python sources as they are.
 dev: $(VENV)/.dev

@@ -111,7 +111,7 @@ pub trait Decider: Send + Sync + 'static {
     /// An attempt failed while its exchange goes on: health must not wait for the end.
     fn report(&self, setback: Setback);
     /// The exchange is over.
-    fn settle(&self, outcome: Outcome);
+    fn settle(&self, outcome: Box<Outcome>);
     /// A plan was made that no exchange will use: its client left, or the snapshot was faster.
     fn forget(&self, plan: &Plan);
 }

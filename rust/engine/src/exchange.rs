@@ -244,7 +244,7 @@ fn deliver(
     deadline: Instant,
     mut story: Story,
 ) -> Reply {
-    let mut headers = HeaderMap::with_capacity(12);
+    let mut headers = HeaderMap::with_capacity(16);
     headers.insert(CONTENT_TYPE, if ingress.stream() { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_TARGET, flying.label());

@@ -179,9 +179,8 @@ impl Story {
 
     /// Settles. Later calls, and the drop, do nothing more.
     pub(crate) fn close(&mut self, ending: Ending, failure: Option<Failure>) {
-        let now = Instant::now();
         if let Some(mut outcome) = self.outcome.take() {
-            outcome.took_us = micros(self.started, now);
+            outcome.took_us = micros(self.started, Instant::now());
             outcome.ending = ending;
             if let Some(attempt) = outcome.attempts.last_mut()
                 && attempt.took_us == 0
@@ -195,7 +194,7 @@ impl Story {
                 }
             }
             outcome.failure = failure;
-            self.decider.settle(*outcome);
+            self.decider.settle(outcome);
         }
     }
 }

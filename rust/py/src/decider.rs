@@ -54,8 +54,8 @@ impl Decider for PythonDecider {
         self.queue.push(Item::Report(Box::new(setback)));
     }
 
-    fn settle(&self, outcome: Outcome) {
-        self.story(Item::Settle(Box::new(outcome)));
+    fn settle(&self, outcome: Box<Outcome>) {
+        self.story(Item::Settle(outcome));
     }
 
     fn forget(&self, plan: &Plan) {

@@ -52,8 +52,8 @@ impl Decider for Closure {
         self.reported.lock().unwrap().push(setback);
     }
 
-    fn settle(&self, outcome: Outcome) {
-        self.settled.lock().unwrap().push(outcome);
+    fn settle(&self, outcome: Box<Outcome>) {
+        self.settled.lock().unwrap().push(*outcome);
         self.told.notify_waiters();
     }
 
@@ -194,6 +194,7 @@ impl Rig {
             dice: dice.clone(),
             ready: AtomicBool::new(true),
             stopping: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
         });
         let io = Arc::new(Io {
             shared,
