@@ -125,4 +125,8 @@ def _said(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except programs.StartError as error:
+        print(f"benches.rig: {error}", file=sys.stderr)
+        sys.exit(2)

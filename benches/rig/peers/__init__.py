@@ -4,7 +4,6 @@ A recipe turns off what costs time and has no counterpart here (databases, call 
 """
 
 from benches.rig.peers.litellm import LITELLM
-from benches.rig.peers.portkey import PORTKEY
 from benches.rig.peers.recipe import Recipe
 
-PEERS: dict[str, Recipe] = {recipe.name: recipe for recipe in (LITELLM, PORTKEY)}
+PEERS: dict[str, Recipe] = {recipe.name: recipe for recipe in (LITELLM,)}
