@@ -76,3 +76,25 @@ def test_a_long_plain_reply_that_breaks_off_is_seen_to(how: str, upstream: Upstr
     assert not reply.whole, "a client must be able to tell that the reply is not complete"
     assert len(reply.body) <= 200_000
     assert upstream.rows(route.second) == []
+
+
+def test_a_long_plain_reply_without_a_length_that_breaks_off_is_no_answer(
+    upstream: Upstream, door: Door, route: Route
+) -> None:
+    """granian would end it like a whole one, so its door sends the head only when the reply is whole."""
+    framing = {"head": {"framing": "chunked"}}
+    upstream.script(route.rule(framing, {"cut": {"after_bytes": 200_000, "of": "body"}}, {"reply": {"bytes": 400_000}}))
+    reply = door.ask(route)
+    if door.name == "granian":
+        assert (reply.status, reply.error["code"]) == (502, "upstream_truncated")
+    else:
+        assert (reply.status, reply.whole) == (200, False)
+
+
+def test_a_long_plain_reply_without_a_length_arrives_as_it_was_sent(
+    upstream: Upstream, door: Door, route: Route
+) -> None:
+    upstream.script(route.rule({"head": {"framing": "chunked"}}, {"reply": {"bytes": 400_000}}))
+    reply = door.ask(route)
+    assert (reply.status, reply.whole) == (200, True)
+    assert len(reply.body) >= 400_000

@@ -76,15 +76,17 @@ impl Outlet {
     fn whole(&mut self, mut reply: Reply) {
         let head = Head::of(&mut reply);
         if let ReplyBody::Frames(frames) = reply.body {
-            self.state = State::Over;
-            self.queue.push(Item::Whole(self.slot, Box::new(head), joined(frames)));
+            self.ready(head, frames);
         }
     }
 
+    fn ready(&mut self, head: Head, frames: VecDeque<Bytes>) {
+        self.state = State::Over;
+        self.queue.push(Item::Whole(self.slot, Box::new(head), joined(frames)));
+    }
+
     fn start(&mut self, head: Head) {
-        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-        self.state = State::Started { events };
+        self.state = State::Started { events: is_events(&head) };
         self.queue.push(Item::Start(self.slot, Box::new(head)));
     }
 
@@ -136,7 +138,12 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
         outlet.whole(problem.reply(&outlet.id));
         return;
     }
-    let mut head = Head::of(&mut reply);
+    let head = Head::of(&mut reply);
+    if length.is_none() && !is_events(&head) {
+        gather(outlet, head, reply.body).await;
+        return;
+    }
+    let mut head = head;
     promise(&mut head, length);
     outlet.start(head);
     let mut body = reply.body;
@@ -152,6 +159,45 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
     }
     drop(body);
     outlet.end();
+}
+
+/// Sends a plain reply of unknown length only when it is whole: once granian has its head, a reply that breaks off ends
+/// like one that is complete, and half a JSON document would pass for an answer.
+async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
+    let mut frames = VecDeque::new();
+    loop {
+        match poll_fn(|task| body.poll_next(task)).await {
+            Ok(Some(frame)) if outlet.tap.hold(frame.len()) => frames.push_back(frame),
+            Ok(Some(_)) => {
+                body.give_up(Kind::ResponseTooLarge);
+                outlet.whole(Problem::too_long_for_this_door().reply(&outlet.id));
+                return;
+            }
+            Ok(None) => break,
+            Err(_) => {
+                outlet.whole(told(&Failure::new(Kind::Truncated)).reply(&outlet.id));
+                return;
+            }
+        }
+    }
+    outlet.ready(head, frames);
+}
+
+/// A failure as the reply it would have been before the head.
+fn told(failure: &Failure) -> Problem {
+    Problem {
+        status: failure.status,
+        kind: failure.openai_type(),
+        code: failure.code.into(),
+        message: failure.message.as_ref().into(),
+        param: None,
+        retry_after_s: None,
+    }
+}
+
+fn is_events(head: &Head) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }
 
 /// Whatever is ready, as one write; only the first frame is waited for, and only several are copied together.

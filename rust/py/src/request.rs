@@ -51,7 +51,7 @@ struct Reading {
     id: Arc<str>,
     dialect: Dialect,
     forward: HeaderMap,
-    frames: Vec<Bytes>,
+    frames: body::Frames,
     read: usize,
     scanner: Scanner,
     in_flight: Share,
@@ -68,7 +68,7 @@ impl Request {
             id,
             dialect,
             forward,
-            frames: Vec::with_capacity(1),
+            frames: body::Frames::default(),
             read: 0,
             scanner,
             in_flight,
@@ -223,7 +223,7 @@ impl Reading {
                     door: Door::Granian,
                     dialect: self.dialect,
                     forward: self.forward,
-                    frames: self.frames,
+                    frames: self.frames.finish(),
                     scan,
                 };
                 Ok((ingress, self.protocol, self.in_flight, self.bodies))

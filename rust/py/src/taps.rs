@@ -64,6 +64,16 @@ impl Tap {
         true
     }
 
+    /// Counts bytes held until their reply is whole; false when this reply, or all together, may hold no more.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
+        if self.handed() + bytes > PER_REPLY || self.reservoir.full() {
+            return false;
+        }
+        self.reservoir.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.handed_over.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
     /// Counts bytes that must be queued whether there is room or not: the word that ends a reply.
     pub(crate) fn last(&self, bytes: usize) {
         self.waiting.fetch_add(bytes, Ordering::AcqRel);
