@@ -4,6 +4,7 @@ The supervisor starts it by exec with bound sockets and a pipe; it never runs by
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -126,7 +127,9 @@ class DataProcess:
             await asyncio.sleep(0)
         gc.collect()
         gc.freeze()
-        os.write(self._errand.report, b"ready\n")
+        # A supervisor that left meanwhile is told by the lifeline.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._errand.report, b"ready\n")
         os.close(self._errand.report)
         await self._stop.wait()
         await self._wind_down(engine, door, serving)
@@ -186,4 +189,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of granian's may outlive the loop, and would meet an interpreter that is being taken down.
+    os._exit(_status)

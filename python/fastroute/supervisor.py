@@ -208,7 +208,13 @@ class Supervisor:
             time.sleep(BACKOFF_S * (deaths - 1))
             if self._stopping:
                 return 0
-            self.start()
+            try:
+                self.start()
+            except FastrouteError:
+                # The stop reached a child that could not yet stop well; nothing served, so nothing was cut.
+                if self._stopping:
+                    return 0
+                raise
             if self._stopping and self._child is not None:
                 # The signal came while there was no child to pass it on to.
                 self._child.send_signal(signal.SIGTERM)
