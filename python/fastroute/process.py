@@ -42,6 +42,8 @@ LAST_WORDS_S = 1.0
 """For replies that are ended at the deadline to tell their clients so."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
+LOOP_NICE = 10
+"""Beside a loop busy 5 % of the time, the edge door's p99 fell from 1.4 to 0.8 of nginx's (benches, W11)."""
 HEAD_TIMEOUT_MS = 10_000
 HEAD_BYTES = 64 * 1024
 SWITCH_INTERVAL_S = 0.0001
@@ -127,6 +129,9 @@ class DataProcess:
             await asyncio.sleep(0)
         gc.collect()
         gc.freeze()
+        # Linux applies it to the calling thread alone: where a core is short, a busy loop yields to the I/O threads,
+        # whose snapshot decides when it is late.
+        os.setpriority(os.PRIO_PROCESS, 0, LOOP_NICE)
         # A supervisor that left meanwhile is told by the lifeline.
         with contextlib.suppress(BrokenPipeError):
             os.write(self._errand.report, b"ready\n")
