@@ -55,9 +55,10 @@ def serve(config: str | None, host: str | None, port: int | None, open_: bool, t
 
     Without a configuration it offers every provider whose key is in the environment, and a built-in model that echoes.
     """
-    settings = _with_options(load(config) if config else Config(), host, port, open_)
+    found = find_providers(os.environ)
+    settings = _with_options(load(config, found.known()) if config else Config(), host, port, open_)
     # A table that does not compile is told before any port is taken.
-    compile_table(settings, find_providers(os.environ), 0)
+    compile_table(settings, found, 0)
     if dry_run:
         click.echo("the configuration can be used")
         return
