@@ -153,6 +153,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a port out of range": (
         "providers: {here: {dialect: openai_chat, address: 'http://h:99999'}}\n",
+        ["1:51: providers.here.address: the port of an address is a number from 1 to 65535"],
+    ),
+    "a port that is none": (
+        "providers: {here: {dialect: openai_chat, address: 'http://h:http/v1'}}\n",
+        ["1:51: providers.here.address: the port of an address is a number from 1 to 65535"],
+    ),
+    "a bracket that stays open": (
+        "providers: {here: {dialect: openai_chat, address: 'http://[::1'}}\n",
         ["1:51: providers.here.address: not a URL"],
     ),
     "a space in an address": (
