@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastroute.config import find_mistakes, load
-from fastroute.config.flaws import needs_open
+from fastroute.config.listeners import unguarded_listeners
 from fastroute.config.schema import Listen
 from fastroute.errors import ConfigError
 
@@ -348,14 +349,19 @@ def test_a_file_with_a_mistake_does_not_load_and_one_with_a_warning_does(
 
 
 def test_listeners_that_other_machines_reach_need_to_be_opened_on_purpose() -> None:
-    assert needs_open(Listen()) == []
-    assert needs_open(Listen(address="localhost", edge_address="::1")) == []
-    assert needs_open(Listen(address="::", edge_address="192.0.2.1", admin_address="metrics.internal")) == [
-        "address",
-        "edge_address",
-        "admin_address",
+    def unguarded(**settings: Any) -> list[tuple[str, str]]:
+        return [(wanted.name, wanted.address_key) for wanted in unguarded_listeners(Listen(**settings))]
+
+    assert unguarded() == []
+    assert unguarded(address="localhost", edge_address="::1") == []
+    assert unguarded(address="::", edge_address="192.0.2.1", admin_address="metrics.internal") == [
+        ("granian", "address"),
+        ("edge", "edge_address"),
+        ("admin", "admin_address"),
     ]
-    assert needs_open(Listen(edge=False, edge_address="192.0.2.1", admin=False, admin_address="192.0.2.1")) == []
+    assert unguarded(address="0.0.0.0") == [("granian", "address"), ("edge", "address")]
+    assert unguarded(address="0.0.0.0", open=True) == []
+    assert unguarded(edge=False, edge_address="192.0.2.1", admin=False, admin_address="192.0.2.1") == []
 
 
 def test_a_good_file_has_no_mistakes(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from fastroute.address import is_host, is_loopback, parse_address
+from fastroute.address import is_host, parse_address
+from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.names import did_you_mean
 from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Provider, WeightedTarget
 from fastroute.config.source import Flaw, Path
@@ -58,22 +59,7 @@ def find_flaws(config: Config, known: Known) -> list[Flaw]:
     return flaws
 
 
-def needs_open(listen: Listen) -> list[str]:
-    """The keys of those listeners that other machines can reach: they take `open: true` while no keys are asked for."""
-    doors = [("address", listen.address)]
-    if listen.edge and listen.edge_address is not None:
-        doors.append(("edge_address", listen.edge_address))
-    if listen.admin:
-        doors.append(("admin_address", listen.admin_address))
-    return [key for key, address in doors if not is_loopback(address)]
-
-
 def _listen_flaws(listen: Listen) -> Iterator[Flaw]:
-    sockets = [("port", listen.address, listen.port)]
-    if listen.edge:
-        sockets.append(("edge_port", listen.edge_address or listen.address, listen.edge_port))
-    if listen.admin:
-        sockets.append(("admin_port", listen.admin_address, listen.admin_port))
     for key, address in (
         ("address", listen.address),
         ("edge_address", listen.edge_address),
@@ -81,18 +67,13 @@ def _listen_flaws(listen: Listen) -> Iterator[Flaw]:
     ):
         if address is not None and not is_host(address):
             yield Flaw(("listen", key), '"{}" is neither an IP address nor a host name', shown=address)
-    for (first, _, port), (second, _, other) in combinations(sockets, 2):
+    for first, second in combinations(wanted_listeners(listen), 2):
         # Different addresses could share a port, but nobody wants to read such a setup.
-        if port == other != 0:
-            text = f"the same port as listen.{first}"
-            yield Flaw(("listen", second), text, relies_on=(("listen", first), *_TOGGLES))
-    if not listen.open:
-        yield from _open_warnings(listen)
-
-
-def _open_warnings(listen: Listen) -> Iterator[Flaw]:
-    for key in needs_open(listen):
-        address = getattr(listen, key)
+        if first.port == second.port != 0:
+            text = f"the same port as listen.{first.port_key}"
+            yield Flaw(("listen", second.port_key), text, relies_on=(("listen", first.port_key), *_TOGGLES))
+    # Both doors on one address are one thing to warn of.
+    for key, address in {wanted.address_key: wanted.address for wanted in unguarded_listeners(listen)}.items():
         if is_host(address):
             text = '"{}" can be reached by other machines, and no keys are asked for'
             hint = "serve refuses it without open: true"
