@@ -3,6 +3,9 @@
 from typing import Any, final
 
 __version__: str
+__file__: str
+FIELDS: list[tuple[str, str]]
+"""The values of `fastroute.facts` that Rust builds, and the fields of each in the order they are filled in."""
 DEBUG_BUILD: bool
 WATCHDOG_SIGNAL: int
 

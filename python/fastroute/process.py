@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import uvloop
@@ -22,13 +22,14 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from fastroute.build import build
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
-from fastroute.native import Engine
 from fastroute.telemetry.logs import write_to_stderr
+
+if TYPE_CHECKING:
+    from fastroute.native import Engine
 
 log = logging.getLogger("fastroute.process")
 
@@ -115,6 +116,9 @@ class DataProcess:
         for number, least in ((signal.SIGTERM, _GRACE), (signal.SIGINT, _HURRY)):
             loop.add_signal_handler(number, self._asked_to_stop, least)
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
+        # Here and not above, because it imports the extension, and one that does not fit is told to the supervisor.
+        from fastroute.build import build
+
         found = find_providers(os.environ, self._errand.listeners)
         _gateway, engine = build(self._config, found, loop, self._errand.threads)
         if self._errand.edge is not None:
@@ -145,7 +149,7 @@ class DataProcess:
         loop.remove_reader(self._errand.lifeline)
         self._asked_to_stop(_HURRY)
 
-    async def _wind_down(self, engine: Engine, door: _Door, serving: "asyncio.Task[None]") -> None:
+    async def _wind_down(self, engine: "Engine", door: _Door, serving: "asyncio.Task[None]") -> None:
         engine.unready()
         await _until(lambda: self._urgency >= _HURRY, LAME_DUCK_S)
         engine.stop()

@@ -6,9 +6,10 @@ timer (its issue 728), so a sweep once a second ends reads that are overdue.
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastroute.native import Engine
+if TYPE_CHECKING:
+    from fastroute.native import Engine
 
 BODY_START_S = 10.0
 """First byte of a body."""
@@ -22,7 +23,7 @@ WATCH_AFTER_S = 0.05
 class Rsgi:
     """The application object granian calls."""
 
-    def __init__(self, engine: Engine, body_timeout_s: float) -> None:
+    def __init__(self, engine: "Engine", body_timeout_s: float) -> None:
         self._engine = engine
         self._body_timeout_s = body_timeout_s
         self._reading: dict[asyncio.Task[Any], float] = {}
