@@ -1,9 +1,11 @@
 """The command line as a whole: help, options, what is imported and how fast it answers."""
 
+import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, cast
 
 import click
 import pytest
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from fastroute.cli import COMMANDS, LazyGroup, main
 from fastroute.cli.frame import Command, command, config_option, option
 from fastroute.errors import ConfigError, EngineError, Mistake
+from fastroute.version import VERSION
 
 PACKAGE = Path(__file__).parents[2] / "python"
 WRITTEN = [
@@ -130,3 +133,51 @@ def test_what_is_raised_on_purpose_is_one_line_and_no_traceback(error: Exception
     group.get_command = lambda ctx, cmd_name: fail  # type: ignore[method-assign]
     result = CliRunner().invoke(group, ["fail"])
     assert (result.exit_code, result.stderr) == (status, f"{error}\n")
+
+
+def run_into(output: object, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", "from fastroute.cli import main; main()", *arguments],
+        env={"PYTHONPATH": str(PACKAGE)},
+        stdout=cast("IO[str]", output),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+WRITING = pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["check", "--help"], ["schema"], ["check", "a.yaml"]], ids=" ".join
+)
+
+
+@WRITING
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_behind_stdout_is_told_in_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("listen: {prot: 1}\n")
+    with Path("/dev/full").open("w") as full:
+        result = run_into(full, *arguments)
+    assert (result.returncode, result.stderr) == (1, "cannot write the output: No space left on device\n")
+
+
+@WRITING
+def test_a_reader_that_left_ends_a_command_silently(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("listen: {prot: 1}\n")
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = run_into(write, *arguments)
+    finally:
+        os.close(write)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_the_version_needs_no_installed_package() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"fastroute {VERSION}\n"

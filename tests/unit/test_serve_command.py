@@ -5,6 +5,7 @@ import importlib
 import itertools
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -20,6 +21,8 @@ from fastroute.cli import main
 from fastroute.config.schema import Config
 
 PACKAGE = Path(__file__).parents[2] / "python"
+# What a build without optimisation warns of is not looked at here.
+ENVIRON = {"PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore"}
 # The module: `fastroute.cli.serve` as an attribute is the same, but a checker takes it for the command.
 serve: Any = importlib.import_module("fastroute.cli.serve")
 
@@ -59,8 +62,8 @@ def test_what_check_would_say_is_said_with_line_and_column(folder: Path) -> None
 def serving(*arguments: str, **environ: str) -> Generator[list[str]]:
     """The lines of the first screen of a gateway on free ports, which is ended afterwards."""
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", "from fastroute.cli import main; main()", "serve", *arguments],
-        env={"PYTHONPATH": str(PACKAGE), **environ},
+        [sys.executable, "-c", "from fastroute.cli import main; main()", "serve", *arguments],
+        env=ENVIRON | environ,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -119,3 +122,29 @@ def test_a_port_without_room_above_it_says_which_options_make_room(folder: Path)
     result = run("--dry-run", "--port", "65534")
     assert result.exit_code == 2
     assert "--port 65534 leaves no room above it; say --edge-port and --admin-port too" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_gateway_serves_on_although_its_first_screen_cannot_be_written() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["serve", "--port", str(port), "--edge-port", "0", "--admin-port", "0"]
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen(
+            [sys.executable, "-c", "from fastroute.cli import main; main()", *arguments],
+            env=ENVIRON,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "cannot write the first screen: No space left on device\n"
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as reply:
+                assert reply.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)[1]
+    assert (process.returncode, rest) == (0, "")

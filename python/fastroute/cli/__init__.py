@@ -3,6 +3,11 @@
 One rule: what `--help` needs to say about a command stands in the table here, so that listing commands imports none.
 """
 
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Generator
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -10,9 +15,12 @@ import click
 
 from fastroute.cli.frame import write_examples
 from fastroute.errors import ConfigError, FastrouteError
+from fastroute.version import VERSION
 
 # Faults of ours are 1, as Python has it; what the user can put right is 2, as click has it.
 _FAULT, _USER_ERROR = 1, 2
+# What a full or failing disk behind `>` gives.
+_UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 class Entry(NamedTuple):
@@ -63,20 +71,38 @@ class LazyGroup(click.Group):
             with formatter.section(group):
                 formatter.write_dl(rows)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        # Where --help and --version write.
+        with _endings():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _endings():
             return super().invoke(ctx)
-        except FastrouteError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(_USER_ERROR if isinstance(error, ConfigError) else _FAULT)
+
+
+@contextlib.contextmanager
+def _endings() -> Generator[None]:
+    """What ends a command without being a defect: one line and a status. A broken pipe is click's, and silent."""
+    try:
+        yield
+    except FastrouteError as error:
+        click.echo(str(error), err=True)
+        raise click.exceptions.Exit(_USER_ERROR if isinstance(error, ConfigError) else _FAULT) from None
+    except OSError as error:
+        # An error about a file has its name.
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        with contextlib.suppress(OSError):
+            # What is left in the buffer would fail once more, with a traceback, as the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"cannot write the output: {error.strerror}", err=True)
+        raise click.exceptions.Exit(_FAULT) from None
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        # Imported here because it takes 45 ms, a third of what every command may take to start.
-        from importlib.metadata import version
-
-        click.echo(f"fastroute {version('fastroute')}")
+        click.echo(f"fastroute {VERSION}")
         ctx.exit()
 
 

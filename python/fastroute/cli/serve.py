@@ -98,8 +98,13 @@ def serve(
     table = compile_table(settings, found, 0)
     supervisor = Supervisor(settings, listeners, threads)
     supervisor.start()
-    for line in _first_screen(table, found, listeners):
-        click.echo(line)
+    try:
+        for line in _first_screen(table, found, listeners):
+            click.echo(line)
+    except OSError as error:
+        # It serves by now: that nobody reads this, or that a disk is full, is no reason to stop.
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"cannot write the first screen: {error.strerror}", err=True)
     raise SystemExit(supervisor.run())
 
 
