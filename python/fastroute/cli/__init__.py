@@ -5,15 +5,13 @@ One rule: what `--help` needs to say about a command stands in the table here, s
 
 import contextlib
 import errno
-import os
-import sys
 from collections.abc import Generator
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 
-from fastroute.cli.frame import write_examples
+from fastroute.cli.frame import abandon_stdout, write_examples
 from fastroute.errors import ConfigError, FastrouteError
 from fastroute.version import VERSION
 
@@ -93,9 +91,7 @@ def _endings() -> Generator[None]:
         # An error about a file has its name.
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
-        with contextlib.suppress(OSError):
-            # What is left in the buffer would fail once more, with a traceback, as the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         click.echo(f"cannot write the output: {error.strerror}", err=True)
         raise click.exceptions.Exit(_FAULT) from None
 

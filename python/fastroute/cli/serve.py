@@ -9,7 +9,7 @@ import msgspec
 
 from fastroute.address import is_loopback
 from fastroute.catalogue import Found, find_providers
-from fastroute.cli.frame import command, config_option, option
+from fastroute.cli.frame import abandon_stdout, command, config_option, option
 from fastroute.config import load
 from fastroute.config.schema import Config, Listen
 from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
@@ -103,6 +103,7 @@ def serve(
             click.echo(line)
     except OSError as error:
         # It serves by now: that nobody reads this, or that a disk is full, is no reason to stop.
+        abandon_stdout()
         if not isinstance(error, BrokenPipeError):
             click.echo(f"cannot write the first screen: {error.strerror}", err=True)
     raise SystemExit(supervisor.run())
