@@ -184,7 +184,11 @@ def _raise_descriptor_limit() -> None:
 def main() -> int:
     """`python -m fastroute.process DESCRIPTOR`: the descriptor is a pipe with the errand."""
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
-        errand = msgspec.msgpack.decode(pipe.read(), type=Errand)
+        told = pipe.read()
+    if not told:
+        # The supervisor left before it could say anything.
+        return 1
+    errand = msgspec.msgpack.decode(told, type=Errand)
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -173,10 +173,16 @@ class Supervisor:
             "report": report_write,
             "threads": self._threads,
         }
-        with os.fdopen(errand_write, "wb") as pipe:
-            pipe.write(msgspec.msgpack.encode(errand))
-        with os.fdopen(report_read, "rb") as pipe:
-            said = pipe.read().decode().strip()
+        try:
+            with os.fdopen(errand_write, "wb") as pipe:
+                pipe.write(msgspec.msgpack.encode(errand))
+            with os.fdopen(report_read, "rb") as pipe:
+                said = pipe.read().decode().strip()
+        except KeyboardInterrupt:
+            # It serves nobody yet, so nothing is cut; and whoever starts again at once finds the ports free.
+            self._child.kill()
+            self._child.wait()
+            raise
         if said != "ready":
             status = self._child.wait()
             if not said:

@@ -181,3 +181,73 @@ def test_a_reader_that_left_ends_a_command_silently(
 
 def test_the_version_needs_no_installed_package() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"fastroute {VERSION}\n"
+
+
+INTERRUPTED = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from fastroute.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["fastroute.cli", "click", "fastroute.cli.frame", "fastroute.cli.serve", "msgspec", "fastroute.supervisor"],
+)
+def test_an_interrupt_while_something_is_imported_is_silent(module: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.replace("MODULE", repr(module)), "serve", "--dry-run"],
+        env={"PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("place", ["msgspec.msgpack.encode", "fastroute.supervisor.os.fdopen", "subprocess.Popen"])
+def test_an_interrupt_while_the_data_process_starts_is_silent_and_leaves_none_behind(place: str) -> None:
+    holder, _, name = place.rpartition(".")
+    code = f"""
+import fastroute.supervisor, msgspec, subprocess, sys
+before = {place}
+def interrupted(*args, **settings):
+    {holder}.{name} = before
+    # A child that lives on holds stderr open, and whoever reads it waits.
+    if {name!r} == "Popen":
+        before(*args, **settings)
+    raise KeyboardInterrupt
+{holder}.{name} = interrupted
+from fastroute.__main__ import main
+sys.argv[1:] = ["serve", "--port", "0"]
+main()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "fastroute", "--version"],
+        env={"PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, f"fastroute {VERSION}\n")

@@ -17,6 +17,7 @@ from fastroute.version import VERSION
 
 # Faults of ours are 1, as Python has it; what the user can put right is 2, as click has it.
 _FAULT, _USER_ERROR = 1, 2
+_INTERRUPTED = 130
 # What a full or failing disk behind `>` gives.
 _UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
@@ -87,6 +88,9 @@ def _endings() -> Generator[None]:
     except FastrouteError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(_USER_ERROR if isinstance(error, ConfigError) else _FAULT) from None
+    except KeyboardInterrupt:
+        # Before click makes a word and status 1 of it.
+        raise click.exceptions.Exit(_INTERRUPTED) from None
     except OSError as error:
         # An error about a file has its name.
         if error.errno not in _UNWRITABLE or error.filename is not None:
