@@ -43,7 +43,7 @@ class Rsgi:
         if scope.proto != "http":
             protocol.close(404)
             return
-        request = self._engine.open(protocol, scope.method, scope.path, scope.headers)
+        request = self._engine.open(protocol, scope)
         if request is None:
             return
         task = asyncio.current_task()

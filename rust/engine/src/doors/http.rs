@@ -14,7 +14,7 @@ use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::guard::{Activity, Guarded, Timeouts};
-use super::{Endpoint, answer, body, endpoint};
+use super::{Endpoint, answer, body, endpoint, host_flaw, malformed};
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
@@ -175,12 +175,15 @@ async fn serve_one(
     activity: Arc<Activity>,
     request: Request<Incoming>,
 ) -> Result<Response<DoorBody>, Infallible> {
-    activity.begin();
+    let flaw = activity.begin().or_else(|| host_flaw_of(&request));
     let running = Running { activity, in_flight: None };
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
     let stopping = *io.shared.stopping.borrow();
-    let (mut reply, running) = exchange_one(&io, request, running).await;
+    let (mut reply, running) = match flaw {
+        None => exchange_one(&io, request, running).await,
+        Some(flaw) => (malformed(flaw).reply(&identity::fresh(&io.shared.dice)), running),
+    };
     // hyper leaves out the body of such a reply over HTTP/1 only.
     if head_only && version == Version::HTTP_2 {
         if let Some(length) = reply.body.size_hint().exact() {
@@ -191,10 +194,21 @@ async fn serve_one(
     let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    if stopping && version == Version::HTTP_11 {
+    if (stopping || flaw.is_some()) && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+fn host_flaw_of(request: &Request<Incoming>) -> Option<&'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let required = request.version() == Version::HTTP_11;
+    match (hosts.next(), hosts.next()) {
+        (None, _) => host_flaw(&[], authority, required),
+        (Some(one), None) => host_flaw(&[one], authority, required),
+        (Some(one), Some(two)) => host_flaw(&[one, two], authority, required),
+    }
 }
 
 /// Ends with the reply's last byte, or with the client.

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub mod body;
+mod framing;
 mod guard;
 pub mod http;
 
@@ -47,6 +48,25 @@ pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
     if fits { found } else { Endpoint::NotAllowed(allowed) }
+}
+
+/// A request that servers could understand in different ways; its connection ends with the answer.
+pub fn malformed(flaw: &str) -> Problem {
+    Problem::request(400, "malformed_request", flaw)
+}
+
+/// What is wrong with how a request names its host: HTTP/1.1 has to, nobody may twice (RFC 9112, section 3.2), and a
+/// target that names one must name the same (section 3.2.2; for HTTP/2 RFC 9113, section 8.3.1).
+pub fn host_flaw(hosts: &[&[u8]], authority: Option<&[u8]>, required: bool) -> Option<&'static str> {
+    match hosts {
+        [] if required => Some("there must be a host header"),
+        [host] if !host.iter().all(u8::is_ascii_graphic) => Some("the host header names no host"),
+        [host] if authority.is_some_and(|named| !host.eq_ignore_ascii_case(named)) => {
+            Some("the request's target names another host than its host header")
+        }
+        [] | [_] => None,
+        _ => Some("there must be one host header only"),
+    }
 }
 
 /// Answers what needs no upstream. `Generate` is not for here and answers as unknown.
@@ -126,6 +146,18 @@ mod tests {
     fn a_wrong_method_names_the_right_one() {
         assert_eq!(endpoint(&Method::GET, "/v1/chat/completions"), Endpoint::NotAllowed("POST"));
         assert_eq!(endpoint(&Method::HEAD, "/livez"), Endpoint::Live);
+    }
+
+    #[test]
+    fn a_request_names_one_host_and_once() {
+        assert_eq!(host_flaw(&[b"x"], None, true), None);
+        assert_eq!(host_flaw(&[b""], None, true), None);
+        assert_eq!(host_flaw(&[b"X:80"], Some(b"x:80"), true), None);
+        assert_eq!(host_flaw(&[], Some(b"x"), false), None);
+        let flawed: [&[&[u8]]; 5] = [&[], &[b"x", b"x"], &[b"y"], &[b"x y"], &[b"\xff"]];
+        for hosts in flawed {
+            assert!(host_flaw(hosts, Some(b"x"), true).is_some(), "{hosts:?}");
+        }
     }
 
     #[test]
