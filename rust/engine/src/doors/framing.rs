@@ -7,7 +7,7 @@
 use memchr::memchr;
 
 /// A head, its request line included; also the longest line of a chunked body's own.
-pub(super) const HEAD_BYTES: usize = 32 * 1024;
+pub(super) const HEAD_BYTES: u32 = 32 * 1024;
 
 /// What is wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Framing {
     /// Takes one line, or what is there of it, and gives what is behind it.
     fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
         let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end + 1)) else {
-            if self.held.len() + bytes.len() > HEAD_BYTES {
+            if self.held.len() + bytes.len() > HEAD_BYTES as usize {
                 return Err("a line is too long");
             }
             self.held.extend_from_slice(bytes);
@@ -259,6 +259,6 @@ mod tests {
         let mut framing = Framing::new();
         let ended = (0..100).try_for_each(|_| framing.feed(&[b'x'; 1024]));
         assert_eq!(ended, Err(Flaw::Head(1, "a line is too long")));
-        assert!(framing.held.len() <= HEAD_BYTES);
+        assert!(framing.held.len() <= HEAD_BYTES as usize);
     }
 }

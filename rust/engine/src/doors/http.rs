@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
 use super::{Endpoint, answer, body, endpoint, host_flaw, malformed};
 use crate::clocks::seconds;
@@ -32,10 +33,10 @@ use crate::io::{Io, Of, Share};
 use crate::problem::{Problem, Reply, X_REQUEST_ID};
 use crate::{exchange, identity};
 
-/// One read of a head or body; also the longest head that is accepted.
+/// One read of a head or body.
 const READ_BUFFER: usize = 64 * 1024;
-/// Header list of an HTTP/2 request.
-const H2_HEADERS: u32 = 32 * 1024;
+/// Fields of a head, over either protocol.
+const FIELDS: usize = 100;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that a peer may reset before it is told to calm down (CVE-2023-44487).
@@ -122,7 +123,7 @@ async fn connection(stream: TcpStream, open: Open) {
             .max_concurrent_streams(bounds.h2_streams)
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .max_header_list_size(H2_HEADERS)
+            .max_header_list_size(HEAD_BYTES)
             .max_pending_accept_reset_streams(H2_RESETS)
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_TIMEOUT);
@@ -134,7 +135,12 @@ async fn connection(stream: TcpStream, open: Open) {
         let _ = serving.await;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(READ_BUFFER).max_headers(100);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(READ_BUFFER)
+            .max_header_size(HEAD_BYTES as usize)
+            .max_headers(FIELDS);
         let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
         tokio::select! {
             _ = serving.as_mut() => return,
@@ -226,6 +232,11 @@ impl Drop for Running {
 async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Running) -> (Reply, Running) {
     let started = Instant::now();
     let (head, incoming) = request.into_parts();
+    // hyper counts them over HTTP/1 only.
+    if head.headers.len() > FIELDS {
+        let problem = Problem::request(431, "too_many_headers", format!("a request may have {FIELDS} headers"));
+        return (problem.reply(&identity::fresh(&io.shared.dice)), running);
+    }
     let offered = head.headers.get(X_REQUEST_ID).or_else(|| head.headers.get("x-client-request-id"));
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
     let Endpoint::Generate(dialect) = endpoint(&head.method, head.uri.path()) else {
