@@ -75,12 +75,13 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
         Endpoint::Models => {
             Reply::json(StatusCode::OK, shared.tables.current().models.clone()).with_request_id(request_id)
         }
-        Endpoint::Model(id) => match shared.tables.current().model(&decoded(id)) {
-            Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
-            None => Problem::request(404, "model_not_found", "there is no such model; GET /v1/models lists all")
-                .at("model")
-                .reply(request_id),
-        },
+        Endpoint::Model(id) => {
+            let (table, id) = (shared.tables.current(), decoded(id));
+            match table.model(&id) {
+                Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
+                None => no_model(&table.nearest(&id)).reply(request_id),
+            }
+        }
         Endpoint::Live => {
             Reply::json(StatusCode::OK, Bytes::from_static(br#"{"live":true}"#)).with_request_id(request_id)
         }
@@ -102,6 +103,14 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
             Problem::request(404, "unknown_endpoint", message).reply(request_id)
         }
     }
+}
+
+fn no_model(near: &[&str]) -> Problem {
+    let hint = match near {
+        [] => "GET /v1/models lists all".to_owned(),
+        near => format!("the nearest names are {}", near.join(", ")),
+    };
+    Problem::request(404, "model_not_found", format!("there is no such model; {hint}")).at("model")
 }
 
 /// Percent-decoding of a model id: clients encode the slash, or do not.
