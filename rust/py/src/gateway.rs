@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, malformed};
-use fastroute_engine::{Bounds, Engine, Of, Problem, Share, TableSpec, forwarded_names, fresh_request_id, request_id};
+use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
+use fastroute_engine::{
+    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, forwarded_names, fresh_request_id, request_id,
+};
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -204,18 +206,14 @@ impl Gateway {
         let get = |name: &'static str| -> PyResult<Option<String>> {
             headers.call_method1(intern!(py, "get"), (name,))?.extract()
         };
-        let offered = match get("x-request-id")? {
-            None => get("x-client-request-id")?,
-            some => some,
-        };
-        let offered = offered.and_then(|id| HeaderValue::try_from(id).ok());
-        let id = request_id(offered.as_ref(), || fresh_request_id(&shared.dice));
+        let offered = REQUEST_IDS.iter().filter_map(|name| get(name).ok().flatten());
+        let id = request_id(offered, || fresh_request_id(&shared.dice));
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
         let reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
-                match gateway.admit(get("content-encoding")?.as_deref(), get("content-length")?.as_deref()) {
+                match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
                     Ok(admitted) => {
                         let mut forward = HeaderMap::new();
@@ -249,11 +247,21 @@ fn host_flaw_of(scope: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResul
     Ok(host_flaw(&hosts, authority.as_ref().map(|authority| authority.as_bytes()), required))
 }
 
+/// A coding of anything but visible ASCII is not shown by granian, only that there is one.
+fn is_encoded_body(headers: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = intern!(headers.py(), "content-encoding");
+    if !headers.contains(name)? {
+        return Ok(false);
+    }
+    let codings: Vec<PyBackedStr> = headers.call_method1(intern!(headers.py(), "get_all"), (name,))?.extract()?;
+    Ok(codings.is_empty() || is_encoded(codings.iter().map(|coding| coding.as_bytes())))
+}
+
 impl Gateway {
-    fn admit(&self, encoding: Option<&str>, length: Option<&str>) -> Result<Admitted, Problem> {
+    fn admit(&self, encoded: bool, length: Option<&str>) -> Result<Admitted, Problem> {
         let shared = self.engine.shared();
         let started = Instant::now();
-        if encoding.is_some_and(|coding| coding != "identity") {
+        if encoded {
             return Err(http::unsupported_encoding());
         }
         if self.reservoir.full() {

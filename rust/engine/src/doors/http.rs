@@ -24,13 +24,13 @@ use tokio::time::{Instant, timeout};
 
 use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
-use super::{Endpoint, answer, body, endpoint, host_flaw, malformed};
+use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
-use crate::ingress::{Ingress, forwarded, request_id};
+use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Of, Share};
-use crate::problem::{Problem, Reply, X_REQUEST_ID};
+use crate::problem::{Problem, Reply};
 use crate::{exchange, identity};
 
 /// One read of a head or body.
@@ -237,10 +237,11 @@ async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Run
         let problem = Problem::request(431, "too_many_headers", format!("a request may have {FIELDS} headers"));
         return (problem.reply(&identity::fresh(&io.shared.dice)), running);
     }
-    let offered = head.headers.get(X_REQUEST_ID).or_else(|| head.headers.get("x-client-request-id"));
+    let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
-    let Endpoint::Generate(dialect) = endpoint(&head.method, head.uri.path()) else {
-        return (answer(&io.shared, &endpoint(&head.method, head.uri.path()), &id), running);
+    let dialect = match endpoint(&head.method, &decoded(head.uri.path())) {
+        Endpoint::Generate(dialect) => dialect,
+        other => return (answer(&io.shared, &other, &id), running),
     };
     let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
         return (Problem::overloaded("the gateway is at its limit; please retry").reply(&id), running);
@@ -260,7 +261,7 @@ async fn generate(
     headers: HeaderMap,
     incoming: Incoming,
 ) -> Reply {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
         return unsupported_encoding().reply(id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());

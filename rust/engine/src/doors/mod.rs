@@ -6,6 +6,7 @@ mod framing;
 mod guard;
 pub mod http;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,7 @@ pub enum Endpoint<'a> {
     Unknown,
 }
 
-/// Reads the raw path only; nothing is decoded but `%2F`-free model ids, and nothing is rebuilt from `host`.
+/// Reads a path that was [`decoded`] once; nothing is rebuilt from `host`.
 pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     let bare = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let (found, allowed) = match bare {
@@ -48,6 +49,14 @@ pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
     if fits { found } else { Endpoint::NotAllowed(allowed) }
+}
+
+/// Whether a body is encoded: any coding but `identity`, in any of the values (RFC 9110, section 8.4).
+pub fn is_encoded<'a>(mut codings: impl Iterator<Item = &'a [u8]>) -> bool {
+    codings.any(|value| {
+        let mut each = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        each.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    })
 }
 
 /// A request that servers could understand in different ways; its connection ends with the answer.
@@ -76,10 +85,10 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
             Reply::json(StatusCode::OK, shared.tables.current().models.clone()).with_request_id(request_id)
         }
         Endpoint::Model(id) => {
-            let (table, id) = (shared.tables.current(), decoded(id));
-            match table.model(&id) {
+            let table = shared.tables.current();
+            match table.model(id) {
                 Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
-                None => no_model(&table.nearest(&id)).reply(request_id),
+                None => no_model(&table.nearest(id)).reply(request_id),
             }
         }
         Endpoint::Live => {
@@ -113,10 +122,13 @@ fn no_model(near: &[&str]) -> Problem {
     Problem::request(404, "model_not_found", format!("there is no such model; {hint}")).at("model")
 }
 
-/// Percent-decoding of a model id: clients encode the slash, or do not.
-fn decoded(id: &str) -> String {
-    let mut out = Vec::with_capacity(id.len());
-    let mut rest = id.bytes();
+/// Percent-decoding, once, as granian does before it shows a path: clients encode the slash of a model id, or do not.
+pub fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
         let mut ahead = rest.clone();
         let pair = (ahead.next().and_then(hex), ahead.next().and_then(hex));
@@ -128,7 +140,7 @@ fn decoded(id: &str) -> String {
             _ => out.push(byte),
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -170,7 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn model_ids_are_decoded_once_and_bad_escapes_stay_as_they_are() {
+    fn only_identity_in_any_case_is_no_coding() {
+        for plain in [&[][..], &["identity"], &["Identity"], &["identity", "IDENTITY , identity"], &[""]] {
+            assert!(!is_encoded(plain.iter().map(|value| value.as_bytes())), "{plain:?}");
+        }
+        for coded in [&[b"gzip".as_slice()][..], &[b"identity", b"br"], &[b"identity,\tgzip"], &[b"gz\xffip"]] {
+            assert!(is_encoded(coded.iter().copied()), "{coded:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_bad_escapes_stay_as_they_are() {
         assert_eq!(decoded("a%2Fb%2fc"), "a/b/c");
         assert_eq!(decoded("100%"), "100%");
         assert_eq!(decoded("%zz%252F"), "%zz%2F");
