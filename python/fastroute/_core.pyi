@@ -1,6 +1,6 @@
 """Types of the extension module."""
 
-from typing import Any, final
+from typing import Any, Literal, final
 
 __version__: str
 __file__: str
@@ -81,7 +81,7 @@ class Request:
     @property
     def length(self) -> int: ...
     def feed(self, chunk: bytes) -> bool: ...
-    def fail(self, timeout: bool) -> None: ...
+    def fail(self, why: Literal["late", "stopping", "broken"]) -> None: ...
     def run(self) -> Any: ...
 
 @final

@@ -141,7 +141,7 @@ class DataProcess:
             os.write(self._errand.report, b"ready\n")
         os.close(self._errand.report)
         await self._stop.wait()
-        await self._wind_down(engine, door, serving)
+        await self._wind_down(engine, app, door, serving)
         loop.remove_reader(engine.bell())
         return 0
 
@@ -149,7 +149,7 @@ class DataProcess:
         loop.remove_reader(self._errand.lifeline)
         self._asked_to_stop(_HURRY)
 
-    async def _wind_down(self, engine: "Engine", door: _Door, serving: "asyncio.Task[None]") -> None:
+    async def _wind_down(self, engine: "Engine", app: Rsgi, door: _Door, serving: "asyncio.Task[None]") -> None:
         engine.unready()
         await _until(lambda: self._urgency >= _HURRY, LAME_DUCK_S)
         engine.stop()
@@ -161,6 +161,7 @@ class DataProcess:
         await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
         if not quiet():
             log.warning("the time to finish is over for %d exchanges", engine.in_flight())
+            app.end()
             engine.end()
             await _until(quiet, LAST_WORDS_S)
         await asyncio.wait([serving], timeout=SETTLE_S)

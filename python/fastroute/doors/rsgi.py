@@ -26,6 +26,7 @@ class Rsgi:
     def __init__(self, engine: "Engine", body_timeout_s: float) -> None:
         self._engine = engine
         self._body_timeout_s = body_timeout_s
+        self._ending = False
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._watching: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,12 +62,12 @@ class Rsgi:
         except asyncio.CancelledError:
             if task in self._reading:
                 raise
-            # The sweep ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            # The sweep (or the end) ended this read and nothing else was meant: the client is told, and the task goes on to end.
             task.uncancel()
-            request.fail(True)
+            request.fail("stopping" if self._ending else "late")
             return
         except Exception:  # noqa: BLE001 - granian raises RuntimeError kinds for a body that broke off
-            request.fail(False)
+            request.fail("broken")
             return
         finally:
             self._reading.pop(task, None)
@@ -87,6 +88,13 @@ class Rsgi:
             allowed = 5.0 + read / FLOOR_BYTES_S
             self._reading[task] = began + min(self._body_timeout_s, allowed)
         return True
+
+    def end(self) -> None:
+        """Bodies that are still being read are answered now: the time to stop is over."""
+        self._ending = True
+        for task in list(self._reading):
+            del self._reading[task]
+            task.cancel()
 
     def _sweep(self) -> None:
         """Ends reads that are overdue."""

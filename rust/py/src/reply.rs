@@ -175,24 +175,12 @@ async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
             }
             Ok(None) => break,
             Err(_) => {
-                outlet.whole(told(&Failure::new(Kind::Truncated)).reply(&outlet.id));
+                outlet.whole(Problem::of(&Failure::new(Kind::Truncated)).reply(&outlet.id));
                 return;
             }
         }
     }
     outlet.ready(head, frames);
-}
-
-/// A failure as the reply it would have been before the head.
-fn told(failure: &Failure) -> Problem {
-    Problem {
-        status: failure.status,
-        kind: failure.openai_type(),
-        code: failure.code.into(),
-        message: failure.message.as_ref().into(),
-        param: None,
-        retry_after_s: None,
-    }
 }
 
 fn is_events(head: &Head) -> bool {

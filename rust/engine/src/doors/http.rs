@@ -265,7 +265,12 @@ async fn generate(
         return unsupported_encoding().reply(id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let received = match body::receive(incoming, length, dialect, &io.shared).await {
+    let received = tokio::select! {
+        biased;
+        received = body::receive(incoming, length, dialect, &io.shared) => received,
+        () = io.shared.over() => Err(Problem::stopping()),
+    };
+    let received = match received {
         Ok(received) => received,
         Err(problem) => return problem.reply(id),
     };
