@@ -25,6 +25,14 @@ NEAR = 'providers: {here: {dialect: openai_chat, address: "http://127.0.0.1:1", 
 CASES: dict[str, tuple[str, list[str]]] = {
     # The text itself.
     "broken YAML": ("listen: [", ["2:1: not YAML: did not find expected node content"]),
+    "a tab for indentation": (
+        "listen:\n\tport: 4000\n",
+        ["2:1: not YAML: a tab stands where spaces are needed"],
+    ),
+    "a tab further in": (
+        "listen:\n  port: 1\n\tedge: true\n",
+        ["3:1: not YAML: a tab stands where spaces are needed"],
+    ),
     "two documents": ("a: 1\n---\nb: 2\n", ["2:1: not YAML: a second document starts here"]),
     "a control character": ("listen:\n  address: \x07\n", ["2:1: not YAML: a control character is not allowed"]),
     "a YAML tag": ("listen: !secret x\n", ["1:9: listen: a YAML tag has no meaning here"]),
