@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -251,3 +252,19 @@ def test_the_package_runs_as_a_module() -> None:
         check=False,
     )
     assert (result.returncode, result.stdout) == (0, f"fastroute {VERSION}\n")
+
+
+def test_a_script_that_is_no_text_is_told_as_that(tmp_path: Path) -> None:
+    script = tmp_path / "latin.yaml"
+    script.write_bytes(b"# caf\xe9\n")
+    result = CliRunner().invoke(main, ["mock", "--port", "0", "--script", str(script)])
+    assert result.exit_code == 2
+    assert f"Error: {script}: not UTF-8" in result.stderr
+
+
+def test_a_measurement_of_nobody_is_an_error_and_no_table_of_zeros() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    result = CliRunner().invoke(main, ["bench", f"http://{place}/v1", "--seconds", "0.1", "--connections", "1"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"gateway: nobody listens on {place}" in result.stderr

@@ -164,6 +164,8 @@ def _measured(
         )
     except OSError as error:
         raise click.ClickException(f"{way.name} at {way.address}: {error}") from error
+    if not report["statuses"] and report["errors"].get("connect"):
+        raise click.ClickException(f"{way.name}: nobody listens on {way.address}")
     return _row(way.name, report)
 
 
