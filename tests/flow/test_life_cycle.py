@@ -114,9 +114,10 @@ def test_without_any_key_it_echoes_and_says_what_to_set(command: Any) -> None:
 
 def test_an_address_in_the_environment_that_is_ourselves_is_not_called(command: Any) -> None:
     port = free_port()
-    started = command(
-        "serve", "--port", str(port), OPENAI_API_KEY=f"sk-{CANARY}", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1"
-    )
+    # Of three ports in a row the other two may be taken.
+    ports = ("--port", str(port), "--edge-port", "0", "--admin-port", "0")
+    itself = f"http://127.0.0.1:{port}/v1"
+    started = command("serve", *ports, OPENAI_API_KEY=f"sk-{CANARY}", OPENAI_BASE_URL=itself)
     started.urls(2)
     # Nobody is called here: whatever else the address would be is not on this machine.
     eventually(lambda: "OPENAI_BASE_URL" in started.output.split("SDKs")[0], "the screen tells why it is not taken")
