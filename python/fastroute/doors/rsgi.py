@@ -61,7 +61,7 @@ class Rsgi:
         except asyncio.CancelledError:
             if task in self._reading:
                 raise
-            # The sweep (or the end) ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            # We ended this read and nothing else was meant: the client is told, and the task goes on to end.
             task.uncancel()
             request.fail("stopping" if self._ending else "late")
             return

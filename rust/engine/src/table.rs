@@ -215,6 +215,14 @@ impl Table {
         self.targets.get(index as usize)
     }
 
+    /// Where its targets are called.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        self.targets.iter().filter_map(|target| match &target.kind {
+            Kind::Http(origin) => Some(origin),
+            Kind::Echo => None,
+        })
+    }
+
     /// The entry of one model for `GET /v1/models/{id}`.
     pub fn model(&self, id: &str) -> Option<Bytes> {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
