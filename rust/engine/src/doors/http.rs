@@ -18,12 +18,13 @@ use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMa
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
+use super::streams::{Handed, Streams};
 use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::clocks::seconds;
 use crate::decider::Door;
@@ -111,13 +112,13 @@ async fn connection(stream: TcpStream, open: Open) {
     };
     let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
     let service = {
-        let io = io.clone();
+        let (io, activity) = (io.clone(), activity.clone());
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
     };
     let mut stopping = io.shared.stopping.subscribe();
     // How a connection ends is the client's affair; what it means for an exchange is told by the dropped exchange.
     if h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams { write_stall: timeouts.write_stall });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(bounds.h2_streams)
@@ -130,8 +131,10 @@ async fn connection(stream: TcpStream, open: Open) {
         let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
         tokio::select! {
             _ = serving.as_mut() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = activity.idle_for(timeouts.idle) => {}
         }
+        serving.as_mut().graceful_shutdown();
         let _ = serving.await;
     } else {
         let mut builder = http1::Builder::new();
@@ -197,7 +200,8 @@ async fn serve_one(
         }
         reply.body = ReplyBody::frames([]);
     }
-    let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
+    let handed = if version == Version::HTTP_2 { Handed::of_this_stream() } else { None };
+    let mut response = Response::new(DoorBody { inner: reply.body, handed, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     if (stopping || flaw.is_some()) && version == Version::HTTP_11 {
@@ -295,6 +299,8 @@ pub fn unsupported_encoding() -> Problem {
 /// The reply's body together with what ends with it.
 struct DoorBody {
     inner: ReplyBody,
+    /// Of an HTTP/2 stream.
+    handed: Option<Arc<Handed>>,
     _running: Running,
 }
 
@@ -303,7 +309,11 @@ impl Body for DoorBody {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.inner).poll_frame(task)
+        let polled = Pin::new(&mut self.inner).poll_frame(task);
+        if let Some(handed) = &self.handed {
+            if matches!(polled, Poll::Ready(Some(Ok(_)))) { handed.gave() } else { handed.asked() }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
