@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error};
+use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_parts};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use serde::Serialize;
 
 use crate::delivery::ReplyBody;
 
@@ -93,7 +92,7 @@ impl Problem {
             kind: failure.openai_type(),
             code: failure.code.into(),
             message: failure.message.as_ref().into(),
-            param: None,
+            param: failure.param.as_deref().map(Into::into),
             retry_after_s: wait_of(failure),
         }
     }
@@ -129,11 +128,7 @@ impl Problem {
     }
 
     pub fn reply(&self, request_id: &Arc<str>) -> Reply {
-        let body = Body {
-            error: Fields { message: &self.message, r#type: self.kind, param: self.param.as_deref(), code: &self.code },
-        };
-        // Four strings always serialize; an empty body would still be a correct refusal.
-        let body = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
+        let body = render_openai_parts(&self.message, self.kind, self.param.as_deref(), &self.code);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = Reply::json(status, body).with_request_id(request_id);
         retry_headers(&mut reply.headers, self.retry_after_s);
@@ -155,19 +150,6 @@ fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
 fn wait_of(failure: &Failure) -> Option<u32> {
     let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX));
     failure.client_should_retry().then_some(wait_s)
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Fields<'a>,
-}
-
-#[derive(Serialize)]
-struct Fields<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
 }
 
 /// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them.
