@@ -21,6 +21,7 @@ pub mod mock;
 
 mod outcome;
 mod problem;
+mod render;
 mod table;
 #[cfg(test)]
 mod tests;

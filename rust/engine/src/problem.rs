@@ -19,6 +19,16 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
+/// A small number as a header; those that nearly every reply has are ready.
+pub(crate) fn count(number: usize) -> HeaderValue {
+    match number {
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        3 => HeaderValue::from_static("3"),
+        more => HeaderValue::from(more),
+    }
+}
+
 /// Head and body of a reply, for any door.
 pub struct Reply {
     pub status: StatusCode,
@@ -163,7 +173,7 @@ pub(crate) fn failed(
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
     retry_headers(&mut reply.headers, wait_of(failure));
-    reply.headers.insert(X_ATTEMPTS, HeaderValue::from(attempts));
+    reply.headers.insert(X_ATTEMPTS, count(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));
     }

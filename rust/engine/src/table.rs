@@ -316,6 +316,8 @@ fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<
     let path = full.parse().ok().filter(|_| full.starts_with('/'));
     let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
+    // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(HOST, origin.authority().clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));

@@ -162,11 +162,18 @@ impl Lease {
             .is_none_or(|connection| connection.received.load(Ordering::Relaxed) == self.received_before)
     }
 
-    pub async fn send(&mut self, request: Request<Outgoing>) -> hyper::Result<Response<Incoming>> {
-        match &mut self.connection {
-            Some(connection) => connection.sender.send_request(request).await,
-            // Only `done` takes the connection, and it consumes the lease.
-            None => std::future::pending().await,
+    /// Hands the request to the connection at once; what is awaited is the head of the reply.
+    pub fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
+        let answer = self.connection.as_mut().map(|connection| connection.sender.send_request(request));
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                // Only `done` takes the connection, and it consumes the lease.
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -200,6 +207,17 @@ impl Pool {
                 return Some(connection);
             }
         }
+        None
+    }
+
+    /// An idle connection that can take a request at once, if the one used last is such.
+    pub fn ready(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        let connection = self.take(now)?;
+        if connection.sender.is_ready() {
+            return Some(self.lend(connection, true));
+        }
+        // Its task has not seen the end of the last reply yet; `lease` waits for it.
+        self.put(connection);
         None
     }
 
