@@ -184,13 +184,12 @@ async fn send(
     let mut fresh = false;
     loop {
         let ready = if fresh { None } else { pool.ready(due.began) };
-        let mut lease = match ready {
-            Some(lease) => lease,
-            None => {
-                // Boxed: connecting is rare and large, and every exchange would carry it.
-                let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
-                leased.map_err(|error| unreachable(&error))?
-            }
+        let mut lease = if let Some(lease) = ready {
+            lease
+        } else {
+            // Boxed: connecting is rare and large, and every exchange would carry it.
+            let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
+            leased.map_err(|error| unreachable(&error))?
         };
         let answer = lease.send(compose(head, ingress, frames));
         match timeout_at(due.by, answer).await {
