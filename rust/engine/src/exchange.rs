@@ -9,21 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use fastroute_core::failure::{Failure, Kind, Retry};
+use fastroute_core::failure::Kind;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::{Ambiguous, Patience};
+use crate::clocks::Patience;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
-use crate::outcome::{Ending, Opening, Story, blames_upstream, micros};
+use crate::outcome::{Ending, Opening, Story, micros};
 use crate::problem::{EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::table::{Table, Target};
+use crate::walk::{Walked, walk};
 
 /// Runs one exchange. `decided` carries the decision where the door already asked (granian's, on the loop thread).
 ///
@@ -59,7 +59,17 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
         return settle_problem(&problem, &ingress, story);
     };
     story.planned(&plan);
-    walk(&io, &table, &plan, &ingress, story).await
+    answer(&io, walk(&io, &table, &plan, &ingress, story).await, &ingress)
+}
+
+/// The reply that a walk came to.
+fn answer(io: &Io, walked: Walked<'_>, ingress: &Ingress) -> Reply {
+    match walked {
+        Walked::Content { success, flying, patience, deadline, story } => {
+            deliver(io, success, flying, ingress, patience, deadline, story)
+        }
+        Walked::Nothing { failed, story } => end_failed(failed, ingress, story),
+    }
 }
 
 /// A plan's numbers mean something in the table of its generation only. Where that one is forgotten (two swaps passed
@@ -128,87 +138,6 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
     })
 }
 
-/// Tries the plan's targets in order until one shows content.
-async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, mut story: Story) -> Reply {
-    let Some(route) = table.route(plan.route) else {
-        let failure = Failure::new(Kind::Internal).saying("the plan names no route");
-        return end_failed(failure.into(), ingress, story);
-    };
-    let patience = &route.patience;
-    let deadline = patience.deadline(ingress.started, ingress.stream());
-    let mut last: Option<Failed> = None;
-    let mut soonest_ms: Option<u64> = None;
-    let mut doubts = 0;
-    let mut barred = Barred::default();
-    let targets = plan.targets.iter().filter_map(|index| Some((*index, table.target(*index)?)));
-    for (index, target) in targets {
-        if story.attempts() >= patience.attempts.max(1) as usize {
-            break;
-        }
-        if barred.bars(target) {
-            continue;
-        }
-        let began = Instant::now();
-        story.attempt(index, began);
-        let flying = InFlight::enter(table, target);
-        match attempt::attempt(io, target, ingress, patience, deadline).await {
-            Ok(success) => {
-                target.failures_in_a_row.store(0, Ordering::Relaxed);
-                story.content(Instant::now());
-                return deliver(io, success, flying, ingress, patience, deadline, story);
-            }
-            Err(attempt) => {
-                let now = Instant::now();
-                if blames_upstream(&attempt.failure) {
-                    target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-                }
-                story.setback(&attempt.failure, now);
-                barred.after(&attempt.failure, target);
-                let again = match attempt.failure.retry {
-                    Retry::Never => false,
-                    // The upstream may have done the work (and billed it): once, and only elsewhere.
-                    Retry::ElsewhereOnce => {
-                        doubts += 1;
-                        doubts <= 1 && patience.ambiguous_retry == Ambiguous::Once
-                    }
-                    _ => true,
-                };
-                soonest_ms = soonest_ms.into_iter().chain(attempt.failure.retry_after_ms).min();
-                last = Some(attempt);
-                if !again || now >= deadline {
-                    break;
-                }
-            }
-        }
-    }
-    let mut attempt = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
-    // The client may come back as soon as one of the targets takes requests again.
-    attempt.failure.retry_after_ms = attempt.failure.retry_after_ms.and(soonest_ms);
-    end_failed(attempt, ingress, story)
-}
-
-/// Where a failure said that trying again is useless.
-#[derive(Default)]
-struct Barred {
-    targets: SmallVec<[u32; 4]>,
-    /// Rows of providers whose key is out: every target of such a row has the same.
-    keys: SmallVec<[usize; 2]>,
-}
-
-impl Barred {
-    fn after(&mut self, failure: &Failure, target: &Target) {
-        match failure.retry {
-            Retry::SameOrElsewhere => {}
-            Retry::OtherKey => self.keys.push(target.provider_row),
-            Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => self.targets.push(target.index),
-        }
-    }
-
-    fn bars(&self, target: &Target) -> bool {
-        self.targets.contains(&target.index) || self.keys.contains(&target.provider_row)
-    }
-}
-
 /// An attempt or a reply under way, counted at its target until it is dropped.
 pub(crate) struct InFlight {
     table: Arc<Table>,
@@ -216,7 +145,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    fn enter(table: &Arc<Table>, target: &Target) -> Self {
+    pub(crate) fn enter(table: &Arc<Table>, target: &Target) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { table: table.clone(), target: target.index }
     }

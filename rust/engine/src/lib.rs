@@ -25,6 +25,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod walk;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};
