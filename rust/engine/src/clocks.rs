@@ -55,6 +55,14 @@ pub struct Patience {
     pub attempts: u32,
     /// Whether an attempt that may have been carried out is followed by another, elsewhere.
     pub ambiguous_retry: Ambiguous,
+    /// How often a target that failed is tried again before another one. `None`: not at all while there is another,
+    /// else once.
+    pub same_target_retries: Option<u32>,
+    /// How long a target that named a wait is waited for before another one is tried, seconds. `None`: not at all
+    /// while there is another, else up to five.
+    pub wait_retry_after_s: Option<f64>,
+    /// Retries that each request pays for, on average.
+    pub retry_ratio: f64,
 }
 
 /// See [`Patience::ambiguous_retry`].
@@ -75,6 +83,9 @@ impl Default for Patience {
             stream_total_timeout_s: 1800.0,
             attempts: 3,
             ambiguous_retry: Ambiguous::Once,
+            same_target_retries: None,
+            wait_retry_after_s: None,
+            retry_ratio: 0.1,
         }
     }
 }

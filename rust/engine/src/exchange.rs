@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use fastroute_core::failure::Kind;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
@@ -68,7 +67,7 @@ fn answer(io: &Io, walked: Walked<'_>, ingress: &Ingress) -> Reply {
         Walked::Content { success, flying, patience, deadline, story } => {
             deliver(io, success, flying, ingress, patience, deadline, story)
         }
-        Walked::Nothing { failed, story } => end_failed(failed, ingress, story),
+        Walked::Nothing { failed, spent, story } => end_failed(failed, spent, ingress, story),
     }
 }
 
@@ -226,18 +225,12 @@ fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Rep
     problem.reply(&ingress.request_id)
 }
 
-fn end_failed(mut attempt: Failed, ingress: &Ingress, mut story: Story) -> Reply {
+fn end_failed(attempt: Failed, spent: bool, ingress: &Ingress, mut story: Story) -> Reply {
     if let Some(outcome) = story.outcome() {
         outcome.status = attempt.failure.status;
-        // The first target to come back serves the client's next try: of several waits the shortest holds.
-        if attempt.failure.kind == Kind::RateLimited {
-            let limited = outcome.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
-            let limited = limited.filter(|failure| failure.kind == Kind::RateLimited);
-            attempt.failure.retry_after_ms = limited.filter_map(|failure| failure.retry_after_ms).min();
-        }
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts);
+    let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts, spent);
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

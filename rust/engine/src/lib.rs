@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod budget;
 mod clocks;
+mod course;
 pub mod decider;
 mod delivery;
 pub mod dice;
@@ -23,7 +25,7 @@ mod outcome;
 mod problem;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upstream;
 mod walk;
 

@@ -22,6 +22,7 @@ use hyper::header::{
 use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
+use crate::budget::Budget;
 use crate::clocks::Patience;
 use crate::dice::Dice;
 use crate::upstream::Origin;
@@ -94,6 +95,8 @@ pub struct Route {
     pub targets: SmallVec<[u32; 4]>,
     weights: SmallVec<[f64; 4]>,
     pub patience: Patience,
+    /// What all exchanges of this route may spend on retries.
+    pub budget: Arc<Budget>,
     /// The decider's last order.
     last: ArcSwap<SmallVec<[u32; 4]>>,
 }
@@ -117,6 +120,7 @@ impl Route {
             last: ArcSwap::from_pointee(order.clone()),
             targets: order,
             weights,
+            budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
             patience: spec.patience,
         })
     }
@@ -128,6 +132,7 @@ impl Route {
             last: ArcSwap::from_pointee(order.clone()),
             targets: order,
             weights: SmallVec::new(),
+            budget: Arc::new(Budget::new(patience.retry_ratio)),
             patience,
         }
     }

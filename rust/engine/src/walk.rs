@@ -6,18 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use fastroute_core::failure::{Failure, Kind, Retry};
-use smallvec::SmallVec;
+use fastroute_core::failure::{Failure, Kind};
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::{Ambiguous, Patience};
+use crate::budget;
+use crate::clocks::Patience;
+use crate::course::Course;
 use crate::decider::Plan;
 use crate::exchange::InFlight;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::outcome::{Story, blames_upstream};
-use crate::table::{Table, Target};
+use crate::table::Table;
 
 /// What a walk came to.
 pub(crate) enum Walked<'t> {
@@ -28,9 +29,10 @@ pub(crate) enum Walked<'t> {
         deadline: Instant,
         story: Story,
     },
-    /// The failure is that of the last attempt.
+    /// The failure is that of the last attempt. `spent`: another would have followed, had the route's budget paid for it.
     Nothing {
         failed: Failed,
+        spent: bool,
         story: Story,
     },
 }
@@ -45,79 +47,51 @@ pub(crate) async fn walk<'t>(
 ) -> Walked<'t> {
     let Some(route) = table.route(plan.route) else {
         let failure = Failure::new(Kind::Internal).saying("the plan names no route");
-        return Walked::Nothing { failed: failure.into(), story };
+        return Walked::Nothing { failed: failure.into(), spent: false, story };
     };
     let patience = &route.patience;
     let deadline = patience.deadline(ingress.started, ingress.stream());
+    let mut course = Course::new(table, &plan.targets, patience, deadline);
     let mut last: Option<Failed> = None;
-    let mut soonest_ms: Option<u64> = None;
-    let mut doubts = 0;
-    let mut barred = Barred::default();
-    let targets = plan.targets.iter().filter_map(|index| Some((*index, table.target(*index)?)));
-    for (index, target) in targets {
-        if story.attempts() >= patience.attempts.max(1) as usize {
-            break;
-        }
-        if barred.bars(target) {
-            continue;
-        }
+    let mut spent = false;
+    let mut next = course.untried();
+    route.budget.earn();
+    while let Some(target) = next {
         let began = Instant::now();
-        story.attempt(index, began);
+        story.attempt(target.index, began);
         let flying = InFlight::enter(table, target);
-        match attempt::attempt(io, target, ingress, patience, deadline).await {
+        let failed = match attempt::attempt(io, target, ingress, patience, deadline).await {
             Ok(success) => {
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
                 story.content(Instant::now());
                 return Walked::Content { success, flying, patience, deadline, story };
             }
-            Err(attempt) => {
-                let now = Instant::now();
-                if blames_upstream(&attempt.failure) {
-                    target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            Err(failed) => failed,
+        };
+        drop(flying);
+        let now = Instant::now();
+        let failure = &failed.failure;
+        if blames_upstream(failure) {
+            target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        story.setback(failure, now);
+        next = None;
+        if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
+            spent = !route.budget.spend(budget::price(failure), now);
+            let counted = if spent { &io.shared.metrics.retries_denied } else { &io.shared.metrics.retries };
+            counted.fetch_add(1, Ordering::Relaxed);
+            if !spent {
+                if step.at > now {
+                    tokio::time::sleep_until(step.at).await;
                 }
-                story.setback(&attempt.failure, now);
-                barred.after(&attempt.failure, target);
-                let again = match attempt.failure.retry {
-                    Retry::Never => false,
-                    // The upstream may have done the work (and billed it): once, and only elsewhere.
-                    Retry::ElsewhereOnce => {
-                        doubts += 1;
-                        doubts <= 1 && patience.ambiguous_retry == Ambiguous::Once
-                    }
-                    _ => true,
-                };
-                soonest_ms = soonest_ms.into_iter().chain(attempt.failure.retry_after_ms).min();
-                last = Some(attempt);
-                if !again || now >= deadline {
-                    break;
-                }
+                next = Some(step.target);
             }
         }
+        last = Some(failed);
     }
     let mut failed = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
     // The client may come back as soon as one of the targets takes requests again.
+    let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     failed.failure.retry_after_ms = failed.failure.retry_after_ms.and(soonest_ms);
-    Walked::Nothing { failed, story }
-}
-
-/// Where a failure said that trying again is useless.
-#[derive(Default)]
-struct Barred {
-    targets: SmallVec<[u32; 4]>,
-    /// Rows of providers whose key is out: every target of such a row has the same.
-    keys: SmallVec<[usize; 2]>,
-}
-
-impl Barred {
-    fn after(&mut self, failure: &Failure, target: &Target) {
-        match failure.retry {
-            Retry::SameOrElsewhere => {}
-            Retry::OtherKey => self.keys.push(target.provider_row),
-            Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => self.targets.push(target.index),
-        }
-    }
-
-    fn bars(&self, target: &Target) -> bool {
-        self.targets.contains(&target.index) || self.keys.contains(&target.provider_row)
-    }
+    Walked::Nothing { failed, spent, story }
 }
