@@ -97,7 +97,17 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         float,
         Meta(ge=0, le=10, description="Further attempts that a request pays for, on average over all of this model."),
     ] = 0.1
-    ttft_timeout_s: Annotated[Seconds, Meta(description="Time to the first content before the attempt fails.")] = 120.0
+    ttft_timeout_s: Annotated[
+        Seconds, Meta(description="Time to the first content of a stream, all attempts together.")
+    ] = 120.0
+    ttft_soft_timeout_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content of a stream before another target is tried instead; null: three "
+            "times what 95 of 100 streams of the target needed in the last five minutes, at least 15 and at most 60, "
+            "and 60 while fewer than 50 are known.",
+        ),
+    ] = None
     idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
     content_idle_timeout_s: Annotated[
         Seconds, Meta(description="Time without content within a stream; a comment does not count.")

@@ -21,7 +21,7 @@ use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clocks::Patience;
+use crate::clocks::{Due, Patience};
 use crate::echo;
 use crate::ingress::Ingress;
 use crate::io::Io;
@@ -88,7 +88,7 @@ pub(crate) async fn attempt(
     target: &Target,
     ingress: &Ingress,
     patience: &Patience,
-    deadline: Instant,
+    due: Due,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
         table::Kind::Echo => return echo::answer(ingress).await.map_err(Failed::from),
@@ -100,13 +100,10 @@ pub(crate) async fn attempt(
             .into());
     };
     let frames = edited(ingress, target)?;
-    // A unary reply's head often comes only with its last token, so only streams have a clock for the first one.
-    let content_by = if ingress.stream() { patience.first_token_by(Instant::now(), deadline) } else { deadline };
-    let due = Due { by: content_by, deadline };
     let pool = io.pools.of(origin);
     let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
     if !response.status().is_success() {
-        return Err(refused(response, lease, content_by).await);
+        return Err(refused(response, lease, due.by).await);
     }
     // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
     if response.headers().contains_key(CONTENT_LENGTH) && response.headers().contains_key(TRANSFER_ENCODING) {
@@ -116,21 +113,6 @@ pub(crate) async fn attempt(
         first_content(response, lease, target, ingress, due).await
     } else {
         whole(response, lease, target, ingress, patience, due).await
-    }
-}
-
-/// When an attempt must have shown content, and when its exchange is over.
-#[derive(Clone, Copy)]
-struct Due {
-    by: Instant,
-    deadline: Instant,
-}
-
-impl Due {
-    /// What it means that `by` has passed.
-    fn missed(self) -> Failure {
-        // While the exchange has time left, another target may be quicker.
-        Failure::new(if self.by < self.deadline { Kind::FirstTokenSoft } else { Kind::TotalTimeout })
     }
 }
 

@@ -88,6 +88,14 @@ impl<'t> Course<'t> {
         self.plan.iter().filter_map(|index| self.table.target(*index)).find(open)
     }
 
+    /// Whether another target would be asked if this one were found too slow: without one, waiting on is better.
+    pub(crate) fn may_leave(&self, running: &Target) -> bool {
+        self.attempts + 1 < self.patience.attempts
+            && self.doubts == 0
+            && self.patience.ambiguous_retry == Ambiguous::Once
+            && self.untried_beside(Some(running.index)).is_some()
+    }
+
     /// Takes a failure in and says what follows it, if anything.
     pub(crate) fn after(
         &mut self,

@@ -26,7 +26,9 @@ mod problem;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod ttft;
 mod upstream;
+mod waits;
 mod walk;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
@@ -40,3 +42,4 @@ pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};
+pub use waits::Waits;

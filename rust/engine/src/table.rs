@@ -21,10 +21,12 @@ use hyper::header::{
 };
 use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clocks::Patience;
 use crate::dice::Dice;
+use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
 pub use spec::{ChoiceSpec, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
@@ -74,6 +76,8 @@ pub struct Target {
     embeddings: Option<Head>,
     /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
     pub failures_in_a_row: AtomicU32,
+    /// How slow the first content of its streams usually is.
+    pub ttft: Ttft,
     pub in_flight: AtomicU32,
 }
 
@@ -295,6 +299,7 @@ fn compile_target(
         chat: head(Dialect::OpenAiChat)?,
         embeddings: head(Dialect::OpenAiEmbeddings)?,
         failures_in_a_row: AtomicU32::new(0),
+        ttft: Ttft::new(Instant::now()),
         in_flight: AtomicU32::new(0),
     })
 }

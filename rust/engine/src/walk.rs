@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
 use crate::budget;
-use crate::clocks::Patience;
+use crate::clocks::{Due, Patience, seconds};
 use crate::course::Course;
 use crate::decider::Plan;
 use crate::exchange::InFlight;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::outcome::{Story, blames_upstream};
-use crate::table::Table;
+use crate::table::{Table, Target};
 
 /// What a walk came to.
 pub(crate) enum Walked<'t> {
@@ -51,19 +51,29 @@ pub(crate) async fn walk<'t>(
     };
     let patience = &route.patience;
     let deadline = patience.deadline(ingress.started, ingress.stream());
+    let deadline =
+        ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
     let mut course = Course::new(table, &plan.targets, patience, deadline);
     let mut last: Option<Failed> = None;
     let mut spent = false;
     let mut next = course.untried();
+    let mut first = None;
     route.budget.earn();
     while let Some(target) = next {
         let began = Instant::now();
         story.attempt(target.index, began);
         let flying = InFlight::enter(table, target);
-        let failed = match attempt::attempt(io, target, ingress, patience, deadline).await {
+        let leaves = ingress.stream() && course.may_leave(target);
+        let due = due(ingress, patience, deadline, *first.get_or_insert(began));
+        let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
+        let failed = match attempt::attempt(io, target, ingress, patience, due).await {
             Ok(success) => {
+                let now = Instant::now();
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
-                story.content(Instant::now());
+                if ingress.stream() {
+                    target.ttft.record(now - began, now);
+                }
+                story.content(now);
                 return Walked::Content { success, flying, patience, deadline, story };
             }
             Err(failed) => failed,
@@ -94,4 +104,24 @@ pub(crate) async fn walk<'t>(
     let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     failed.failure.retry_after_ms = failed.failure.retry_after_ms.and(soonest_ms);
     Walked::Nothing { failed, spent, story }
+}
+
+/// The clocks of an attempt, whatever else might be tried. `first` is when the first attempt began: the hard limit for
+/// the first content is one for all of them. A unary reply's head often comes only with its last token, so it has the
+/// deadline alone.
+fn due(ingress: &Ingress, patience: &Patience, deadline: Instant, first: Instant) -> Due {
+    let due = Due::at(deadline);
+    if !ingress.stream() {
+        return due;
+    }
+    let due = due.or(first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
+    match ingress.waits.first_byte(ingress.started, None) {
+        Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
+        None => due,
+    }
+}
+
+/// When a stream's target is slow enough to be left for another one.
+fn soft(patience: &Patience, target: &Target, began: Instant) -> Instant {
+    began + patience.ttft_soft_timeout_s.map_or_else(|| target.ttft.limit(began), seconds)
 }

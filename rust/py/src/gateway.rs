@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, http};
-use fastroute_engine::{Bounds, Engine, Of, Problem, Share, TableSpec, forwarded_names, fresh_request_id, request_id};
+use fastroute_engine::{
+    Bounds, Engine, Of, Problem, Share, TableSpec, Waits, forwarded_names, fresh_request_id, request_id,
+};
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -219,7 +221,13 @@ impl Gateway {
                             }
                         }
                         let scanner = body::scanner(dialect, &shared.bounds);
-                        let opening = Opening { protocol, id, dialect, forward };
+                        let mut waits = Waits::default();
+                        for name in Waits::NAMES {
+                            if let Some(value) = get(name)? {
+                                waits.note(name, &value);
+                            }
+                        }
+                        let opening = Opening { protocol, id, dialect, forward, waits };
                         return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
                     }
                 }

@@ -143,3 +143,18 @@ async fn what_would_fail_anywhere_is_never_repeated() {
         assert_eq!(Trial::over(3).order(&[new(kind)]), [0], "{kind:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_left_for_being_slow_only_where_another_one_would_be_asked() {
+    let (one, mut two) = (Trial::over(1), Trial::over(2));
+    let leaves = |trial: &Trial| {
+        let deadline = Instant::now() + trial.deadline;
+        let course = Course::new(&trial.table, &trial.plan, &trial.patience, deadline);
+        course.may_leave(&trial.table.targets[0])
+    };
+    assert!(!leaves(&one) && leaves(&two));
+    two.patience.ambiguous_retry = Ambiguous::Never;
+    assert!(!leaves(&two));
+    two.patience = Patience { attempts: 1, ..Patience::default() };
+    assert!(!leaves(&two));
+}

@@ -30,6 +30,7 @@ use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, forwarded, request_id};
 use crate::io::{Io, Of, Share};
 use crate::problem::{Problem, Reply, X_REQUEST_ID};
+use crate::waits::Waits;
 use crate::{exchange, identity};
 
 /// One read of a head or body; also the longest head that is accepted.
@@ -249,6 +250,7 @@ async fn generate(
         door: Door::Edge,
         dialect,
         forward: forwarded(&headers),
+        waits: Waits::of(&headers),
         frames: received.frames,
         scan: received.scan,
     };
