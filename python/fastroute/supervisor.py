@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fastroute.address import is_loopback
+from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.schema import Config, Listen, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
 
@@ -56,21 +56,15 @@ class Listener(NamedTuple):
 
 def open_listeners(listen: Listen) -> list[Listener]:
     """Binds every listener of the configuration, or none. Raises ListenerError."""
-    wanted = [("granian", listen.address, listen.port)]
-    if listen.edge:
-        wanted.append(("edge", listen.edge_address or listen.address, listen.edge_port))
-    if listen.admin:
-        wanted.append(("admin", listen.admin_address, listen.admin_port))
-    for name, host, _port in wanted:
-        if not is_loopback(host) and not listen.open:
-            raise ListenerError(
-                f"{name}: {host} can be reached from other machines and no keys are asked for; listen on 127.0.0.1, "
-                "or say --open (listen.open: true) if something in front of the gateway asks for keys"
-            )
+    for unguarded in unguarded_listeners(listen):
+        raise ListenerError(
+            f"{unguarded.name}: {unguarded.address} can be reached from other machines and no keys are asked for; "
+            "listen on 127.0.0.1, or say --open (listen.open: true) if something in front of the gateway asks for keys"
+        )
     opened: list[Listener] = []
     with contextlib.ExitStack() as undo:
-        for name, host, port in wanted:
-            listener = Listener(name, _bound(name, host, port))
+        for wanted in wanted_listeners(listen):
+            listener = Listener(wanted.name, _bound(wanted.name, wanted.address, wanted.port))
             undo.callback(listener.socket.close)
             opened.append(listener)
         undo.pop_all()
@@ -179,10 +173,16 @@ class Supervisor:
             "report": report_write,
             "threads": self._threads,
         }
-        with os.fdopen(errand_write, "wb") as pipe:
-            pipe.write(msgspec.msgpack.encode(errand))
-        with os.fdopen(report_read, "rb") as pipe:
-            said = pipe.read().decode().strip()
+        try:
+            with os.fdopen(errand_write, "wb") as pipe:
+                pipe.write(msgspec.msgpack.encode(errand))
+            with os.fdopen(report_read, "rb") as pipe:
+                said = pipe.read().decode().strip()
+        except KeyboardInterrupt:
+            # It serves nobody yet, so nothing is cut; and whoever starts again at once finds the ports free.
+            self._child.kill()
+            self._child.wait()
+            raise
         if said != "ready":
             status = self._child.wait()
             if not said:

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, render_openai_error};
+use fastroute_core::failure::{Failure, Kind, render_openai_error};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
@@ -81,6 +81,23 @@ impl Problem {
         }
     }
 
+    /// The time for running exchanges is over, and this one has nothing to show yet.
+    pub fn stopping() -> Self {
+        Self::of(&Failure::new(Kind::Shutdown))
+    }
+
+    /// A failure as the reply it is before there is a head.
+    pub fn of(failure: &Failure) -> Self {
+        Self {
+            status: failure.status,
+            kind: failure.openai_type(),
+            code: failure.code.into(),
+            message: failure.message.as_ref().into(),
+            param: None,
+            retry_after_s: wait_of(failure),
+        }
+    }
+
     /// The gateway itself failed.
     pub fn internal(message: &str) -> Self {
         Self {
@@ -134,6 +151,12 @@ fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
     }
 }
 
+/// Seconds after which the client should try again, if it should.
+fn wait_of(failure: &Failure) -> Option<u32> {
+    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX).max(1));
+    failure.client_should_retry().then_some(wait_s)
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     error: Fields<'a>,
@@ -159,8 +182,7 @@ pub(crate) fn failed(
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
-    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX).max(1));
-    retry_headers(&mut reply.headers, (failure.client_should_retry() && !spent).then_some(wait_s));
+    retry_headers(&mut reply.headers, wait_of(failure).filter(|_| !spent));
     reply.headers.insert(X_ATTEMPTS, HeaderValue::from(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));

@@ -3,6 +3,7 @@
 //! Its one rule: it ends with a story that is still open, so whoever answers the client closes it with what the client
 //! saw. Dropping a walk aborts the attempt under way and settles the story as the client's leaving.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -58,6 +59,7 @@ pub(crate) async fn walk<'t>(
     let mut spent = false;
     let mut next = course.untried();
     let mut first = None;
+    let mut over = pin!(io.shared.over());
     route.budget.earn();
     while let Some(target) = next {
         let began = Instant::now();
@@ -66,7 +68,13 @@ pub(crate) async fn walk<'t>(
         let leaves = ingress.stream() && course.may_leave(target);
         let due = due(ingress, patience, deadline, *first.get_or_insert(began));
         let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
-        let failed = match attempt::attempt(io, target, ingress, patience, due).await {
+        // Nothing was sent yet: a client that is told so can go to another gateway.
+        let tried = tokio::select! {
+            biased;
+            tried = attempt::attempt(io, target, ingress, patience, due) => tried,
+            () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
+        };
+        let failed = match tried {
             Ok(success) => {
                 let now = Instant::now();
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
@@ -92,7 +100,13 @@ pub(crate) async fn walk<'t>(
             counted.fetch_add(1, Ordering::Relaxed);
             if !spent {
                 if step.at > now {
-                    tokio::time::sleep_until(step.at).await;
+                    tokio::select! {
+                        () = tokio::time::sleep_until(step.at) => {}
+                        () = over.as_mut() => {
+                            last = Some(Failure::new(Kind::Shutdown).into());
+                            break;
+                        }
+                    }
                 }
                 next = Some(step.target);
             }

@@ -115,14 +115,14 @@ impl Request {
         }
     }
 
-    /// Answers with an error because the body did not come: `timeout` or broken off.
-    fn fail(&self, py: Python<'_>, timeout: bool) -> PyResult<()> {
+    /// Answers with an error because the body did not come: `late`, `stopping`, or else broken off.
+    fn fail(&self, py: Python<'_>, why: &str) -> PyResult<()> {
         let taken = self.reading().take();
         let Some(reading) = taken else { return Ok(()) };
-        let problem = if timeout {
-            Problem::request(408, "request_timeout", "the body came too slowly")
-        } else {
-            Problem::request(400, "incomplete_body", "the body broke off before its end")
+        let problem = match why {
+            "late" => Problem::request(408, "request_timeout", "the body came too slowly"),
+            "stopping" => Problem::stopping(),
+            _ => Problem::request(400, "incomplete_body", "the body broke off before its end"),
         };
         write(py, &reading.protocol, problem.reply(&reading.id))
     }

@@ -5,14 +5,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::framing::{Flaw, Framing};
 
 /// What the connection's service is doing; shared with the socket's guard.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Activity {
     busy: AtomicBool,
     /// When the last exchange ended, milliseconds after `opened`.
     ended_ms: AtomicU64,
+    /// The first head that is not to be obeyed, and why.
+    refused: OnceLock<(u32, &'static str)>,
 }
 
 impl Activity {
@@ -31,12 +35,15 @@ impl Activity {
             begun: AtomicU32::new(0),
             busy: AtomicBool::new(false),
             ended_ms: AtomicU64::new(0),
+            refused: OnceLock::new(),
         }
     }
 
-    pub(super) fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    /// A head was complete; says what is wrong with its framing.
+    pub(super) fn begin(&self) -> Option<&'static str> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         self.busy.store(true, Ordering::Relaxed);
+        self.refused.get().filter(|(refused, _)| number >= *refused).map(|(_, flaw)| *flaw)
     }
 
     pub(super) fn end(&self) {
@@ -60,6 +67,10 @@ pub(super) struct Timeouts {
 
 pub(super) struct Guarded {
     stream: TcpStream,
+    /// Absent for HTTP/2, whose frames have one reading only.
+    framing: Option<Framing>,
+    /// A body is not framed as it should be: nothing more is read.
+    broken: Option<&'static str>,
     activity: Arc<Activity>,
     timeouts: Timeouts,
     /// When the head being read began, or `None` between requests.
@@ -74,8 +85,11 @@ pub(super) struct Guarded {
 impl Guarded {
     /// `opened` is when the connection was accepted: the clock of its first head runs from there.
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts, opened: Instant) -> Self {
+        let framing = timeouts.head.map(|_| Framing::new());
         Self {
             stream,
+            framing,
+            broken: None,
             activity,
             timeouts,
             head_since: Some(opened),
@@ -112,6 +126,24 @@ impl Guarded {
         }
     }
 
+    /// Has the framing of what was read checked; false when all of it is behind a fault.
+    fn check(&mut self, into: &mut ReadBuf<'_>, before: usize) -> bool {
+        let Some(framing) = &mut self.framing else { return true };
+        let read = into.filled().get(before..).unwrap_or_default();
+        match framing.feed(read) {
+            Ok(()) => true,
+            Err(Flaw::Head(number, flaw)) => {
+                let _ = self.activity.refused.set((number, flaw));
+                true
+            }
+            Err(Flaw::Body(sound, flaw)) => {
+                self.broken = Some(flaw);
+                into.set_filled(before + sound);
+                sound > 0
+            }
+        }
+    }
+
     /// The client takes no bytes: since when, and is that too long?
     fn poll_stall(&mut self, task: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
@@ -138,15 +170,23 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let ill_framed = |flaw| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flaw)));
+        if let Some(flaw) = this.broken {
+            return ill_framed(flaw);
+        }
         let before = into.filled().len();
         match Pin::new(&mut this.stream).poll_read(task, into) {
             Poll::Pending => this.poll_patience(task),
             ready @ Poll::Ready(_) => {
+                let sound = this.check(into, before);
                 let between = !this.activity.busy.load(Ordering::Relaxed);
                 if into.filled().len() > before && between && this.head_since.is_none() {
                     this.head_since = Some(Instant::now());
                 }
-                ready
+                match this.broken {
+                    Some(flaw) if !sound => ill_framed(flaw),
+                    _ => ready,
+                }
             }
         }
     }
