@@ -16,7 +16,9 @@ use fastroute_core::sse;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +32,10 @@ use crate::upstream::{ConnectError, Lease, Outgoing, Pool};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
+/// A plain reply beyond this is refused: nobody's answer is that long, and each open one may fill buffers on its way.
+pub(crate) const REPLY_BYTES: u64 = 64 * 1024 * 1024;
+/// The same for a stream: some 128,000 tokens, each in an event of its own, stay below a quarter of it.
+pub(crate) const STREAM_BYTES: u64 = 256 * 1024 * 1024;
 /// What is kept of an error reply.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
@@ -105,15 +111,31 @@ pub(crate) async fn attempt(
     if !response.status().is_success() {
         return Err(refused(response, lease, due.by).await);
     }
-    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
-    if response.headers().contains_key(CONTENT_LENGTH) && response.headers().contains_key(TRANSFER_ENCODING) {
-        return Err(Failure::new(Kind::Malformed).into());
-    }
+    acceptable(&response)?;
     if ingress.stream() && is_event_stream(response.headers()) {
-        first_content(response, lease, target, ingress, due).await
+        first_content(response, lease, target, ingress, patience, due).await
     } else {
         whole(response, lease, target, ingress, patience, due).await
     }
+}
+
+/// Refuses a reply by its head, before its first byte is looked at.
+fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
+    let headers = response.headers();
+    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Failure::new(Kind::Malformed));
+    }
+    // Asked for as it is. What comes packed all the same may be a bomb, and nothing in it could be looked at.
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(
+            Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
+        );
+    }
+    if response.body().size_hint().exact().is_some_and(|length| length > REPLY_BYTES) {
+        return Err(Failure::new(Kind::ResponseTooLarge));
+    }
+    Ok(())
 }
 
 /// The client's frames with the model renamed and, for streams, usage asked for.
@@ -137,8 +159,9 @@ fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
         .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
 }
 
-/// Sends, with one replay of our own: only when the connection was reused and not one byte came back, because then
-/// the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request.
+/// Sends, with one replay of our own: only when the connection was reused after a rest and not one byte came back, because
+/// then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper says
+/// that it wrote nothing.
 async fn send(
     pool: &Arc<Pool>,
     head: &Head,
@@ -162,7 +185,9 @@ async fn send(
         match timeout_at(due.by, lease.send(request)).await {
             Err(_) => return Err(due.missed()),
             Ok(Ok(response)) => return Ok((response, lease)),
-            Ok(Err(_)) if lease.reused() && lease.silent() && !fresh => fresh = true,
+            Ok(Err(error)) if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) => {
+                fresh = true;
+            }
             Ok(Err(error)) => return Err(broken(&error, lease.silent())),
         }
     }
@@ -251,7 +276,7 @@ async fn whole(
             Err(_) => return Err(due.missed().into()),
             Ok(None) => break true,
             Ok(Some(Err(error))) => {
-                let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
+                let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
                 return Err(Failure::new(kind).into());
             }
             Ok(Some(Ok(frame))) => {
@@ -287,11 +312,18 @@ async fn whole(
             length,
         })));
     }
-    lease.done();
-    let facts = match frames.as_slice() {
+    let inspected = match frames.as_slice() {
         [only] => inspect_reply(only, target.usage_rule),
         several => inspect_reply(&several.concat(), target.usage_rule),
-    }?;
+    };
+    // An error in a reply that says it is none: where it speaks of the request, the client reads it as it was told.
+    let facts = inspected.map_err(|failure| {
+        let json = frames.first().is_some_and(|first| first.first() == Some(&b'{'));
+        let reply = (failure.pass_through && json).then(|| frames.concat().into());
+        Failed { failure, reply }
+    })?;
+    // Only now: a peer that answers with something else is not asked again on the same connection.
+    lease.done();
     if ingress.stream() {
         return Err(Failure::new(Kind::Malformed)
             .saying("the upstream answered a stream request without a stream")
@@ -306,6 +338,7 @@ async fn first_content(
     lease: Lease,
     target: &Target,
     ingress: &Ingress,
+    patience: &Patience,
     due: Due,
 ) -> Result<Success, Failed> {
     let (parts, mut body) = response.into_parts();
@@ -318,9 +351,10 @@ async fn first_content(
     let mut relay = Relay::new(spec);
     let mut first = Frames::new();
     let mut ended = false;
+    let mut next_by = due;
     while !relay.content_started() && !ended {
-        let fed = match timeout_at(due.by, body.frame()).await {
-            Err(_) => Err(due.missed()),
+        let fed = match timeout_at(next_by.by, body.frame()).await {
+            Err(_) => Err(next_by.missed()),
             Ok(None) => {
                 ended = true;
                 relay.end(&mut first)
@@ -336,6 +370,10 @@ async fn first_content(
             let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
             return Err(Failed { failure, reply });
         }
+        if !relay.content_started() {
+            // From its first bytes on a silence is a stall; until then the model may be reading a long prompt.
+            next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
+        }
     }
     Ok(Success::Running(Box::new(Running {
         headers: passed_on(&parts.headers),
@@ -347,10 +385,17 @@ async fn first_content(
     })))
 }
 
+/// The body's own framing was broken: a chunk size that is no number, or beyond any size.
+fn misframed(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_parse()
+        || source.is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
 /// The failure of a body that broke off, where what came until then ended with `failure`.
 pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
     match failure.kind {
-        Kind::Truncated | Kind::Malformed if error.is_parse() => Failure::new(Kind::Malformed),
+        Kind::Truncated | Kind::Malformed if misframed(error) => Failure::new(Kind::Malformed),
         Kind::Truncated | Kind::Malformed => Failure::new(Kind::Truncated),
         _ => failure,
     }

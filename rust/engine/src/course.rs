@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use fastroute_core::failure::{Failure, Retry};
+use fastroute_core::failure::{Failure, Kind, Retry};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::table::{Table, Target};
 /// "Exponential Backoff And Jitter", 2015).
 const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
+/// How long a target that limits requests without saying for how long is taken to do so.
+const COOL_DOWN: Duration = Duration::from_secs(5);
 /// Without a word from the route: how long a target that named a wait is waited for when no other is left. Longer than
 /// this the client is better told, it may have somewhere else to go.
 const WAIT_FOR_THE_LAST_S: f64 = 5.0;
@@ -47,8 +49,8 @@ struct Tried {
     barred: bool,
     /// It takes requests again from here on.
     back: Instant,
-    /// It said so itself.
-    named_wait: bool,
+    /// What a client is told about that, where there is something to tell.
+    told: Option<Instant>,
 }
 
 /// What may be tried next.
@@ -117,10 +119,9 @@ impl<'t> Course<'t> {
         }
     }
 
-    /// The shortest wait that a target named, from now on.
+    /// The shortest wait that a target named or, limiting without a word, is given; from now on.
     pub(crate) fn soonest(&self, now: Instant) -> Option<Duration> {
-        let named = self.tried.iter().filter(|tried| tried.named_wait);
-        named.map(|tried| tried.back.saturating_duration_since(now)).min()
+        self.tried.iter().filter_map(|tried| tried.told).map(|told| told.saturating_duration_since(now)).min()
     }
 
     fn note(&mut self, target: &Target, failure: &Failure, now: Instant) {
@@ -134,10 +135,13 @@ impl<'t> Course<'t> {
             Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => true,
         };
         let back = now + Duration::from_millis(failure.retry_after_ms.unwrap_or(0));
-        let named_wait = failure.retry_after_ms.is_some();
+        let told = match failure.kind {
+            Kind::RateLimited if failure.retry_after_ms.is_none() => Some(now + COOL_DOWN),
+            _ => failure.retry_after_ms.map(|_| back),
+        };
         match self.tried.iter_mut().find(|tried| tried.target == target.index) {
-            Some(tried) => *tried = Tried { times: tried.times + 1, barred, back, named_wait, ..*tried },
-            None => self.tried.push(Tried { target: target.index, times: 1, barred, back, named_wait }),
+            Some(tried) => *tried = Tried { times: tried.times + 1, barred, back, told, ..*tried },
+            None => self.tried.push(Tried { target: target.index, times: 1, barred, back, told }),
         }
     }
 

@@ -116,7 +116,9 @@ pub(crate) async fn walk<'t>(
     let mut failed = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
     // The client may come back as soon as one of the targets takes requests again.
     let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-    failed.failure.retry_after_ms = failed.failure.retry_after_ms.and(soonest_ms);
+    if failed.failure.retry_after_ms.is_some() || failed.failure.kind == Kind::RateLimited {
+        failed.failure.retry_after_ms = soonest_ms;
+    }
     Walked::Nothing { failed, spent, story }
 }
 

@@ -214,9 +214,21 @@ async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     .await;
     let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
     assert_eq!(rig.chat().await.status(), 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("1")));
     assert!(rig.decider.reported.lock().unwrap().is_empty(), "nobody is blamed for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_request_with_it() {
+    let script = r#"{"rules": [{"match": {"after": 1}, "steps": ["close"]}]}"#;
+    let address = upstream(script).await;
+    let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
+    assert_eq!(rig.chat().await.status(), 200);
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (502, Some("1")));
+    assert_eq!(seen_by(address).await.len(), 2, "what the upstream accepted is what was told");
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,9 @@ const TEND_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection taken from the pool may take to be ready: its task has only to see the end of a reply that was
 /// already read. One that is not (its peer leaves half of an earlier request unread) is closed.
 const READY_WITHIN: Duration = Duration::from_millis(20);
+/// Servers close connections that nobody used for seconds, not for less: one that ends right after its last use was not
+/// idle, and its peer may well have read the request.
+const RESTED_AFTER: Duration = Duration::from_secs(1);
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -137,6 +140,8 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     reused: bool,
+    /// It had not been used for long enough for its peer to have closed it meanwhile.
+    rested: bool,
     /// Bytes the connection had received when it was lent.
     received_before: u64,
 }
@@ -151,6 +156,11 @@ impl Lease {
     /// True when the connection served an exchange before: the peer may have closed it while it was idle.
     pub fn reused(&self) -> bool {
         self.reused
+    }
+
+    /// True when the peer may have closed the connection because nobody used it.
+    pub fn rested(&self) -> bool {
+        self.rested
     }
 
     /// True when not one byte came back since the connection was lent.
@@ -204,20 +214,22 @@ impl Pool {
     /// A connection, an idle one unless `fresh` is asked for.
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, ConnectError> {
         if !fresh {
-            while let Some(mut connection) = self.take(Instant::now()) {
+            let now = Instant::now();
+            while let Some(mut connection) = self.take(now) {
                 // Its task may not have seen the end of the last reply yet; a closed one answers with an error.
                 if matches!(timeout(READY_WITHIN, connection.sender.ready()).await, Ok(Ok(()))) {
-                    return Ok(self.lend(connection, true));
+                    return Ok(self.lend(connection, true, now));
                 }
             }
         }
         let connection = self.connect().await?;
-        Ok(self.lend(connection, false))
+        Ok(self.lend(connection, false, Instant::now()))
     }
 
-    fn lend(self: &Arc<Self>, connection: Connection, reused: bool) -> Lease {
+    fn lend(self: &Arc<Self>, connection: Connection, reused: bool, now: Instant) -> Lease {
         let received_before = connection.received.load(Ordering::Relaxed);
-        Lease { connection: Some(connection), pool: self.clone(), reused, received_before }
+        let rested = reused && now.saturating_duration_since(connection.idle_since) >= RESTED_AFTER;
+        Lease { connection: Some(connection), pool: self.clone(), reused, rested, received_before }
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
