@@ -28,7 +28,7 @@ use crate::echo;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::table::{self, Head, Target};
-use crate::upstream::{ConnectError, Lease, Outgoing, Pool};
+use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
@@ -182,13 +182,20 @@ async fn send(
             // What the operator set for this provider stands; a second value beside it would mean nothing.
             headers.entry(name).or_insert_with(|| value.clone());
         }
-        match timeout_at(due.by, lease.send(request)).await {
-            Err(_) => return Err(due.missed()),
-            Ok(Ok(response)) => return Ok((response, lease)),
-            Ok(Err(error)) if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) => {
+        match lease.send(request, due.began, due.by).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(SendError::Late) => return Err(due.missed()),
+            Err(SendError::Unread) => {
+                return Err(
+                    Failure::new(Kind::UpstreamTimeout).saying("The provider did not take the request in time.")
+                );
+            }
+            Err(SendError::Broken(error))
+                if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) =>
+            {
                 fresh = true;
             }
-            Ok(Err(error)) => return Err(broken(&error, lease.silent())),
+            Err(SendError::Broken(error)) => return Err(broken(&error, lease.silent())),
         }
     }
 }

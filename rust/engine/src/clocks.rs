@@ -114,19 +114,21 @@ impl Patience {
 /// When an attempt must have shown content, and what it means if it has not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
+    /// When the attempt began.
+    pub(crate) began: Instant,
     pub(crate) by: Instant,
     kind: Kind,
 }
 
 impl Due {
     /// At the deadline that all attempts share.
-    pub(crate) fn at(deadline: Instant) -> Self {
-        Self { by: deadline, kind: Kind::TotalTimeout }
+    pub(crate) fn at(deadline: Instant, began: Instant) -> Self {
+        Self { began, by: deadline, kind: Kind::TotalTimeout }
     }
 
     /// The same, or as this kind of failure already at `by`, if that is earlier.
     pub(crate) fn or(self, by: Instant, kind: Kind) -> Self {
-        if by < self.by { Self { by, kind } } else { self }
+        if by < self.by { Self { by, kind, ..self } } else { self }
     }
 
     pub(crate) fn missed(self) -> Failure {

@@ -66,7 +66,7 @@ pub(crate) async fn walk<'t>(
         story.attempt(target.index, began);
         let flying = InFlight::enter(table, target);
         let leaves = ingress.stream() && course.may_leave(target);
-        let due = due(ingress, patience, deadline, *first.get_or_insert(began));
+        let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
         let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
         // Nothing was sent yet: a client that is told so can go to another gateway.
         let tried = tokio::select! {
@@ -125,8 +125,7 @@ pub(crate) async fn walk<'t>(
 /// The clocks of an attempt, whatever else might be tried. `first` is when the first attempt began: the hard limit for
 /// the first content is one for all of them. A unary reply's head often comes only with its last token, so it has the
 /// deadline alone.
-fn due(ingress: &Ingress, patience: &Patience, deadline: Instant, first: Instant) -> Due {
-    let due = Due::at(deadline);
+fn due(ingress: &Ingress, patience: &Patience, due: Due, first: Instant) -> Due {
     if !ingress.stream() {
         return due;
     }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -101,6 +101,26 @@ async fn a_client_that_says_how_long_it_waits_lowers_the_clocks() {
         assert_eq!((reply.status(), reply.code().as_str()), (504, "upstream_timeout"), "{header}");
         assert_eq!(seconds(began.elapsed()), waited, "{header}, stream {stream}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_upstream_does_not_take_is_given_up_after_thirty_seconds() {
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let keep = held.clone();
+    let address = upstream_of(move |_, stream| {
+        // Open, and never read from.
+        keep.lock().unwrap().push(stream);
+        std::future::ready(())
+    })
+    .await;
+    let patience = Patience { total_timeout_s: 300.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &[address], &patience), at_once(&[0])).await;
+    let body = chat("m", false).replace("hi", &"h".repeat(24 << 20));
+    let began = Instant::now();
+    let reply = run(rig.io.clone(), ingress(&body), None).await;
+    assert_eq!((reply.status.as_u16(), seconds(began.elapsed())), (504, 30));
+    let failure = rig.story().await.failure.unwrap();
+    assert_eq!((failure.kind.name(), failure.ambiguous()), ("upstream_timeout", true));
 }
 
 #[tokio::test(start_paused = true)]

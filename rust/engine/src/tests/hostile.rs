@@ -62,6 +62,7 @@ async fn a_reply_that_is_none_is_refused_and_its_connection_not_used_again() {
         ("a chunk size that is none", format!("{OK}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}")),
         ("a header of 1 MiB", format!("{OK}x-long: {}\r\ncontent-length: 2\r\n\r\n{{}}", "x".repeat(1 << 20))),
         ("5,000 headers", format!("{headers}content-length: 2\r\n\r\n{{}}")),
+        ("interim answers without end", format!("{}{}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100), framed(WHOLE))),
         ("an unknown protocol", "SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()),
     ] {
         for stream in [false, true] {
