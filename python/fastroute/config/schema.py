@@ -33,6 +33,10 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 # A day: longer than any reply and short enough that a value meant as milliseconds is noticed.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
+Repeats = Annotated[int, Meta(ge=0, le=9)]
+# Five minutes: nobody holds a request for longer to spare another target.
+Wait = Annotated[float, Meta(ge=0, le=300)]
+
 
 class Listen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where clients connect."""
@@ -75,7 +79,35 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Literal["once", "never"],
         Meta(description="Whether a request that may have been carried out is tried again, at another target."),
     ] = "once"
-    ttft_timeout_s: Annotated[Seconds, Meta(description="Time to the first content before the attempt fails.")] = 120.0
+    same_target_retries: Annotated[
+        Repeats | None,
+        Meta(
+            description="How often a target is tried again before another one; null: not while there is another, "
+            "else once.",
+        ),
+    ] = None
+    wait_retry_after_s: Annotated[
+        Wait | None,
+        Meta(
+            description="How long a target that named a wait is waited for before another one is tried; null: not "
+            "while there is another, else up to 5.",
+        ),
+    ] = None
+    retry_ratio: Annotated[
+        float,
+        Meta(ge=0, le=10, description="Further attempts that a request pays for, on average over all of this model."),
+    ] = 0.1
+    ttft_timeout_s: Annotated[
+        Seconds, Meta(description="Time to the first content of a stream, all attempts together.")
+    ] = 120.0
+    ttft_soft_timeout_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content of a stream before another target is tried instead; null: three "
+            "times what 95 of 100 streams of the target needed in the last five minutes, at least 15 and at most 60, "
+            "and 60 while fewer than 50 are known.",
+        ),
+    ] = None
     idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
     content_idle_timeout_s: Annotated[
         Seconds, Meta(description="Time without content within a stream; a comment does not count.")

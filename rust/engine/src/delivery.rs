@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::attempt::{Flow, Frames, Running, cut};
+use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::clocks::{Expired, IdleClock, Patience};
 use crate::exchange::InFlight;
 use crate::outcome::{Ending, Story};
@@ -111,6 +111,8 @@ pub struct Delivery {
     flow: Flow,
     /// Bytes still promised to the client, where the upstream announced a length.
     length: Option<u64>,
+    /// Bytes of a plain reply so far.
+    relayed: u64,
     clock: IdleClock,
     timer: Option<Pin<Box<Sleep>>>,
     /// The last poll found nothing: the wait is the upstream's, not the client's.
@@ -135,6 +137,7 @@ impl Delivery {
     ) -> Self {
         let Running { first, body, lease, flow, length, headers: _ } = running;
         let mut delivery = Self {
+            relayed: first.iter().map(|frame| frame.len() as u64).sum(),
             ready: first.into_iter().collect(),
             body: Some(body),
             lease,
@@ -213,6 +216,7 @@ impl Delivery {
             Flow::Stream(relay) => {
                 let before = relay.content_events();
                 let fed = relay.feed(data, &mut self.scratch);
+                let fed = fed.and_then(|()| within(relay.delivered_bytes(), STREAM_BYTES));
                 self.clock.touch(Instant::now(), relay.content_events() > before);
                 self.ready.extend(self.scratch.drain(..));
                 fed?;
@@ -222,6 +226,8 @@ impl Delivery {
             }
             Flow::Long(inspector) => {
                 self.clock.touch(Instant::now(), true);
+                self.relayed += data.len() as u64;
+                within(self.relayed, REPLY_BYTES)?;
                 inspector.feed(data.clone());
                 self.ready.push_back(data);
             }
@@ -313,6 +319,10 @@ impl Delivery {
             timer.as_mut().reset(self.clock.next());
         }
     }
+}
+
+fn within(bytes: u64, limit: u64) -> Result<(), Failure> {
+    if bytes > limit { Err(Failure::new(Kind::ResponseTooLarge)) } else { Ok(()) }
 }
 
 /// How long, and how far, a connection is read on after the stream's last word. What comes then is the transport's

@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod budget;
 mod clocks;
+mod course;
 pub mod decider;
 mod delivery;
 pub mod dice;
@@ -24,8 +26,11 @@ mod problem;
 mod render;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod ttft;
 mod upstream;
+mod waits;
+mod walk;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};
@@ -38,3 +43,4 @@ pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};
+pub use waits::Waits;

@@ -15,13 +15,17 @@ pub struct Metrics {
     pub snapshots: AtomicU64,
     /// Requests turned away because a bound was reached.
     pub shed: AtomicU64,
+    /// Attempts after the first of their exchange.
+    pub retries: AtomicU64,
+    /// Attempts that did not follow because their route's retry budget was used up.
+    pub retries_denied: AtomicU64,
     /// Panics caught at an exchange.
     pub panics: AtomicU64,
 }
 
 impl Metrics {
     /// Name, help text, value: everything a text exposition needs.
-    pub fn rows(&self) -> [(&'static str, &'static str, &'static str, u64); 7] {
+    pub fn rows(&self) -> [(&'static str, &'static str, &'static str, u64); 9] {
         let size = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
@@ -36,6 +40,13 @@ impl Metrics {
                 count(&self.snapshots),
             ),
             ("fastroute_shed_total", "counter", "Requests turned away at a bound.", count(&self.shed)),
+            ("fastroute_retries_total", "counter", "Attempts after the first of their request.", count(&self.retries)),
+            (
+                "fastroute_retries_denied_total",
+                "counter",
+                "Attempts that did not follow because the retry budget of their model was used up.",
+                count(&self.retries_denied),
+            ),
             ("fastroute_panics_total", "counter", "Panics caught at an exchange.", count(&self.panics)),
         ]
     }

@@ -158,21 +158,23 @@ fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
 
 /// Seconds after which the client should try again, if it should.
 fn wait_of(failure: &Failure) -> Option<u32> {
-    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX));
+    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX).max(1));
     failure.client_should_retry().then_some(wait_s)
 }
 
-/// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them.
+/// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them; even less so where
+/// the budget for them is `spent`.
 pub(crate) fn failed(
     failure: &Failure,
     upstream_reply: Option<Bytes>,
     request_id: &Arc<str>,
     attempts: usize,
+    spent: bool,
 ) -> Reply {
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
-    retry_headers(&mut reply.headers, wait_of(failure));
+    retry_headers(&mut reply.headers, wait_of(failure).filter(|_| !spent));
     reply.headers.insert(X_ATTEMPTS, count(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));

@@ -22,9 +22,12 @@ use hyper::header::{
 };
 use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::clocks::Patience;
 use crate::dice::Dice;
+use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
 pub use spec::{ChoiceSpec, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
@@ -74,6 +77,8 @@ pub struct Target {
     embeddings: Option<Head>,
     /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
     pub failures_in_a_row: AtomicU32,
+    /// How slow the first content of its streams usually is.
+    pub ttft: Ttft,
     pub in_flight: AtomicU32,
 }
 
@@ -95,6 +100,8 @@ pub struct Route {
     pub targets: SmallVec<[u32; 4]>,
     weights: SmallVec<[f64; 4]>,
     pub patience: Patience,
+    /// What all exchanges of this route may spend on retries.
+    pub budget: Arc<Budget>,
     /// The decider's last order.
     last: ArcSwap<SmallVec<[u32; 4]>>,
 }
@@ -118,6 +125,7 @@ impl Route {
             last: ArcSwap::from_pointee(order.clone()),
             targets: order,
             weights,
+            budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
             patience: spec.patience,
         })
     }
@@ -129,6 +137,7 @@ impl Route {
             last: ArcSwap::from_pointee(order.clone()),
             targets: order,
             weights: SmallVec::new(),
+            budget: Arc::new(Budget::new(patience.retry_ratio)),
             patience,
         }
     }
@@ -304,6 +313,7 @@ fn compile_target(
         chat: head(Dialect::OpenAiChat)?,
         embeddings: head(Dialect::OpenAiEmbeddings)?,
         failures_in_a_row: AtomicU32::new(0),
+        ttft: Ttft::new(Instant::now()),
         in_flight: AtomicU32::new(0),
     })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, forwarded_names, fresh_request_id, request_id,
+    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, Waits, forwarded_names, fresh_request_id, request_id,
 };
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
@@ -225,7 +225,13 @@ impl Gateway {
                             }
                         }
                         let scanner = body::scanner(dialect, &shared.bounds);
-                        let opening = Opening { protocol, id, dialect, forward };
+                        let mut waits = Waits::default();
+                        for name in Waits::NAMES {
+                            if let Some(value) = get(name)? {
+                                waits.note(name, &value);
+                            }
+                        }
+                        let opening = Opening { protocol, id, dialect, forward, waits };
                         return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
                     }
                 }

@@ -36,6 +36,7 @@ use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Of, Share, Shared};
 use crate::problem::{Problem, Reply};
+use crate::waits::Waits;
 use crate::{exchange, identity};
 
 /// One read of a head or body.
@@ -314,7 +315,7 @@ async fn generate(
         return unsupported_encoding().reply(&id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let forward = forwarded(&headers);
+    let (forward, waits) = (forwarded(&headers), Waits::of(&headers));
     drop(headers);
     let received = tokio::select! {
         biased;
@@ -323,7 +324,8 @@ async fn generate(
     };
     let (running, _held) = match received {
         Ok(Received { frames, scan, share }) => {
-            let ingress = Ingress { started, request_id: id.clone(), door: Door::Edge, dialect, forward, frames, scan };
+            let (door, request_id) = (Door::Edge, id.clone());
+            let ingress = Ingress { started, request_id, door, dialect, forward, waits, frames, scan };
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => return problem.reply(&id),

@@ -143,6 +143,58 @@ async fn of_several_limits_the_client_is_told_the_shortest_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_only_target_is_waited_for_when_it_says_how_long_and_asked_again() {
+    let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
+    let rig = Rig::new(table(1, &[upstream(script).await], &Patience::default()), at_once(&[0])).await;
+    let began = tokio::time::Instant::now();
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("2")));
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_millis(4_200)).contains(&waited), "{waited:?}");
+    rig.story().await;
+    assert_eq!(rig.attempts_in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_a_client_is_told_is_what_is_left_of_it() {
+    let slow = r#"[{"delay": {"ms": 6000}}, {"status": {"code": 429, "headers": {"retry-after": "40"}}}]"#;
+    let first = playing(r#"[{"status": {"code": 429, "headers": {"retry-after": "9"}}}]"#).await;
+    let rig = Rig::new(table(1, &[first, playing(slow).await], &Patience::default()), at_once(&[0, 1])).await;
+    // Three seconds are left of the first target's nine by then, which is soon enough to be waited for.
+    let reply = rig.chat().await;
+    assert_eq!((reply.header("x-fastroute-attempts"), reply.header("retry-after")), (Some("3"), Some("9")));
+    let patience = Patience { wait_retry_after_s: Some(1.0), ..Patience::default() };
+    let rig = Rig::new(table(1, &[first, playing(slow).await], &patience), at_once(&[0, 1])).await;
+    let reply = rig.chat().await;
+    assert_eq!((reply.header("x-fastroute-attempts"), reply.header("retry-after")), (Some("2"), Some("3")));
+    assert_eq!(reply.header("x-should-retry"), Some("true"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
+    let limited = r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}}}]"#;
+    let upstreams = [playing(limited).await, playing(WELL).await];
+    let patience = Patience { retry_ratio: 0.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &upstreams, &patience), at_once(&[0, 1])).await;
+    let mut told = Vec::new();
+    for _ in 0..115 {
+        let reply = rig.chat().await;
+        told.push(reply.status());
+        if reply.status() == 429 {
+            assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("false"), None));
+            assert_eq!(reply.header("x-fastroute-attempts"), Some("1"));
+        }
+    }
+    assert_eq!(told.iter().filter(|status| **status == 200).count(), 110, "what was saved, and the floor");
+    assert!(told.ends_with(&[429; 5]));
+    let metrics = rig.io.shared.metrics.render();
+    assert!(metrics.contains("\nfastroute_retries_total 110\n"), "{metrics}");
+    assert!(metrics.contains("\nfastroute_retries_denied_total 5\n"), "{metrics}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(rig.chat().await.status(), 200, "a quiet route retries again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     // The first connection answers once, then closes as soon as the next request is on it: what an idle limit looks like.
     let address = upstream_of(|number, mut stream| async move {
@@ -162,9 +214,21 @@ async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     .await;
     let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
     assert_eq!(rig.chat().await.status(), 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("1")));
     assert!(rig.decider.reported.lock().unwrap().is_empty(), "nobody is blamed for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_request_with_it() {
+    let script = r#"{"rules": [{"match": {"after": 1}, "steps": ["close"]}]}"#;
+    let address = upstream(script).await;
+    let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
+    assert_eq!(rig.chat().await.status(), 200);
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (502, Some("1")));
+    assert_eq!(seen_by(address).await.len(), 2, "what the upstream accepted is what was told");
 }
 
 #[tokio::test(start_paused = true)]

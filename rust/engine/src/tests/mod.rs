@@ -8,5 +8,6 @@ mod deciding;
 mod doors;
 mod dropping;
 mod failover;
+mod hostile;
 mod laws;
 pub(crate) mod rig;

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::mock::{self, Script};
 use crate::table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableSpec, TargetSpec};
 use crate::upstream::{Pools, Resolver};
-use crate::{Ingress, Outcome, Setback, doors};
+use crate::{Ingress, Outcome, Setback, Waits, doors};
 
 /// Longer than anything here takes on a clock that jumps; reaching it fails the test.
 pub(super) const PATIENCE: Duration = Duration::from_secs(86_400);
@@ -285,6 +285,7 @@ pub(super) fn ingress(body: &str) -> Ingress {
         door: Door::Edge,
         dialect: Dialect::OpenAiChat,
         forward: HeaderMap::new(),
+        waits: Waits::default(),
         frames: vec![body.to_owned().into()],
         scan: scanner.finish().unwrap(),
     }
