@@ -3,6 +3,7 @@
 use super::fields::{Put, Take};
 use super::frame::framed;
 use super::identity::AttemptId;
+use crate::failure::Kind;
 use crate::usage::{Basis, Usage};
 
 /// What a segment holds, in the order it was written.
@@ -96,6 +97,23 @@ impl State {
             Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What a failure leaves of its attempt, seen from what the upstream did and will ask money for.
+    pub const fn after(kind: Kind) -> Self {
+        match kind {
+            // Cancelled by us, because another target may be quicker, or by whoever asked.
+            Kind::FirstTokenSoft | Kind::ClientGone | Kind::Shutdown => Self::Cancelled,
+            Kind::Stalled | Kind::Truncated | Kind::ResponseTooLarge | Kind::SlowClient => Self::Partial,
+            // The request was on its way and nothing, or nothing to be understood, came back.
+            Kind::Reset
+            | Kind::UpstreamTimeout
+            | Kind::FirstTokenHard
+            | Kind::TotalTimeout
+            | Kind::Malformed
+            | Kind::Internal => Self::Unknown,
+            _ => Self::Refused,
         }
     }
 }

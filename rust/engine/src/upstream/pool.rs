@@ -26,6 +26,7 @@ use tokio_rustls::client::TlsStream;
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
+use crate::journal::Lane;
 
 /// RFC 8305 recommends 250 ms and allows 100; this is between.
 const HEAD_START: Duration = Duration::from_millis(150);
@@ -50,10 +51,22 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Counts what arrives, because only "not one byte of a reply" makes a replay safe.
+/// Counts what arrives, because only "not one byte of a reply" makes a replay safe. Before it writes, every attempt of
+/// this thread is on record.
 struct Stream {
     transport: Transport,
     received: Arc<AtomicU64>,
+    lane: Option<Arc<Lane>>,
+}
+
+impl Stream {
+    /// The way out, once what the journal holds back is with the kernel.
+    fn on_record(&mut self) -> &mut Transport {
+        if let Some(lane) = &self.lane {
+            lane.settle_up();
+        }
+        &mut self.transport
+    }
 }
 
 impl AsyncRead for Stream {
@@ -71,7 +84,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        match self.get_mut().on_record() {
             Transport::Plain(stream) => Pin::new(stream).poll_write(task, from),
             Transport::Tls(stream) => Pin::new(stream).poll_write(task, from),
         }
@@ -96,7 +109,7 @@ impl AsyncWrite for Stream {
         task: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        match self.get_mut().on_record() {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(task, from),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(task, from),
         }
@@ -129,6 +142,7 @@ pub struct Pool {
     origin: ArcSwap<Origin>,
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     idle: Mutex<VecDeque<Connection>>,
 }
 
@@ -241,7 +255,7 @@ impl Pool {
             }
         };
         let received = Arc::new(AtomicU64::new(0));
-        let stream = Stream { transport, received: received.clone() };
+        let stream = Stream { transport, received: received.clone(), lane: self.lane.clone() };
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
             .handshake(TokioIo::new(stream))
@@ -311,13 +325,14 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 pub struct Pools {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     /// By the number of their place.
     places: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
 impl Pools {
-    pub fn new(resolver: Arc<Resolver>, dice: Arc<Dice>) -> Self {
-        Self { resolver, dice, places: Mutex::default() }
+    pub(crate) fn new(resolver: Arc<Resolver>, dice: Arc<Dice>, lane: Option<Arc<Lane>>) -> Self {
+        Self { resolver, dice, lane, places: Mutex::default() }
     }
 
     pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
@@ -330,6 +345,7 @@ impl Pools {
                 origin: ArcSwap::new(origin.clone()),
                 resolver: self.resolver.clone(),
                 dice: self.dice.clone(),
+                lane: self.lane.clone(),
                 idle: Mutex::default(),
             })
         };
