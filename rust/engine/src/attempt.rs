@@ -35,6 +35,9 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
+/// Names the attempt to the upstream as the journal does, so that the two can be matched.
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
+
 pub(crate) type Frames = Slices;
 
 /// There is content to show.
@@ -89,6 +92,7 @@ pub(crate) async fn attempt(
     ingress: &Ingress,
     patience: &Patience,
     deadline: Instant,
+    id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
         table::Kind::Echo => return echo::answer(ingress).await.map_err(Failed::from),
@@ -104,7 +108,7 @@ pub(crate) async fn attempt(
     let content_by = if ingress.stream() { patience.first_token_by(Instant::now(), deadline) } else { deadline };
     let due = Due { by: content_by, deadline };
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
     if !response.status().is_success() {
         return Err(refused(response, lease, content_by).await);
     }
@@ -163,6 +167,7 @@ async fn send(
     ingress: &Ingress,
     frames: &Frames,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -176,6 +181,9 @@ async fn send(
         for (name, value) in &ingress.forward {
             // What the operator set for this provider stands; a second value beside it would mean nothing.
             headers.entry(name).or_insert_with(|| value.clone());
+        }
+        if let Some(id) = &id {
+            headers.insert(X_ATTEMPT, id.clone());
         }
         match timeout_at(due.by, lease.send(request)).await {
             Err(_) => return Err(due.missed()),

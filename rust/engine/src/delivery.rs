@@ -201,7 +201,9 @@ impl Delivery {
             Flow::Stream(relay) => {
                 let before = relay.content_events();
                 let fed = relay.feed(data, &mut self.scratch);
-                self.clock.touch(Instant::now(), relay.content_events() > before);
+                let now = Instant::now();
+                self.clock.touch(now, relay.content_events() > before);
+                self.story.reach(relay.content_events(), Some(now));
                 self.ready.extend(self.scratch.drain(..));
                 fed?;
                 if self.over() {
@@ -209,7 +211,9 @@ impl Delivery {
                 }
             }
             Flow::Long(inspector) => {
-                self.clock.touch(Instant::now(), true);
+                let now = Instant::now();
+                self.clock.touch(now, true);
+                self.story.reach(0, Some(now));
                 inspector.feed(data.clone());
                 self.ready.push_back(data);
             }
@@ -278,6 +282,9 @@ impl Delivery {
             Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
         };
+        if let Flow::Stream(relay) = &self.flow {
+            self.story.reach(relay.content_events(), None);
+        }
         let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();
         if let Some(outcome) = self.story.outcome() {
             outcome.usage = usage;

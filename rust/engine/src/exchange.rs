@@ -21,6 +21,7 @@ use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
+use crate::journal::{OffTheRecord, Plea, Pledge};
 use crate::outcome::{Ending, Opening, Story, blames_upstream, micros};
 use crate::problem::{EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::table::{Table, Target};
@@ -150,8 +151,17 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
         }
         let began = Instant::now();
         story.attempt(index, began);
+        if let Some(lane) = &io.lane {
+            let (generation, ordinal) = (table.generation, story.attempts());
+            let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
+            match Pledge::make(lane, &plea, began) {
+                Ok(pledge) => story.pledge = Some(pledge),
+                Err(OffTheRecord) => return end_failed(Failure::new(Kind::LedgerUnavailable).into(), ingress, story),
+            }
+        }
         let flying = InFlight::enter(table, target);
-        match attempt::attempt(io, target, ingress, patience, deadline).await {
+        let id = story.pledge.as_ref().and_then(Pledge::header);
+        match attempt::attempt(io, target, ingress, patience, deadline, id).await {
             Ok(success) => {
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
                 story.content(Instant::now());

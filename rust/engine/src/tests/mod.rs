@@ -8,5 +8,6 @@ mod deciding;
 mod doors;
 mod dropping;
 mod failover;
+mod journal;
 mod laws;
 mod rig;
