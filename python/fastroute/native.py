@@ -3,9 +3,9 @@
 import warnings
 
 from fastroute import _core
-from fastroute._core import DEBUG_BUILD, WATCHDOG_SIGNAL, Engine, load_script, run_load, run_mock
+from fastroute._core import DEBUG_BUILD, WATCHDOG_SIGNAL, Engine, load_script, read_segment, run_load, run_mock
 
-__all__ = ["DEBUG_BUILD", "VERSION", "WATCHDOG_SIGNAL", "Engine", "load_script", "run_load", "run_mock"]
+__all__ = ["DEBUG_BUILD", "VERSION", "WATCHDOG_SIGNAL", "Engine", "load_script", "read_segment", "run_load", "run_mock"]
 
 VERSION: str = _core.__version__
 

@@ -22,6 +22,7 @@ import msgspec
 from fastroute.address import is_loopback
 from fastroute.config.schema import Config, Listen, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
+from fastroute.state_dir import Instance
 
 BACKLOG = 4096
 YOUNG_S = 5.0
@@ -145,10 +146,13 @@ def _listening_inodes(port: int) -> Iterator[str]:
 class Supervisor:
     """Keeps one data process running on the given listeners until told to stop."""
 
-    def __init__(self, config: Config, listeners: Sequence[Listener], threads: int = 0) -> None:
+    def __init__(
+        self, config: Config, listeners: Sequence[Listener], threads: int = 0, instance: Instance | None = None
+    ) -> None:
         self._config = config
         self._listeners = listeners
         self._threads = threads
+        self._instance = instance
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._bell, self._wake = socket.socketpair()
@@ -160,7 +164,8 @@ class Supervisor:
         errand_read, errand_write = os.pipe()
         report_read, report_write = os.pipe()
         sockets = {listener.name: listener.socket.fileno() for listener in self._listeners}
-        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read)
+        held = () if self._instance is None else (self._instance.lock,)
+        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read, *held)
         self._child = subprocess.Popen(
             [sys.executable, "-m", "fastroute.process", str(errand_read)],
             pass_fds=inherited,
@@ -178,6 +183,7 @@ class Supervisor:
             "lifeline": self._lifeline_read,
             "report": report_write,
             "threads": self._threads,
+            "journal": None if self._instance is None else str(self._instance.journal),
         }
         with os.fdopen(errand_write, "wb") as pipe:
             pipe.write(msgspec.msgpack.encode(errand))
