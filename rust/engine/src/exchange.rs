@@ -155,7 +155,10 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
             let (generation, ordinal) = (table.generation, story.attempts());
             let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
             match Pledge::make(lane, &plea, began) {
-                Ok(pledge) => story.pledge = Some(pledge),
+                Ok(pledge) => {
+                    story.pledge = Some(pledge);
+                    lane.caught_up().await;
+                }
                 Err(OffTheRecord) => return end_failed(Failure::new(Kind::LedgerUnavailable).into(), ingress, story),
             }
         }

@@ -131,6 +131,8 @@ fn prepare(lane: &Lane) -> std::io::Result<bool> {
 struct Relay {
     segment: Option<Segment>,
     waiting: Vec<u8>,
+    /// Intents up to the end of what waits here.
+    intents: u64,
     good_since: Option<Instant>,
     retry_at: Option<Instant>,
     gap_at: Option<Instant>,
@@ -161,7 +163,9 @@ impl Relay {
             return true;
         }
         let began = Instant::now();
-        match self.write(lane, now) {
+        let written = self.write(lane, now);
+        lane.relay(written.is_ok().then_some(self.intents));
+        match written {
             Ok(()) if began.elapsed() <= SLOW => {
                 (self.retry_at, self.failures) = (None, 0);
                 let since = *self.good_since.get_or_insert(now);
@@ -189,6 +193,7 @@ impl Relay {
             // What failed is tried again first, and alone: the order stays, and so does the bound.
             if self.waiting.is_empty() {
                 std::mem::swap(&mut inner.waiting, &mut self.waiting);
+                self.intents = inner.intents;
             }
             inner.lost
         };

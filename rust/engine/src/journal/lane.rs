@@ -4,16 +4,20 @@
 //! disk is in trouble the segment is with the keeper, and records wait in the buffer, up to a bound.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastroute_core::journal::{AttemptId, Intent, Opened, Progress, Record, Settle};
+
+use tokio::sync::Notify;
 
 use super::open::{Ids, OpenAttempts};
 use super::segment::{Name, Segment};
 use super::{Book, SLOW, WAITING_BYTES, wall_ms};
 
+/// How long an attempt waits for its record while the disk is slow.
+const AT_MOST: Duration = Duration::from_millis(4);
 /// Times its capacity that a segment may grow while the next one is not there.
 const OUTGROWN: u64 = 4;
 
@@ -24,6 +28,8 @@ pub(super) struct Inner {
     pub(super) waiting: Vec<u8>,
     pub(super) open: OpenAttempts,
     ids: Ids,
+    /// Counts intents.
+    pub(super) intents: u64,
     /// `None` while the keeper writes for this lane.
     pub(super) segment: Option<Segment>,
     /// Prepared by the keeper.
@@ -57,6 +63,11 @@ pub(crate) struct Lane {
     /// The keeper writes.
     pub(super) relayed: AtomicBool,
     pub(super) unsynced: AtomicBool,
+    /// While the keeper writes: how many intents are with the kernel, and that there are more of them.
+    relayed_intents: AtomicU64,
+    relayed_some: Notify,
+    /// The keeper's last write failed.
+    failing: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -72,6 +83,9 @@ impl Lane {
             due: AtomicBool::new(false),
             relayed: AtomicBool::new(false),
             unsynced: AtomicBool::new(false),
+            relayed_intents: AtomicU64::new(0),
+            relayed_some: Notify::new(),
+            failing: AtomicBool::new(false),
             inner: Mutex::default(),
         };
         match lane.fresh() {
@@ -135,6 +149,7 @@ impl Lane {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let attempt = inner.ids.next(now_ms, self.book.dice.next());
+        inner.intents += 1;
         let (place, frame) = inner.open.insert(&intent(attempt, now_ms));
         if inner.waiting.len() < WAITING_BYTES {
             inner.waiting.extend_from_slice(frame);
@@ -144,6 +159,37 @@ impl Lane {
         self.due.store(true, Ordering::Relaxed);
         self.book.counters.open.fetch_add(1, Ordering::Relaxed);
         Ok((attempt, place))
+    }
+
+    /// Waits for the keeper, while it writes, to have the intents made so far on record; not for long, and not while it
+    /// fails. A lane that writes for itself is not waited for.
+    pub(crate) async fn caught_up(&self) {
+        if !self.relayed.load(Ordering::Relaxed) {
+            return;
+        }
+        let wanted = self.lock().intents;
+        self.book.wake_keeper();
+        let caught_up = async {
+            loop {
+                let more = self.relayed_some.notified();
+                let there = self.relayed_intents.load(Ordering::Acquire) >= wanted;
+                if there || self.failing.load(Ordering::Relaxed) || !self.relayed.load(Ordering::Relaxed) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        // Late: the request goes on, and so does the record, in memory.
+        let _ = tokio::time::timeout(AT_MOST, caught_up).await;
+    }
+
+    /// The keeper wrote so many intents, or failed to.
+    pub(super) fn relay(&self, intents: Option<u64>) {
+        self.failing.store(intents.is_none(), Ordering::Relaxed);
+        if let Some(intents) = intents {
+            self.relayed_intents.store(intents, Ordering::Release);
+        }
+        self.relayed_some.notify_waiters();
     }
 
     pub(super) fn progress(&self, place: u32, progress: Progress) {

@@ -131,14 +131,15 @@ impl Recovered {
             if let Some(End::Damaged { .. } | End::Foreign) = reader.end() {
                 self.damaged += 1;
             }
-            trim(path, &bytes);
+            trim(path, &bytes, reader.end().map_or(0, End::at));
         }
     }
 }
 
 /// Gives back the room that was allocated and never written. Not one byte of what was written goes, damaged or not.
-fn trim(path: &Path, bytes: &[u8]) {
-    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+fn trim(path: &Path, bytes: &[u8], read: usize) {
+    // A record may end in zeros itself, and behind the last good one there may be part of another.
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(read);
     if written == 0 {
         let _ = std::fs::remove_file(path);
     } else if written < bytes.len() {

@@ -152,6 +152,20 @@ fn what_a_killed_process_left_open_is_settled_as_unknown_at_the_next_start_and_o
 }
 
 #[test]
+fn a_start_takes_nothing_from_what_it_reads() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let lane = journal.lane(0).unwrap();
+    // Its record ends in zeros, as the file behind it does.
+    end(&lane, begin(&lane));
+    lane.settle_up();
+    drop(journal);
+    drop(folder.journal());
+    let (intents, ends) = folder.attempts();
+    assert_eq!((intents.len(), &intents), (1, &ends));
+}
+
+#[test]
 fn a_start_that_was_killed_before_its_findings_stood_is_done_again() {
     let folder = Folder::new();
     let journal = folder.journal();
