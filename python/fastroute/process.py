@@ -42,6 +42,8 @@ LAST_WORDS_S = 1.0
 """For replies that are ended at the deadline to tell their clients so."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
+JOURNAL_S = 1.0
+"""For the journal to be synced; the kernel has it by then."""
 NOTICES_S = 0.25
 """An alarm is heard within a second."""
 LOOP_NICE = 10
@@ -171,7 +173,7 @@ class DataProcess:
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
         # A disk that hangs must not hold up the end: what the kernel has outlives this process anyway.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(engine.close_journal), SETTLE_S)
+            await asyncio.wait_for(asyncio.to_thread(engine.close_journal), JOURNAL_S)
 
 
 async def _tell(engine: Engine) -> None:
