@@ -23,8 +23,14 @@ from fastroute.state_dir import state_home
 )
 @state_dir_option()
 @option("--instance", env="FASTROUTE_INSTANCE", default=None, help="One instance, by its port.", show_default="all")
-@click.option("--json", "as_json", is_flag=True, help="Every record as a JSON line.")
-@click.option("--open", "only_open", is_flag=True, help="Only intents of attempts without an end, as JSON lines.")
+@option("--json", "as_json", env="FASTROUTE_JOURNAL_JSON", is_flag=True, help="Every record as a JSON line.")
+@option(
+    "--open",
+    "only_open",
+    env="FASTROUTE_JOURNAL_OPEN",
+    is_flag=True,
+    help="Only intents of attempts without an end, as JSON lines.",
+)
 def journal(state_dir: str | None, instance: str | None, as_json: bool, only_open: bool) -> None:
     """Print what is on record of attempts.
 
