@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use fastroute_core::journal::{Gap, Record};
 
 use super::lane::Lane;
+use super::pace::Pace;
 use super::segment::{Name, Segment};
 use super::syncer::Watch;
-use super::{Book, SLOW, wall_ms};
+use super::{Book, wall_ms};
 
 /// How long a lane in trouble waits for the keeper at most; a flush wakes it sooner.
 const RELAY_EVERY: Duration = Duration::from_millis(20);
@@ -25,7 +26,7 @@ const GAP_EVERY: Duration = Duration::from_secs(1);
 /// Without anything to do.
 const IDLE: Duration = Duration::from_secs(60);
 /// Files, however small: a process that keeps dying must not fill the folder.
-const MOST_FILES: usize = 1024;
+const MOST_FILES: usize = 4096;
 
 pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<()> {
     let mut keeper = Keeper {
@@ -133,6 +134,7 @@ struct Relay {
     waiting: Vec<u8>,
     /// Intents up to the end of what waits here.
     intents: u64,
+    pace: Pace,
     good_since: Option<Instant>,
     retry_at: Option<Instant>,
     gap_at: Option<Instant>,
@@ -166,7 +168,7 @@ impl Relay {
         let written = self.write(lane, now);
         lane.relay(written.is_ok().then_some(self.intents));
         match written {
-            Ok(()) if began.elapsed() <= SLOW => {
+            Ok(()) if !self.pace.falters(began.elapsed(), Instant::now()) => {
                 (self.retry_at, self.failures) = (None, 0);
                 let since = *self.good_since.get_or_insert(now);
                 if now.saturating_duration_since(since) >= lane.book.healthy_after {

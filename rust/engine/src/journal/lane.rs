@@ -13,8 +13,9 @@ use fastroute_core::journal::{AttemptId, Intent, Opened, Progress, Record, Settl
 use tokio::sync::Notify;
 
 use super::open::{Ids, OpenAttempts};
+use super::pace::Pace;
 use super::segment::{Name, Segment};
-use super::{Book, SLOW, WAITING_BYTES, wall_ms};
+use super::{Book, WAITING_BYTES, wall_ms};
 
 /// How long an attempt waits for its record while the disk is slow.
 const AT_MOST: Duration = Duration::from_millis(4);
@@ -28,6 +29,7 @@ pub(super) struct Inner {
     pub(super) waiting: Vec<u8>,
     pub(super) open: OpenAttempts,
     ids: Ids,
+    pace: Pace,
     /// Counts intents.
     pub(super) intents: u64,
     /// `None` while the keeper writes for this lane.
@@ -242,7 +244,10 @@ impl Lane {
             return;
         }
         if inner.segment.is_none() {
-            self.book.wake_keeper();
+            // It looks by itself, and an attempt that waits for its record wakes it.
+            if inner.waiting.len() > WAITING_BYTES / 4 {
+                self.book.wake_keeper();
+            }
             return;
         }
         let began = Instant::now();
@@ -255,7 +260,7 @@ impl Lane {
                 inner.waiting.clear();
                 self.unsynced.store(true, Ordering::Relaxed);
                 self.book.wake_syncer();
-                if took > SLOW {
+                if inner.pace.falters(took, began + took) {
                     self.write_failed(inner, &format!("a write took {} ms", took.as_millis()));
                 }
             }

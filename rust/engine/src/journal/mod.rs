@@ -9,6 +9,7 @@ mod counters;
 mod keeper;
 mod lane;
 mod open;
+mod pace;
 mod pledge;
 mod recovery;
 mod segment;
@@ -30,8 +31,6 @@ pub use counters::Counters;
 pub(crate) use lane::{Lane, OffTheRecord};
 pub(crate) use pledge::{Plea, Pledge, Told};
 
-/// A write that takes longer holds up the requests of its thread.
-const SLOW: Duration = Duration::from_millis(5);
 /// How long writes must go well before an I/O thread writes for itself again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Records of one lane that may wait in memory for a disk in trouble: some 20,000 attempts.
