@@ -43,6 +43,10 @@ LAST_WORDS_S = 1.0
 """For replies that are ended at the deadline to tell their clients so."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
+JOURNAL_S = 1.0
+"""For the journal to be synced; the kernel has it by then."""
+NOTICES_S = 0.25
+"""An alarm is heard within a second."""
 LOOP_NICE = 10
 """Beside a loop busy 5 % of the time, the edge door's p99 fell from 1.4 to 0.8 of nginx's (benches, W11)."""
 HEAD_TIMEOUT_MS = 10_000
@@ -64,6 +68,8 @@ class Errand(msgspec.Struct, frozen=True):
     report: int
     """Where to write that the process is ready."""
     threads: int = 0
+    journal: str | None = None
+    """Folder of the journal."""
 
 
 class _Door(Server):
@@ -120,7 +126,8 @@ class DataProcess:
         from fastroute.build import build
 
         found = find_providers(os.environ, self._errand.listeners)
-        _gateway, engine = build(self._config, found, loop, self._errand.threads)
+        _gateway, engine = build(self._config, found, loop, self._errand.threads, self._errand.journal)
+        listening = loop.create_task(_tell(engine))
         if self._errand.edge is not None:
             engine.serve(self._errand.edge)
         if self._errand.admin is not None:
@@ -142,6 +149,8 @@ class DataProcess:
         os.close(self._errand.report)
         await self._stop.wait()
         await self._wind_down(engine, app, door, serving)
+        listening.cancel()
+        _pass_on(engine)
         loop.remove_reader(engine.bell())
         return 0
 
@@ -167,6 +176,21 @@ class DataProcess:
         await asyncio.wait([serving], timeout=SETTLE_S)
         engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
+        # A disk that hangs must not hold up the end: what the kernel has outlives this process anyway.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(engine.close_journal), JOURNAL_S)
+
+
+async def _tell(engine: Engine) -> None:
+    """Logs what the journal has to tell, for as long as it may have something."""
+    while True:
+        _pass_on(engine)
+        await asyncio.sleep(NOTICES_S)
+
+
+def _pass_on(engine: Engine) -> None:
+    for alarm, text in engine.notices():
+        log.log(logging.ERROR if alarm else logging.WARNING, "%s", text)
 
 
 async def _until(done: Callable[[], bool], limit_s: float) -> None:

@@ -4,6 +4,7 @@ One rule: a Table is immutable and whole; a request keeps the one it started wit
 generation. One surprise: each provider has one target without a model, which serves `provider/anything`.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -210,7 +211,18 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "prefix": provider.address.prefix,
         "speaks": dict(provider.speaks),
         "headers": [[name, value.reveal()] for name, value in provider.headers],
+        "key_id": _key_id(provider),
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,
     }
+
+
+def _key_id(provider: Provider) -> str:
+    """Tells a provider's credentials from others on record, and nothing else about them."""
+    if not provider.headers:
+        return ""
+    digest = hashlib.sha256()
+    for name, value in provider.headers:
+        digest.update(f"{name}:{value.reveal()}\n".encode())
+    return digest.hexdigest()[:16]

@@ -72,7 +72,13 @@ class Command:
                 [*COMMAND, *arguments],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**inherited, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{PYTHON}:{POLICIES}", **(env or {})},
+                env={
+                    **inherited,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONPATH": f"{PYTHON}:{POLICIES}",
+                    "FASTROUTE_STATE_DIR": str(log.parent / "state"),
+                    **(env or {}),
+                },
             )
 
     @property

@@ -224,8 +224,8 @@ def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream,
     eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
 
 
-def test_a_stop_that_comes_with_the_first_screen_is_obeyed() -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(PYTHON)}
+def test_a_stop_that_comes_with_the_first_screen_is_obeyed(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(PYTHON)}
     # It takes luck to hit the moment before the supervisor waits, so every line of the screen gets its turn.
     for line in range(8):
         command = [*COMMAND, "serve", "--port", "0"]

@@ -45,6 +45,9 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
+/// Names the attempt to the upstream as the journal does, so that the two can be matched.
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
+
 pub(crate) type Frames = Slices;
 
 /// There is content to show.
@@ -110,6 +113,7 @@ pub(crate) async fn attempt(
     ingress: &Ingress,
     patience: &Patience,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
         table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
@@ -122,7 +126,7 @@ pub(crate) async fn attempt(
     };
     let frames = edited(ingress, target)?;
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
     if !response.status().is_success() {
         return Err(Box::pin(refused(response, lease, due.by)).await);
     }
@@ -183,6 +187,7 @@ async fn send(
     ingress: &Ingress,
     frames: &Frames,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -194,7 +199,7 @@ async fn send(
             let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
             leased.map_err(|error| unreachable(&error))?
         };
-        match lease.send(compose(head, ingress, frames), due.began, due.by).await {
+        match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
             Ok(response) => return Ok((response, lease)),
             Err(SendError::Late) => return Err(due.missed()),
             Err(SendError::Unread) => {
@@ -213,7 +218,7 @@ async fn send(
 }
 
 /// The request as it goes upstream.
-fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing> {
+fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderValue>) -> Request<Outgoing> {
     let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(head.path.clone());
@@ -224,6 +229,9 @@ fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing>
     for (name, value) in &ingress.forward {
         // What the operator set for this provider stands; a second value beside it would mean nothing.
         headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(id) = id {
+        headers.insert(X_ATTEMPT, id);
     }
     request
 }

@@ -8,11 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::journal::State;
 use fastroute_core::usage::Usage;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::decider::{DecidedBy, Decider, Door, Plan};
+use crate::journal::{Pledge, Told};
 
 /// How an exchange ended, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,17 @@ impl Ending {
             Self::Refused => "refused",
             Self::Broken => "broken",
             Self::ClientGone => "client_gone",
+        }
+    }
+
+    /// What it means for an attempt that was still running.
+    const fn state(self) -> State {
+        match self {
+            Self::Complete => State::Complete,
+            Self::Broken => State::Partial,
+            Self::ClientGone => State::Cancelled,
+            // Only a defect of ours refuses while an attempt runs.
+            Self::Refused => State::Unknown,
         }
     }
 }
@@ -99,6 +112,8 @@ pub(crate) struct Story {
     decider: Arc<dyn Decider>,
     pub(crate) started: Instant,
     pub(crate) outcome: Option<Box<Outcome>>,
+    /// The running attempt's entry in the journal.
+    pub(crate) pledge: Option<Pledge>,
 }
 
 impl Story {
@@ -125,7 +140,7 @@ impl Story {
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)) }
+        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
@@ -148,6 +163,9 @@ impl Story {
 
     /// The running attempt failed; health hears of it now.
     pub(crate) fn setback(&mut self, failure: &Failure, now: Instant) {
+        if let Some(pledge) = self.pledge.take() {
+            pledge.end(State::after(failure.kind), Some(failure.kind), Told::default());
+        }
         let since_start = micros(self.started, now);
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
@@ -177,6 +195,16 @@ impl Story {
         self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len())
     }
 
+    /// The running reply has come this far; with a time, that may be put on record.
+    pub(crate) fn reach(&mut self, events: u64, now: Option<Instant>) {
+        if let (Some(pledge), Some(outcome)) = (&mut self.pledge, &self.outcome) {
+            pledge.reach(events, outcome.bytes_out);
+            if let Some(now) = now {
+                pledge.mark_if_due(now);
+            }
+        }
+    }
+
     /// Settles. Later calls, and the drop, do nothing more.
     pub(crate) fn close(&mut self, ending: Ending, failure: Option<Failure>) {
         if self.outcome.is_some() {
@@ -200,6 +228,10 @@ impl Story {
                     attempt.failure = Some(failure.clone());
                 }
             }
+            if let Some(pledge) = self.pledge.take() {
+                let told = Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage };
+                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told);
+            }
             outcome.failure = failure;
             self.decider.settle(outcome);
         }
@@ -209,7 +241,12 @@ impl Story {
 impl Story {
     /// The same story, for somebody else to end; this one is over.
     pub(crate) fn hand_on(&mut self) -> Self {
-        Self { decider: self.decider.clone(), started: self.started, outcome: self.outcome.take() }
+        Self {
+            decider: self.decider.clone(),
+            started: self.started,
+            outcome: self.outcome.take(),
+            pledge: self.pledge.take(),
+        }
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.

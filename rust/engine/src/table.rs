@@ -68,6 +68,8 @@ pub struct Target {
     pub provider: Arc<str>,
     /// Row of the provider in its table: the same address and the same key.
     pub provider_row: usize,
+    /// Digest of the key, for the journal.
+    pub key_id: Arc<str>,
     /// JSON string literal that replaces the client's model; `None` for pass-through targets.
     pub model: Option<Bytes>,
     pub kind: Kind,
@@ -307,6 +309,7 @@ fn compile_target(
         label,
         provider: provider.name.as_str().into(),
         provider_row: target.provider,
+        key_id: provider.key_id.as_str().into(),
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),

@@ -38,6 +38,8 @@ pub struct ProviderSpec {
     pub speaks: HashMap<String, String>,
     /// Headers of every request, the key among them.
     pub headers: Vec<(String, String)>,
+    /// Tells its key from others on record; never the key.
+    pub key_id: String,
     pub timeouts: Timeouts,
     /// Connections kept warm, per process.
     pub min_idle: u32,

@@ -9,5 +9,6 @@ mod doors;
 mod dropping;
 mod failover;
 mod hostile;
+mod journal;
 mod laws;
 pub(crate) mod rig;

@@ -18,6 +18,7 @@ use crate::clocks::Patience;
 use crate::decider::{Answer, Busy, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
 use crate::dice::Dice;
 use crate::io::{Bounds, Io, Shared, Tables};
+use crate::journal::Lane;
 use crate::metrics::Metrics;
 use crate::mock::{self, Script};
 use crate::table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableSpec, TargetSpec};
@@ -177,6 +178,15 @@ impl Rig {
     }
 
     pub(super) async fn with(spec: TableSpec, decide: Box<Decide>, bounds: Bounds) -> Self {
+        Self::journaled(spec, decide, bounds, None).await
+    }
+
+    pub(super) async fn journaled(
+        spec: TableSpec,
+        decide: Box<Decide>,
+        bounds: Bounds,
+        lane: Option<Arc<Lane>>,
+    ) -> Self {
         let decider = Arc::new(Closure {
             decide,
             room: AtomicBool::new(true),
@@ -198,8 +208,9 @@ impl Rig {
         });
         let io = Arc::new(Io {
             shared,
-            pools: Pools::new(Arc::new(Resolver::default()), dice),
+            pools: Pools::new(Arc::new(Resolver::default()), dice, lane.clone()),
             desk: Desk::default(),
+            lane,
             open: AtomicUsize::new(0),
         });
         tokio::spawn(io.desk.mailbox.clone().run(decider.clone()));
