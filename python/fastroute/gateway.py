@@ -60,8 +60,8 @@ class Gateway:
         }
         base = len(table.routes)
         self._direct = {
-            name: Plan(base + index, table.generation, (target.index,))
-            for index, (name, target) in enumerate(table.direct.items())
+            name: Plan(base + index, table.generation, tuple(target.index for target in targets))
+            for index, (name, targets) in enumerate(table.direct.items())
         }
         self.settled = 0
 

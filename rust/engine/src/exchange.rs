@@ -191,21 +191,21 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
 #[derive(Default)]
 struct Barred {
     targets: SmallVec<[u32; 4]>,
-    /// Rows of providers whose key is out: every target of such a row has the same.
-    keys: SmallVec<[usize; 2]>,
+    /// Keys that are out, for every model alike.
+    keys: SmallVec<[(usize, Option<usize>); 2]>,
 }
 
 impl Barred {
     fn after(&mut self, failure: &Failure, target: &Target) {
         match failure.retry {
             Retry::SameOrElsewhere => {}
-            Retry::OtherKey => self.keys.push(target.provider_row),
+            Retry::OtherKey => self.keys.push(target.key),
             Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => self.targets.push(target.index),
         }
     }
 
     fn bars(&self, target: &Target) -> bool {
-        self.targets.contains(&target.index) || self.keys.contains(&target.provider_row)
+        self.targets.contains(&target.index) || self.keys.contains(&target.key)
     }
 }
 

@@ -62,8 +62,8 @@ pub struct Target {
     /// `provider/model` for headers and logs.
     pub label: HeaderValue,
     pub provider: Arc<str>,
-    /// Row of the provider in its table: the same address and the same key.
-    pub provider_row: usize,
+    /// Row of the provider in its table, and of the key among the provider's: targets that agree in it share a key.
+    pub key: (usize, Option<usize>),
     /// JSON string literal that replaces the client's model; `None` for pass-through targets.
     pub model: Option<Bytes>,
     pub kind: Kind,
@@ -121,10 +121,10 @@ impl Route {
         })
     }
 
-    fn direct(target: &Target, patience: Patience) -> Self {
-        let order = SmallVec::from_slice(&[target.index]);
+    fn direct(provider: &str, order: &[u32], patience: Patience) -> Self {
+        let order: SmallVec<[u32; 4]> = SmallVec::from_slice(order);
         Self {
-            name: format!("{}/*", target.provider).into(),
+            name: format!("{provider}/*").into(),
             last: ArcSwap::from_pointee(order.clone()),
             targets: order,
             weights: SmallVec::new(),
@@ -187,12 +187,15 @@ impl Table {
         }
         let models = render_models(&routes);
         let mut wildcards = HashMap::with_capacity(spec.direct.len());
-        for (at, index) in spec.direct.into_iter().enumerate() {
-            let Some(target) = targets.get(index as usize) else {
+        for (at, order) in spec.direct.into_iter().enumerate() {
+            if let Some(index) = order.iter().find(|index| **index as usize >= targets.len()) {
                 return Err(TableError(format!("direct[{at}]: there is no target {index}")));
+            }
+            let Some(first) = order.first().and_then(|index| targets.get(*index as usize)) else {
+                return Err(TableError(format!("direct[{at}]: a provider needs at least one target")));
             };
-            wildcards.insert(target.provider.clone(), narrow(routes.len())?);
-            routes.push(Route::direct(target, spec.patience.clone()));
+            wildcards.insert(first.provider.clone(), narrow(routes.len())?);
+            routes.push(Route::direct(&first.provider, &order, spec.patience.clone()));
         }
         Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
     }
@@ -275,15 +278,19 @@ fn compile_target(
     let label = format!("{}/{}", provider.name, model.unwrap_or("*"));
     let label = HeaderValue::from_str(&label)
         .map_err(|_| "model: the name holds a character that no header may carry".to_owned())?;
+    let key = match target.key {
+        None => None,
+        Some(at) => Some(provider.keys.get(at).ok_or_else(|| format!("key: there is no key {at}"))?),
+    };
     let head = |dialect: Dialect| -> Result<Option<Head>, String> {
         let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) else { return Ok(None) };
-        compile_head(provider, origin, path).map(Some)
+        compile_head(provider, key, origin, path).map(Some)
     };
     Ok(Target {
         index,
         label,
         provider: provider.name.as_str().into(),
-        provider_row: target.provider,
+        key: (target.provider, target.key),
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),
@@ -297,7 +304,12 @@ fn compile_target(
 /// Headers that say where a message ends or what a connection does; hyper writes them.
 const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<Head, String> {
+fn compile_head(
+    provider: &ProviderSpec,
+    key: Option<&(String, String)>,
+    origin: &Origin,
+    path: &str,
+) -> Result<Head, String> {
     let full = format!("{}{}", provider.prefix, path);
     let path = full.parse().ok().filter(|_| full.starts_with('/'));
     let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
@@ -308,7 +320,7 @@ fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fastroute/", env!("CARGO_PKG_VERSION"))));
     // Streams must not wait for a compressor's block, and no reply is inflated here.
     headers.insert(hyper::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for (name, value) in &provider.headers {
+    for (name, value) in provider.headers.iter().chain(key) {
         let header = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: `{name}` is no header name"))?;
         if FRAMING.contains(&header) {
             return Err(format!("headers: `{name}` belongs to the connection, not to a provider"));

@@ -82,7 +82,7 @@ pub(super) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
         generation,
         providers: upstreams.iter().enumerate().map(|(at, address)| provider(at, *address)).collect(),
         targets: (0..upstreams.len())
-            .map(|provider| TargetSpec { provider, model: Some(format!("up-{generation}-{provider}")) })
+            .map(|provider| TargetSpec { provider, model: Some(format!("up-{generation}-{provider}")), key: None })
             .collect(),
         routes: vec![RouteSpec {
             name: "m".into(),
