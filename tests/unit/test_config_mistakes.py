@@ -194,10 +194,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "an empty key among several": (NEAR + "keys: ['${EMPTY}']}}\n", ["1:80: providers.here.keys[0]: is empty"]),
     "a key written out among several": (
         NEAR + "keys: ['${KEY}', sk-1]}}\n",
-        [
-            "1:90: warning: providers.here.keys[1]: a key is written out in the file; "
-            "write ${VARIABLE} or ${file:PATH}"
-        ],
+        ["1:90: warning: providers.here.keys[1]: a key is written out in the file; write ${VARIABLE} or ${file:PATH}"],
     ),
     "a header that is none": (
         NEAR + "headers: {'a b': x}}}\n",

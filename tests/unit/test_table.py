@@ -85,7 +85,8 @@ def test_a_key_goes_into_its_header() -> None:
 
 def test_a_provider_with_several_keys_has_each_target_once_per_key_in_their_order() -> None:
     table = table_of(
-        {"many": local(keys=(Secret("sk-1"), Secret("sk-2"))), "one": local()}, {"m": Model(targets=("many/x", "one/y"))}
+        {"many": local(keys=(Secret("sk-1"), Secret("sk-2"))), "one": local()},
+        {"m": Model(targets=("many/x", "one/y"))},
     )
     assert targets_of(table, "m") == ["many/x", "many/x", "one/y"]
     assert [target.key and target.key.name for target in planned(table, "m")] == ["keys[0]", "keys[1]", None]
