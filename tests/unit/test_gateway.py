@@ -14,7 +14,7 @@ from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, Model, Provider, WeightedTarget
 from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
 from fastroute.gateway import TRIP_S, Gateway, install_watchdog
-from fastroute.health import REST_S, RESTS_AFTER
+from fastroute.health.breaker import REST_CAP_S, RUN
 from fastroute.policies import REGISTRY, Dice, Rank
 from fastroute.table import Table, compile_table
 
@@ -182,10 +182,10 @@ def end(gateway: Gateway, plan: Plan, ending: str) -> None:
     if ending == "forgotten":
         gateway.forget(plan.generation, lead)
     elif ending == "failed over":
-        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), attempt(last)))
     elif ending == "refused":
-        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), ending=ending))
     else:
         gateway.settle(ended(plan, attempt(lead, "truncated" if ending == "broken" else None), ending=ending))
@@ -195,13 +195,13 @@ def test_what_another_generation_tells_changes_nothing() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
     lead = plan.targets[0]
-    before = gateway.health[lead].ttft_ms
-    gateway.report(2, attempt(lead, "overloaded"))
+    before = gateway.health[lead].expectation.ttft_ms(1_000.0)
+    gateway.report(2, attempt(lead, "overloaded"), True)
     gateway.forget(2, lead)
     # Indexes of another table may not even exist in this one.
-    gateway.settle(ended(Plan(0, 2, (99,)), attempt(99), generation=2))
+    gateway.settle(ended(Plan(0, 2, (99,), 1), attempt(99), generation=2))
     assert (gateway.health[lead].in_flight, gateway.health[lead].failures) == (1, 0)
-    assert gateway.health[lead].ttft_ms == before
+    assert gateway.health[lead].expectation.ttft_ms(1_000.0) == before
     assert gateway.settled == 1
 
 
@@ -210,18 +210,18 @@ def test_a_failed_attempt_is_known_before_its_exchange_is_over_and_counts_once()
     plan = planned(gateway, "smart")
     lead, other = plan.targets
     failed = attempt(lead, "upstream_error")
-    gateway.report(1, failed)
+    gateway.report(1, failed, True)
     assert gateway.health[lead].failures == 1
     gateway.settle(ended(plan, failed, attempt(other, content_ms=30)))
     assert gateway.health[lead].failures == 1
-    assert gateway.health[other].ttft_ms == 30
+    assert gateway.health[other].expectation.ttft_ms(1_000.0) == 30
 
 
 def test_an_exchange_whose_every_attempt_failed_was_reported_already() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
     failed = attempt(plan.targets[0], "upstream_error")
-    gateway.report(1, failed)
+    gateway.report(1, failed, True)
     gateway.settle(ended(plan, failed, ending="refused"))
     assert gateway.health[plan.targets[0]].failures == 1
 
@@ -236,19 +236,19 @@ def test_a_reply_that_broke_off_is_the_fault_of_the_target_that_gave_it() -> Non
 def test_a_client_that_left_says_nothing_about_a_target() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
-    before = gateway.health[plan.targets[0]].ttft_ms
+    before = gateway.health[plan.targets[0]].expectation.ttft_ms(1_000.0)
     gateway.settle(ended(plan, attempt(plan.targets[0], content_ms=1), ending="client_gone"))
-    assert gateway.health[plan.targets[0]].ttft_ms == before
+    assert gateway.health[plan.targets[0]].expectation.ttft_ms(1_000.0) == before
 
 
 def test_a_resting_target_goes_last_whatever_the_policy_says_and_comes_back_after_its_rest() -> None:
     clock = Clock()
     gateway = gateway_of(clock=clock)
     lead = planned(gateway, "smart").targets[0]
-    for _ in range(RESTS_AFTER):
-        gateway.report(1, attempt(lead, "overloaded"))
+    for _ in range(RUN):
+        gateway.report(1, attempt(lead, "overloaded"), True)
     assert names_of(gateway, planned(gateway, "smart")) == ["b/two", "a/one"]
-    clock.now_s += REST_S
+    clock.now_s += REST_CAP_S
     assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
 
 
@@ -266,7 +266,7 @@ def test_a_policy_sees_each_target_as_it_is_now() -> None:
     }
     gateway = gateway_of(models, look)
     plan = planned(gateway, "smart")
-    gateway.report(1, attempt(plan.targets[1], "overloaded"))
+    gateway.report(1, attempt(plan.targets[1], "overloaded"), True)
     planned(gateway, "smart")
     assert [(each.name, each.weight, each.in_flight, each.failures, each.available) for each in seen] == [
         ("a/one", 95, 1, 0, True),

@@ -52,11 +52,13 @@ pub struct Attempt {
     pub failure: Option<Failure>,
 }
 
-/// A failed attempt, told while the exchange goes on.
+/// An attempt told while its exchange goes on: it failed, or it was a probe and shows content.
 #[derive(Clone, Debug)]
 pub struct Setback {
     pub generation: u64,
     pub attempt: Attempt,
+    /// It is the one that the decider counted as sent when it made the plan.
+    pub led: bool,
 }
 
 /// The story of one exchange.
@@ -99,6 +101,7 @@ pub(crate) struct Story {
     decider: Arc<dyn Decider>,
     pub(crate) started: Instant,
     pub(crate) outcome: Option<Box<Outcome>>,
+    probe: bool,
 }
 
 impl Story {
@@ -125,10 +128,11 @@ impl Story {
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)) }
+        Self { decider, started, outcome: Some(Box::new(outcome)), probe: false }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
+        self.probe = plan.probe;
         if let Some(outcome) = &mut self.outcome {
             outcome.route = Some(plan.route);
             outcome.by = Some(plan.by);
@@ -155,7 +159,9 @@ impl Story {
             // Zero means that it still runs.
             attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
-            self.decider.report(Setback { generation: outcome.generation, attempt: attempt.clone() });
+            let (generation, attempt) = (outcome.generation, attempt.clone());
+            let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
+            self.decider.report(Setback { generation, attempt, led });
         }
     }
 
@@ -166,6 +172,12 @@ impl Story {
             && let Some(attempt) = outcome.attempts.last_mut()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
+            // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
+            if self.probe
+                && let [only] = outcome.attempts.as_slice()
+            {
+                self.decider.report(Setback { generation: outcome.generation, attempt: only.clone(), led: true });
+            }
         }
     }
 
@@ -202,7 +214,7 @@ impl Story {
 impl Story {
     /// The same story, for somebody else to end; this one is over.
     pub(crate) fn hand_on(&mut self) -> Self {
-        Self { decider: self.decider.clone(), started: self.started, outcome: self.outcome.take() }
+        Self { decider: self.decider.clone(), started: self.started, outcome: self.outcome.take(), probe: self.probe }
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.

@@ -23,6 +23,7 @@ use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
 use crate::clocks::Patience;
+use crate::decider::Plan;
 use crate::dice::Dice;
 use crate::upstream::Origin;
 
@@ -95,7 +96,20 @@ pub struct Route {
     weights: SmallVec<[f64; 4]>,
     pub patience: Patience,
     /// The decider's last order.
-    last: ArcSwap<SmallVec<[u32; 4]>>,
+    last: ArcSwap<Order>,
+}
+
+/// An order of targets, the first `may_lead` of which are in service. Those it leaves out are not to be called.
+#[derive(Clone, Debug, PartialEq)]
+struct Order {
+    targets: SmallVec<[u32; 4]>,
+    may_lead: usize,
+}
+
+impl Order {
+    fn all_may_lead(targets: SmallVec<[u32; 4]>) -> Self {
+        Self { may_lead: targets.len(), targets }
+    }
 }
 
 impl Route {
@@ -114,7 +128,7 @@ impl Route {
         };
         Ok(Self {
             name: spec.name.into(),
-            last: ArcSwap::from_pointee(order.clone()),
+            last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             targets: order,
             weights,
             patience: spec.patience,
@@ -125,7 +139,7 @@ impl Route {
         let order: SmallVec<[u32; 4]> = SmallVec::from_slice(order);
         Self {
             name: format!("{provider}/*").into(),
-            last: ArcSwap::from_pointee(order.clone()),
+            last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             targets: order,
             weights: SmallVec::new(),
             patience,
@@ -133,13 +147,16 @@ impl Route {
     }
 
     /// Remembers the order the decider chose. The common case, the same order again, writes nothing.
-    /// An order that is none of this route's is not taken over: one bad plan must not become every later one.
-    pub fn remember(&self, order: &[u32]) {
-        if order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
+    /// An order that is none of this route's is not taken over: one bad plan must not become every later one. Nor is a
+    /// probe's: it was meant for one request.
+    pub fn remember(&self, plan: &Plan) {
+        let order = plan.targets.as_slice();
+        if plan.probe || order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
             return;
         }
-        if self.last.load().as_slice() != order {
-            self.last.store(Arc::new(order.into()));
+        let (last, may_lead) = (self.last.load(), plan.may_lead.min(order.len()));
+        if last.targets.as_slice() != order || last.may_lead != may_lead {
+            self.last.store(Arc::new(Order { targets: order.into(), may_lead }));
         }
     }
 }
@@ -222,29 +239,28 @@ impl Table {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
     }
 
-    /// The order the engine itself would choose now: the decider's last one, or a draw by weight where the route has
-    /// weights; targets that keep failing go last (law 9 holds for it too).
+    /// The order the engine itself would choose now: the decider's last one, its lead drawn by weight where the route
+    /// has weights; targets that keep failing go last (law 9 holds for it too). Whom the decider left out stays out.
     pub fn snapshot(&self, route: &Route, dice: &Dice) -> SmallVec<[u32; 4]> {
-        let mut order: SmallVec<[u32; 4]> = SmallVec::clone(&route.last.load());
-        if !route.weights.is_empty() {
-            order.clone_from(&route.targets);
-            let total: f64 = route.weights.iter().sum();
-            let mut mark = dice.unit() * total;
-            let drawn = route.weights.iter().position(|weight| {
-                mark -= weight;
+        let last = route.last.load();
+        let mut order = last.targets.clone();
+        if !route.weights.is_empty()
+            && let Some(fit) = order.get_mut(..last.may_lead)
+        {
+            let weight = |index: &u32| {
+                let at = route.targets.iter().position(|target| target == index);
+                at.and_then(|at| route.weights.get(at)).copied().unwrap_or_default()
+            };
+            // As in the table, whatever the last draw was, and a weight of 0 never leads and stands last.
+            fit.sort_by_key(|index| (weight(index) == 0.0, route.targets.iter().position(|target| target == index)));
+            let mut mark = dice.unit() * fit.iter().map(weight).sum::<f64>();
+            let drawn = fit.iter().position(|index| {
+                mark -= weight(index);
                 mark < 0.0
             });
-            if let Some(drawn) = drawn
-                && let Some(head) = order.get_mut(..=drawn)
-            {
+            if let Some(head) = drawn.and_then(|drawn| fit.get_mut(..=drawn)) {
                 head.rotate_right(1);
             }
-            // A weight of 0 never leads by draw and stands last, as it does for the policy.
-            let idle = |index: &u32| {
-                let at = route.targets.iter().position(|target| target == index);
-                at.and_then(|at| route.weights.get(at)).is_some_and(|weight| *weight == 0.0)
-            };
-            order.sort_by_key(idle);
         }
         order.sort_by_key(|index| {
             self.target(*index).is_some_and(|target| target.failures_in_a_row.load(Ordering::Relaxed) >= FAILING)

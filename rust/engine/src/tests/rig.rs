@@ -73,7 +73,14 @@ pub(super) fn at_once(targets: &[u32]) -> Box<Decide> {
 }
 
 pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
-    Plan { route: 0, generation, targets: SmallVec::from_slice(targets), by: DecidedBy::Policy }
+    Plan {
+        route: 0,
+        generation,
+        targets: SmallVec::from_slice(targets),
+        may_lead: targets.len(),
+        probe: false,
+        by: DecidedBy::Policy,
+    }
 }
 
 /// A table of one route, `m`, over one target per upstream.
