@@ -222,7 +222,7 @@ class Gateway:
 
     def _observe(self, health: Health, attempt: Attempt, sent_s: float, now_s: float, led: bool) -> None:
         if not led:
-            health.standings[attempt.target].breaker.window.sent(sent_s)
+            health.standings[attempt.target].breaker.sent(sent_s)
         news = health.observe(attempt, sent_s, now_s, self._dice)
         if news is not None:
             if health is not self.health:

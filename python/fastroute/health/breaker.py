@@ -12,7 +12,7 @@ from fastroute.health.rest import STANDBY, Rest
 from fastroute.health.window import Window
 
 RUN = 5
-"""Failures in a row."""
+"""Failures in a row, as they were sent."""
 REST_S = 5.0
 """The first rest; each that follows shortly after is twice as long."""
 REST_CAP_S = 15.0
@@ -30,13 +30,19 @@ class Dice(Protocol):
 class Breaker:
     """Decides when its rest begins and ends."""
 
-    __slots__ = ("_failed_s", "rest", "run", "window")
+    __slots__ = ("_row", "_well_s", "rest", "window")
 
     def __init__(self) -> None:
         self.rest = Rest(STANDBY, STANDBY)
         self.window = Window()
-        self.run = 0
-        self._failed_s = -math.inf
+        self._row: list[float] = []
+        """When those were sent that failed, if nothing that was sent later went well."""
+        self._well_s = -math.inf
+
+    def sent(self, sent_s: float) -> None:
+        """An attempt went, or is told of that nobody counted when it went."""
+        if sent_s >= self.rest.since_s:
+            self.window.sent(sent_s)
 
     def failed(self, sent_s: float, now_s: float, dice: Dice, *, in_a_row: bool = True) -> bool:
         """An attempt failed in a way that is the target's. True when a rest begins with it."""
@@ -49,19 +55,19 @@ class Breaker:
             if now_s < rest.until_s or sent_s < rest.until_s:
                 return False
         else:
-            if in_a_row:
-                self.run += 1
-                self._failed_s = max(self._failed_s, sent_s)
-            if self.run < RUN and not self.window.mostly_failed(now_s):
+            if in_a_row and sent_s > self._well_s:
+                self._row.append(sent_s)
+            if len(self._row) < RUN and not self.window.mostly_failed(now_s):
                 return False
         self._begin(now_s, dice)
         return True
 
     def answered(self, sent_s: float, now_s: float) -> bool:
         """An attempt went well. True when it ends a rest."""
-        # One that was sent before the newest failure does not stand behind it in the row.
-        if self.run and sent_s >= self._failed_s:
-            self.run = 0
+        if sent_s > self._well_s:
+            self._well_s = sent_s
+            if self._row:
+                self._row = [failed_s for failed_s in self._row if failed_s > sent_s]
         if not self.rest.open or sent_s < self.rest.since_s:
             return False
         self.rest.end(now_s)
@@ -75,6 +81,5 @@ class Breaker:
         self._forget()
 
     def _forget(self) -> None:
-        self.run = 0
-        self._failed_s = -math.inf
+        self._row.clear()
         self.window.clear()

@@ -140,7 +140,7 @@ class Standing:
         if blame in {Blame.TARGET, Blame.WAY, Blame.LIMIT}:
             self.failures += 1
             self.expectation.failed(attempt.retry_after_ms, now_s)
-        if blame is not Blame.WAY and (self.way.run or self.way.rest.open):
+        if blame is not Blame.WAY:
             self.way.answered(sent_s, now_s)
         return self._failed(blame, attempt, sent_s, now_s, dice)
 
@@ -194,9 +194,8 @@ class Standing:
         self.failures = 0
         if attempt.first_content_us is not None:
             self.expectation.answered(attempt.first_content_us / 1000, now_s)
-        if self.way.run:
-            self.way.answered(sent_s, now_s)
-        back = self.breaker.answered(sent_s, now_s)
+        back = self.way.answered(sent_s, now_s)
+        back = self.breaker.answered(sent_s, now_s) or back
         return self._came_back(back, sent_s, now_s) if self.index in self._troubled else None
 
     def _came_back(self, back: bool, sent_s: float, now_s: float) -> News | None:
@@ -205,7 +204,6 @@ class Standing:
             if rest.open and sent_s >= from_s:
                 rest.end(now_s)
                 back = True
-        back = self.way.answered(sent_s, now_s) or back
         if self.account is not None and self.account.answered(sent_s, now_s):
             return News(f"{self.account.provider} takes its key {self.account.key} again")
         return News(f"{self.label} answers again") if back else None
