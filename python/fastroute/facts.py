@@ -108,5 +108,5 @@ class Outcome(Struct, frozen=True):
     usage: Usage | None
     code: str | None
     """Code of the failure the exchange ended with."""
-    measures: tuple[int, int, int, int]
-    """Start (ms since 1970), duration (µs), bytes in, bytes out."""
+    measures: tuple[int, int, int, int, int]
+    """Start (ms since 1970), duration (µs), bytes in, bytes out, how long ago it ended (µs)."""

@@ -180,19 +180,18 @@ class Gateway:
         reason = f": {error}" if isinstance(error, PolicyError) else ""
         log.error("policy of %s rests for %d s: %s%s", line.name, TRIP_S, type(error).__name__, reason)
 
-    def report(self, generation: int, attempt: Attempt, led: bool) -> None:
+    def report(self, generation: int, attempt: Attempt, led: bool, age_us: int) -> None:
         """An attempt that failed, or a probe that shows content, of an exchange that goes on.
 
-        `led`: it was counted as sent when its plan was made.
+        `led`: it was counted as sent when its plan was made. `age_us`: how long ago it came to this.
         """
         health = self._healths.get(generation)
         if health is None:
             return
         now_s = self._clock()
-        sent_s = now_s - attempt.took_us / 1e6
-        if attempt.failure is None:
-            # It still runs: what is known of its length is the time to its content.
-            sent_s = now_s - (attempt.first_content_us or 0) / 1e6
+        # One that did not fail still runs: what is known of its length is the time to its content.
+        lasted_us = attempt.took_us if attempt.failure else attempt.first_content_us or 0
+        sent_s = now_s - (age_us + lasted_us) / 1e6
         self._observe(health, attempt, sent_s, now_s, led)
         if led:
             health[attempt.target].release(sent_s)
@@ -209,16 +208,16 @@ class Gateway:
                 self.forget(outcome.generation, lead)
             return
         now_s = self._clock()
-        over_us = outcome.measures[1]
+        since_start_us = outcome.measures[1] + outcome.measures[4]
         if outcome.ending in ("complete", "broken"):
             last = attempts[-1]
-            sent_s = now_s - (over_us - last.started_us) / 1e6
+            sent_s = now_s - (since_start_us - last.started_us) / 1e6
             self._observe(health, last, sent_s, now_s, len(attempts) == 1 and last.target == lead)
         if lead is not None:
             standing = health.standings[lead]
             standing.in_flight -= 1
             if lead in health.troubled:
-                standing.release(now_s - (over_us - attempts[0].started_us) / 1e6)
+                standing.release(now_s - (since_start_us - attempts[0].started_us) / 1e6)
 
     def _observe(self, health: Health, attempt: Attempt, sent_s: float, now_s: float, led: bool) -> None:
         if not led:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def ended(plan: Plan | None, *attempts: Attempt, ending: str = "complete", gener
         attempts=list(attempts),
         usage=None,
         code=None,
-        measures=(0, 20_000, 100, 300),
+        measures=(0, 20_000, 100, 300, 0),
     )
 
 
@@ -183,10 +184,10 @@ def end(gateway: Gateway, plan: Plan, ending: str) -> None:
     if ending == "forgotten":
         gateway.forget(plan.generation, lead)
     elif ending == "failed over":
-        gateway.report(plan.generation, attempt(lead, "overloaded"), True)
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True, 0)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), attempt(last)))
     elif ending == "refused":
-        gateway.report(plan.generation, attempt(lead, "overloaded"), True)
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True, 0)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), ending=ending))
     else:
         gateway.settle(ended(plan, attempt(lead, "truncated" if ending == "broken" else None), ending=ending))
@@ -197,7 +198,7 @@ def test_what_another_generation_tells_changes_nothing() -> None:
     plan = planned(gateway, "smart")
     lead = plan.targets[0]
     before = gateway.health[lead].expectation.ttft_ms(1_000.0)
-    gateway.report(2, attempt(lead, "overloaded"), True)
+    gateway.report(2, attempt(lead, "overloaded"), True, 0)
     gateway.forget(2, lead)
     # Indexes of another table may not even exist in this one.
     gateway.settle(ended(Plan(0, 2, (99,), 1), attempt(99), generation=2))
@@ -211,7 +212,7 @@ def test_a_failed_attempt_is_known_before_its_exchange_is_over_and_counts_once()
     plan = planned(gateway, "smart")
     lead, other = plan.targets
     failed = attempt(lead, "upstream_error")
-    gateway.report(1, failed, True)
+    gateway.report(1, failed, True, 0)
     assert gateway.health[lead].failures == 1
     gateway.settle(ended(plan, failed, attempt(other, content_ms=30)))
     assert gateway.health[lead].failures == 1
@@ -222,7 +223,7 @@ def test_an_exchange_whose_every_attempt_failed_was_reported_already() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
     failed = attempt(plan.targets[0], "upstream_error")
-    gateway.report(1, failed, True)
+    gateway.report(1, failed, True, 0)
     gateway.settle(ended(plan, failed, ending="refused"))
     assert gateway.health[plan.targets[0]].failures == 1
 
@@ -247,7 +248,7 @@ def test_a_resting_target_goes_last_whatever_the_policy_says_and_comes_back_afte
     gateway = gateway_of(clock=clock)
     lead = planned(gateway, "smart").targets[0]
     for _ in range(RUN):
-        gateway.report(1, attempt(lead, "overloaded"), True)
+        gateway.report(1, attempt(lead, "overloaded"), True, 0)
     assert names_of(gateway, planned(gateway, "smart")) == ["b/two", "a/one"]
     clock.now_s += REST_CAP_S
     assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
@@ -267,7 +268,7 @@ def test_a_policy_sees_each_target_as_it_is_now() -> None:
     }
     gateway = gateway_of(models, look)
     plan = planned(gateway, "smart")
-    gateway.report(1, attempt(plan.targets[1], "overloaded"), True)
+    gateway.report(1, attempt(plan.targets[1], "overloaded"), True, 0)
     planned(gateway, "smart")
     assert [(each.name, each.weight, each.in_flight, each.failures, each.available) for each in seen] == [
         ("a/one", 95, 1, 0, True),
@@ -367,7 +368,7 @@ def keyed(*keys: str, models: dict[str, Model] = TWO, clock: Clock | None = None
 
 
 def fails(gateway: Gateway, target: int, failure: str, wait_ms: int | None = None) -> None:
-    gateway.report(1, Attempt(target, 0, None, 0, failure, True, wait_ms), True)
+    gateway.report(1, Attempt(target, 0, None, 0, failure, True, wait_ms), True, 0)
 
 
 def test_a_limited_target_is_left_out_while_another_is_there() -> None:
@@ -484,7 +485,7 @@ def test_a_probe_that_came_to_nothing_is_followed_by_another(ending: str) -> Non
     elif ending == "client_gone":
         gateway.settle(ended(probe, attempt(first, content_ms=None), ending="client_gone"))
     else:
-        gateway.report(1, attempt(first, "bad_request", blamed=False), True)
+        gateway.report(1, attempt(first, "bad_request", blamed=False), True, 0)
     assert planned(gateway, "smart").probe
 
 
@@ -497,9 +498,22 @@ def test_the_content_of_a_probe_is_enough_whatever_its_stream_does_afterwards() 
     clock.now_s += REST_CAP_S
     probe = planned(gateway, "smart")
     clock.now_s += 0.5
-    gateway.report(1, Attempt(first, 0, 300_000, 0, None, False, None), True)
+    gateway.report(1, Attempt(first, 0, 300_000, 0, None, False, None), True, 0)
     clock.now_s += 30
     assert planned(gateway, "smart") == Plan(0, 1, probe.targets, 2), "its slow start is over"
+
+
+def test_a_story_that_waited_for_its_turn_was_not_sent_later_for_that() -> None:
+    clock = Clock()
+    gateway = keyed("a-1", clock=clock, models={"only": Model(targets=("a/one",))})
+    plan = planned(gateway, "only")
+    clock.now_s += 0.5
+    fails(gateway, plan.targets[0], "auth")
+    clock.now_s += 0.3
+    # It took 20 ms, and is told 400 ms after it was over: before the refusal.
+    told = msgspec.structs.replace(ended(plan, attempt(plan.targets[0])), measures=(0, 20_000, 100, 300, 400_000))
+    gateway.settle(told)
+    assert isinstance(gateway.decide(asking("only")), Refusal)
 
 
 # Another table

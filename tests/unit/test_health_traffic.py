@@ -110,13 +110,13 @@ class Town:
         )
         if said.failure is None:
             if plan.probe and not before:
-                self.later(said.after_s, lambda: self.gateway.report(1, attempt, True))
+                self.later(said.after_s, lambda: self.gateway.report(1, attempt, True, 0))
             self.later(over_s, lambda: self.settle(plan, began_s, [*before, attempt], "complete"))
         else:
             self.later(said.after_s, lambda: self.failed(plan, began_s, [*before, attempt]))
 
     def failed(self, plan: Plan, began_s: float, attempts: list[Attempt]) -> None:
-        self.gateway.report(1, attempts[-1], len(attempts) == 1)
+        self.gateway.report(1, attempts[-1], len(attempts) == 1, 0)
         if len(attempts) < min(ATTEMPTS, len(plan.targets)):
             self.attempt(plan, began_s, attempts)
         else:
@@ -124,7 +124,7 @@ class Town:
 
     def settle(self, plan: Plan, began_s: float, attempts: list[Attempt], ending: str) -> None:
         self.seen.append((began_s - START_S, attempts[-1].failure))
-        came, measures = ("edge", "openai_chat", True), (0, us(self.now_s - began_s), 10, 10)
+        came, measures = ("edge", "openai_chat", True), (0, us(self.now_s - began_s), 10, 10, 0)
         lead = plan.targets[0]
         self.gateway.settle(Outcome("req_1", 1, 0, lead, "policy", came, 200, ending, attempts, None, None, measures))
 
@@ -208,12 +208,12 @@ def test_a_key_that_is_revoked_costs_no_client_anything_and_what_is_under_way_at
     assert told_s[0] == pytest.approx(heard_s), "the operator hears of it at once"
 
 
-def _noting(town: Town, told_s: list[float]) -> Callable[[int, Attempt, bool], None]:
+def _noting(town: Town, told_s: list[float]) -> Callable[[int, Attempt, bool, int], None]:
     report = town.gateway.report
 
-    def noting(generation: int, attempt: Attempt, led: bool) -> None:
+    def noting(generation: int, attempt: Attempt, led: bool, age_us: int) -> None:
         told_s.append(town.now_s - START_S)
-        report(generation, attempt, led)
+        report(generation, attempt, led, age_us)
 
     return noting
 

@@ -59,6 +59,8 @@ pub struct Setback {
     pub attempt: Attempt,
     /// It is the one that the decider counted as sent when it made the plan.
     pub led: bool,
+    /// When this was so: the story waits its turn, and health goes by the instants things were sent.
+    pub at: Instant,
 }
 
 /// The story of one exchange.
@@ -82,6 +84,8 @@ pub struct Outcome {
     /// Wall clock at the start, milliseconds since 1970.
     pub started_ms: u64,
     pub took_us: u64,
+    /// When it was over.
+    pub ended: Instant,
     pub bytes_in: u64,
     pub bytes_out: u64,
 }
@@ -125,6 +129,7 @@ impl Story {
             failure: None,
             started_ms,
             took_us: 0,
+            ended: started,
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
@@ -161,7 +166,7 @@ impl Story {
             attempt.failure = Some(failure.clone());
             let (generation, attempt) = (outcome.generation, attempt.clone());
             let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
-            self.decider.report(Setback { generation, attempt, led });
+            self.decider.report(Setback { generation, attempt, led, at: now });
         }
     }
 
@@ -176,7 +181,8 @@ impl Story {
             if self.probe
                 && let [only] = outcome.attempts.as_slice()
             {
-                self.decider.report(Setback { generation: outcome.generation, attempt: only.clone(), led: true });
+                let (generation, attempt) = (outcome.generation, only.clone());
+                self.decider.report(Setback { generation, attempt, led: true, at: now });
             }
         }
     }
@@ -192,7 +198,8 @@ impl Story {
     /// Settles. Later calls, and the drop, do nothing more.
     pub(crate) fn close(&mut self, ending: Ending, failure: Option<Failure>) {
         if let Some(mut outcome) = self.outcome.take() {
-            outcome.took_us = micros(self.started, Instant::now());
+            outcome.ended = Instant::now();
+            outcome.took_us = micros(self.started, outcome.ended);
             outcome.ending = ending;
             if let Some(attempt) = outcome.attempts.last_mut()
                 && attempt.took_us == 0
