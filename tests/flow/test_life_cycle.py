@@ -279,7 +279,9 @@ def is_dead(pid: int) -> bool:
 def test_no_key_prompt_or_reply_is_in_what_the_gateway_says(upstream: Upstream, serve: Serve) -> None:
     config = configuration(upstream.origin, free_port())
     config["observability"] = {"log_level": "debug"}
-    config["providers"]["up"]["key"] = f"sk-{CANARY}-of-the-provider"
+    # A refused key is not used again, so there are more than are refused.
+    del config["providers"]["up"]["key"]
+    config["providers"]["up"]["keys"] = [f"sk-{CANARY}-{number}" for number in range(64)]
     config["models"]["tripping"] = {"targets": ["up/a", "up/b"], "policy": "flow_policies:raises"}
     gateway = serve(config)
     said = {"error": {"message": CANARY, "type": CANARY, "code": CANARY}}

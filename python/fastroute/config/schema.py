@@ -141,6 +141,15 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             examples=["${OPENAI_API_KEY}"],
         ),
     ] = None
+    keys: Annotated[
+        tuple[Secret, ...],
+        Meta(
+            max_length=64,
+            description="Several keys in place of one. A request that one of them is refused, limited or used up for "
+            "goes on with the next.",
+            examples=[["${OPENAI_KEY_A}", "${OPENAI_KEY_B}"]],
+        ),
+    ] = ()
     key_header: Annotated[
         str,
         Meta(description="Header that carries the key: `authorization` as a bearer token, any other as it is."),

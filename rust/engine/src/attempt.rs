@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use fastroute_core::failure::{ErrorReply, Failure, Kind};
+use fastroute_core::failure::{ErrorReply, Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
 use fastroute_core::sse;
@@ -120,7 +120,8 @@ pub(crate) async fn attempt(
         table::Kind::Http(origin) => origin,
     };
     let Some(head) = target.head(ingress.dialect) else {
-        return Err(Failure::new(Kind::NotFound)
+        // The client's mistake: the target was not asked, and other requests do well there.
+        return Err(Failure::at(Kind::NotFound, Origin::Client)
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };

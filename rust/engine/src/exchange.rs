@@ -119,7 +119,7 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decisi
         && plan.generation == table.generation
         && let Some(route) = table.route(plan.route)
     {
-        route.remember(&plan.targets);
+        route.remember(plan);
     }
     match asked {
         Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
@@ -136,10 +136,13 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
     let index = table.resolve(model)?;
     let route = table.route(index)?;
     shared.metrics.snapshots.fetch_add(1, Ordering::Relaxed);
+    let targets = table.snapshot(route, &shared.dice);
     Some(Plan {
         route: index,
         generation: table.generation,
-        targets: table.snapshot(route, &shared.dice),
+        may_lead: targets.len(),
+        targets,
+        probe: false,
         by: DecidedBy::Snapshot,
     })
 }
@@ -230,9 +233,7 @@ fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
 }
 
 fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
-    let mut problem = Problem::request(refusal.status, &refusal.code, refusal.message.clone());
-    problem.param = refusal.param.map(Into::into);
-    settle_problem(&problem, ingress, story)
+    settle_problem(&Problem::refusal(refusal), ingress, story)
 }
 
 fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Reply {

@@ -65,11 +65,15 @@ pub struct Attempt {
     pub failure: Option<Failure>,
 }
 
-/// A failed attempt, told while the exchange goes on.
+/// An attempt told while its exchange goes on: it failed, or it was a probe and shows content.
 #[derive(Clone, Debug)]
 pub struct Setback {
     pub generation: u64,
     pub attempt: Attempt,
+    /// It is the one that the decider counted as sent when it made the plan.
+    pub led: bool,
+    /// When this was so: the story waits its turn, and health goes by the instants things were sent.
+    pub at: Instant,
 }
 
 /// The story of one exchange.
@@ -93,6 +97,8 @@ pub struct Outcome {
     /// Wall clock at the start, milliseconds since 1970.
     pub started_ms: u64,
     pub took_us: u64,
+    /// When it was over.
+    pub ended: Instant,
     pub bytes_in: u64,
     pub bytes_out: u64,
 }
@@ -114,6 +120,7 @@ pub(crate) struct Story {
     pub(crate) outcome: Option<Box<Outcome>>,
     /// The running attempt's entry in the journal.
     pub(crate) pledge: Option<Pledge>,
+    probe: bool,
 }
 
 impl Story {
@@ -137,13 +144,15 @@ impl Story {
             failure: None,
             started_ms,
             took_us: 0,
+            ended: started,
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None }
+        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
+        self.probe = plan.probe;
         if let Some(outcome) = &mut self.outcome {
             outcome.route = Some(plan.route);
             outcome.by = Some(plan.by);
@@ -173,7 +182,9 @@ impl Story {
             // Zero means that it still runs.
             attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
-            self.decider.report(Setback { generation: outcome.generation, attempt: attempt.clone() });
+            let (generation, attempt) = (outcome.generation, attempt.clone());
+            let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
+            self.decider.report(Setback { generation, attempt, led, at: now });
         }
     }
 
@@ -184,6 +195,13 @@ impl Story {
             && let Some(attempt) = outcome.attempts.last_mut()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
+            // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
+            if self.probe
+                && let [only] = outcome.attempts.as_slice()
+            {
+                let (generation, attempt) = (outcome.generation, only.clone());
+                self.decider.report(Setback { generation, attempt, led: true, at: now });
+            }
         }
     }
 
@@ -215,6 +233,7 @@ impl Story {
     /// Settles at a moment that is known already.
     pub(crate) fn close_at(&mut self, ending: Ending, failure: Option<Failure>, now: Instant) {
         if let Some(mut outcome) = self.outcome.take() {
+            outcome.ended = now;
             outcome.took_us = micros(self.started, now);
             outcome.ending = ending;
             if let Some(attempt) = outcome.attempts.last_mut()
@@ -246,6 +265,7 @@ impl Story {
             started: self.started,
             outcome: self.outcome.take(),
             pledge: self.pledge.take(),
+            probe: self.probe,
         }
     }
 

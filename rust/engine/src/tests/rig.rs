@@ -74,7 +74,14 @@ pub(super) fn at_once(targets: &[u32]) -> Box<Decide> {
 }
 
 pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
-    Plan { route: 0, generation, targets: SmallVec::from_slice(targets), by: DecidedBy::Policy }
+    Plan {
+        route: 0,
+        generation,
+        targets: SmallVec::from_slice(targets),
+        may_lead: targets.len(),
+        probe: false,
+        by: DecidedBy::Policy,
+    }
 }
 
 /// A table of one route, `m`, over one target per upstream.
@@ -83,7 +90,12 @@ pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
         generation,
         providers: upstreams.iter().enumerate().map(|(at, address)| provider(at, *address)).collect(),
         targets: (0..upstreams.len())
-            .map(|provider| TargetSpec { provider, model: Some(format!("up-{generation}-{provider}")) })
+            .map(|provider| TargetSpec {
+                provider,
+                model: Some(format!("up-{generation}-{provider}")),
+                key: None,
+                key_id: String::new(),
+            })
             .collect(),
         routes: vec![RouteSpec {
             name: "m".into(),
