@@ -1,6 +1,7 @@
 //! Counters of one process: plain atomics, read by whoever renders them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -17,6 +18,8 @@ pub struct Metrics {
     pub shed: AtomicU64,
     /// Panics caught at an exchange.
     pub panics: AtomicU64,
+    /// What the decider says of itself, in the same format.
+    told: Mutex<String>,
 }
 
 impl Metrics {
@@ -40,6 +43,11 @@ impl Metrics {
         ]
     }
 
+    /// Takes rows of the decider's, in place of those it told before.
+    pub fn tell(&self, rows: String) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+
     /// Prometheus text exposition, format 0.0.4.
     pub fn render(&self) -> String {
         use std::fmt::Write as _;
@@ -47,6 +55,7 @@ impl Metrics {
         for (name, kind, help, value) in self.rows() {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
+        out.push_str(&self.told.lock().unwrap_or_else(PoisonError::into_inner));
         out
     }
 }
