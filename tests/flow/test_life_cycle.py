@@ -279,7 +279,8 @@ def is_dead(pid: int) -> bool:
 def test_no_key_prompt_or_reply_is_in_what_the_gateway_says(upstream: Upstream, serve: Serve) -> None:
     config = configuration(upstream.origin, free_port())
     config["observability"] = {"log_level": "debug"}
-    # A refused key is not used again, so there are more than are refused.
+    # A refused key is not used again, so there are more than are refused; and each makes every model a target.
+    config["models"] = {"patient-0": config["models"]["patient-0"]}
     del config["providers"]["up"]["key"]
     config["providers"]["up"]["keys"] = [f"sk-{CANARY}-{number}" for number in range(64)]
     config["models"]["tripping"] = {"targets": ["up/a", "up/b"], "policy": "flow_policies:raises"}

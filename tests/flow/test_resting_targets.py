@@ -82,6 +82,16 @@ def test_a_target_that_keeps_failing_stands_by_and_answers_when_nobody_else_does
     assert door.ask(route).target == route.first
 
 
+def test_metrics_name_who_is_not_called(
+    upstream: Upstream, gateway: Gateway, admin_port: int, door: Door, route: Route
+) -> None:
+    upstream.script(route.rule(limited(40)))
+    assert door.ask(route).target == route.second
+    admin = Door("admin", f"http://127.0.0.1:{admin_port}")
+    row = f'fastroute_target_out{{target="up/{route.first}",state="barred"}} 1'
+    eventually(lambda: row in admin.send("GET", "/metrics").body.decode(), "the target is shown")
+
+
 TWO_KEYS = ("sk-canary-of-the-first", "sk-canary-of-the-second")
 
 

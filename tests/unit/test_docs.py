@@ -144,6 +144,8 @@ def test_every_metric_is_on_the_page_with_its_kind() -> None:
     engine = ("rust", "engine", "src")
     source = text_of(*engine, "metrics.rs") + text_of(*engine, "journal", "counters.rs")
     metrics = set(re.findall(r"\"(fastroute_\w+)\",\s*\"(gauge|counter)\"", source))
+    told = text_of("python", "fastroute", "health", "exposition.py")
+    metrics |= set(re.findall(r"# TYPE (fastroute_\w+) (gauge|counter)", told))
     assert metrics
     assert metrics - page == set()
     assert {name for name, _ in page if name.startswith("fastroute_")} == {name for name, _ in metrics}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, Model, Provider
 from fastroute.facts import Attempt
-from fastroute.health import Health, News, carry_over
+from fastroute.health import Health, News, carry_over, render_health
 from fastroute.health.account import QUOTA_PROBE_S, QUOTA_S, RETEST_S
 from fastroute.health.blame import KINDS, Blame
 from fastroute.health.breaker import REST_CAP_S, REST_S, RUN
@@ -533,6 +533,32 @@ def test_what_exchanges_of_the_table_before_still_tell_counts() -> None:
     health.look_again()
     assert health[bench.place()].tier(bench.now_s, Dice()) == STANDBY
     assert health.troubled == {bench.place()}
+
+
+# What is shown
+
+
+def test_metrics_count_all_targets_and_name_those_that_are_not_in_full_service() -> None:
+    bench = Bench("sk-canary-1", "sk-canary-2")
+    assert "fastroute_target_out" not in render_health(bench.health, bench.now_s)
+    bench.tell(bench.place("one", key=1), "rate_limited", wait_s=7)
+    bench.fail(bench.place("two", key=0))
+    text = render_health(bench.health, bench.now_s)
+    assert f'fastroute_targets{{state="in_service"}} {len(bench.health) - 2}' in text
+    assert 'fastroute_target_out{target="a/one (keys[1])",state="barred"} 1' in text
+    assert 'fastroute_target_out{target="a/two (keys[0])",state="standing_by"} 1' in text
+    assert "canary" not in text
+    bench.now_s += bench.rest_s(bench.place("two", key=0))
+    bench.probed(bench.place("two", key=0))
+    assert 'target="a/two (keys[0])",state="slow_start"' in render_health(bench.health, bench.now_s)
+
+
+def test_quotes_in_the_name_of_a_model_break_no_row() -> None:
+    name = 'a"b\\c'
+    config = Config(providers={"a": provider("sk-1")}, models={"m": Model(targets=(f"a/{name}",))})
+    health = Health(compile_table(config, NOTHING, 1))
+    health.observe(Attempt(1, 0, None, 0, "not_found", True, None), START_S, START_S, Dice())
+    assert 'target="a/a\\"b\\\\c",' in render_health(health, START_S)
 
 
 # Expected times

@@ -5,7 +5,8 @@ change. The surprise: one attempt can speak of its target, of the key it used an
 of the three rests by itself.
 """
 
+from fastroute.health.exposition import render_health
 from fastroute.health.roster import Health, carry_over
 from fastroute.health.standing import News, Standing
 
-__all__ = ["Health", "News", "Standing", "carry_over"]
+__all__ = ["Health", "News", "Standing", "carry_over", "render_health"]

@@ -23,6 +23,8 @@ class Health:
         self._accounts: dict[Hashable, Account] = {} if old is None else dict(old._accounts)
         self._ways: dict[Hashable, Breaker] = {} if old is None else dict(old._ways)
         self._known: dict[Hashable, Standing] = {}
+        self._sharing: dict[Account | Breaker, list[int]] = {}
+        """Targets of each key and of each way."""
         self.standings = tuple(self._standing(target, {} if old is None else old._known) for target in table.targets)
         self._forget_strangers(table)
         self.look_again()
@@ -38,13 +40,18 @@ class Health:
 
     def observe(self, attempt: Attempt, sent_s: float, now_s: float, dice: Dice) -> News | None:
         """Takes one attempt into account. What it says of a key or a way concerns all targets that share it."""
-        news = self.standings[attempt.target].observe(attempt, sent_s, now_s, dice)
+        standing = self.standings[attempt.target]
+        news = standing.observe(attempt, sent_s, now_s, dice)
         if news is not None:
-            self.look_again()
+            self.troubled.add(standing.index)
+            if standing.account is not None and standing.account.rest.open:
+                self.troubled.update(self._sharing[standing.account])
+            if standing.way.rest.open:
+                self.troubled.update(self._sharing[standing.way])
         return news
 
     def look_again(self) -> None:
-        """Something began or ended a rest, here or in the health of a table before or after this one."""
+        """Something may have begun to rest in the health of the table before this one."""
         self.troubled.update(standing.index for standing in self.standings if standing.rested())
 
     def _standing(self, target: Target, before: Mapping[Hashable, Standing]) -> Standing:
@@ -55,6 +62,9 @@ class Health:
             # It may stand at another place now.
             account.key = key.name
         way = self._ways.setdefault(_place(provider), Breaker())
+        for shared in (account, way):
+            if shared is not None:
+                self._sharing.setdefault(shared, []).append(target.index)
         standing = Standing(target, account, way, self.troubled)
         itself = _place(provider), target.model, None if key is None else _secret(provider, key)
         self._known[itself] = standing

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::journal::Counters;
 
@@ -25,6 +26,8 @@ pub struct Metrics {
     /// Panics caught at an exchange.
     pub panics: AtomicU64,
     pub journal: Arc<Counters>,
+    /// What the decider says of itself, in the same format.
+    told: Mutex<String>,
 }
 
 impl Metrics {
@@ -55,6 +58,11 @@ impl Metrics {
         ]
     }
 
+    /// Takes rows of the decider's, in place of those it told before.
+    pub fn tell(&self, rows: String) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+
     /// Prometheus text exposition, format 0.0.4.
     pub fn render(&self) -> String {
         use std::fmt::Write as _;
@@ -62,6 +70,7 @@ impl Metrics {
         for (name, kind, help, value) in self.rows().into_iter().chain(self.journal.rows()) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
+        out.push_str(&self.told.lock().unwrap_or_else(PoisonError::into_inner));
         out
     }
 }

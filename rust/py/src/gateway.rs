@@ -180,6 +180,11 @@ impl Gateway {
         }
     }
 
+    /// Rows that `metrics` shows below the engine's own, in the same format, in place of those told before.
+    fn tell_metrics(&self, rows: String) {
+        self.engine.shared().metrics.tell(rows);
+    }
+
     /// True while a decision has been running for longer than the watchdog allows.
     fn overdue(&self) -> bool {
         self.watch.overdue()
