@@ -4,6 +4,7 @@ The rule: two processes never write to one folder. The lock is inherited by the 
 does not give the folder away while its data process still ends its replies.
 """
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -78,5 +79,7 @@ def _take(lock: int, path: Path) -> None:
         raise StateDirError(
             f"{path} is in use by {by}; stop it, or keep this instance's state elsewhere with --state-dir"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    # For people only, and no reason not to start: the disk may be full.
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

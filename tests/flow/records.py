@@ -50,9 +50,10 @@ class Instance:
         self.file.write_text(json.dumps(self.config))
         self.commands: list[Command] = []
 
-    def start(self) -> Gateway:
-        log = self.folder / f"gateway-{len(self.commands)}.log"
-        self.commands.append(Command(log, "serve", "-c", str(self.file)))
+    def start(self, log_folder: Path | None = None) -> Gateway:
+        log = (log_folder or self.folder) / f"gateway-{len(self.commands)}.log"
+        state = str(self.folder / "state")
+        self.commands.append(Command(log, "serve", "-c", str(self.file), "--state-dir", state))
         return Gateway(self.commands[-1])
 
     @property

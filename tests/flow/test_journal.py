@@ -116,6 +116,24 @@ def test_the_command_shows_what_is_on_record(upstream: Upstream, instance: Insta
     assert not said("--open")
 
 
+def test_after_a_stop_nothing_is_left_and_the_next_start_has_nothing_to_tell(
+    upstream: Upstream, instance: Instance
+) -> None:
+    gateway = instance.start()
+    for door in gateway.doors.values():
+        assert door.ask("patient-0", stream=True).status == 200
+    gateway.command.process.send_signal(signal.SIGINT)
+    assert gateway.command.wait() == 0
+    journal = instance.journal
+    assert (len(journal.intents), journal.left) == (2, set())
+    assert set(journal.ends.values()) == {"whole"}
+    assert all(path.stat().st_size < 10_000 for path in instance.folder.glob("state/*/journal/*"))
+    again = instance.start()
+    again.command.process.send_signal(signal.SIGINT)
+    assert again.command.wait() == 0
+    assert '"level"' not in again.command.output
+
+
 class Load:
     """Clients that ask as fast as they are answered, through both doors, until told to stop; most fail at a kill."""
 

@@ -3,8 +3,10 @@
 //! It may block, so whatever it does happens without a lane's lock. A lane whose write failed or was slow hands its
 //! segment over and gets it back when writes have gone well for a while.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fastroute_core::journal::{Gap, Record};
@@ -23,12 +25,12 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const OTHER_PLACE_AFTER: u32 = 3;
 /// While a lane is in trouble a record says so this often, which is also how an idle one finds out that all is well.
 const GAP_EVERY: Duration = Duration::from_secs(1);
-/// Without anything to do.
-const IDLE: Duration = Duration::from_secs(60);
+/// Without anything to do but to look whether the files are still there.
+const IDLE: Duration = Duration::from_secs(5);
 /// Files, however small: a process that keeps dying must not fill the folder.
 const MOST_FILES: usize = 4096;
 
-pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<()> {
+pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<JoinHandle<()>> {
     let mut keeper = Keeper {
         book: book.clone(),
         lanes: lanes.iter().map(|lane| (lane.clone(), Relay::default())).collect(),
@@ -36,7 +38,7 @@ pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<()
     };
     let thread = std::thread::Builder::new().name("fr-journal".into()).spawn(move || keeper.run())?;
     let _ = book.keeper.set(thread.thread().clone());
-    Ok(())
+    Ok(thread)
 }
 
 struct Keeper {
@@ -54,6 +56,7 @@ impl Keeper {
             let mut changed = false;
             for (lane, relay) in &mut self.lanes {
                 changed |= seal(lane);
+                look_after(lane);
                 match prepare(lane) {
                     Ok(prepared) => changed |= prepared,
                     Err(_) => again = again.min(GAP_EVERY),
@@ -66,9 +69,18 @@ impl Keeper {
                 self.retire();
             }
             if closing {
+                self.last_words();
                 return;
             }
             std::thread::park_timeout(again);
+        }
+    }
+
+    /// What the disk did not take to the end, nobody else will write.
+    fn last_words(&mut self) {
+        let unwritten: usize = self.lanes.iter_mut().map(|(lane, relay)| relay.give_up(lane)).sum();
+        if unwritten > 0 {
+            self.book.say(true, format!("{unwritten} bytes of the journal could not be written before the end"));
         }
     }
 
@@ -103,6 +115,19 @@ impl Keeper {
                 total -= bytes;
             }
         }
+    }
+}
+
+/// Somebody may delete what is being written to: it goes on elsewhere, restating what is open.
+fn look_after(lane: &Lane) {
+    let file = lane.lock().file.clone();
+    if let Some(file) = file
+        && file.metadata().is_ok_and(|about| about.nlink() == 0)
+    {
+        lane.lock().file = None;
+        let _ = std::fs::create_dir_all(&lane.book.spec.dir);
+        lane.book.say(true, "a segment of the journal was deleted while it was written to; another takes over".into());
+        lane.renew();
     }
 }
 
@@ -187,6 +212,17 @@ impl Relay {
             }
         }
         true
+    }
+
+    /// Tries a last time; gives how many bytes are left.
+    fn give_up(&mut self, lane: &Lane) -> usize {
+        if self.active {
+            for _ in 0..2 {
+                // The first may write what failed before, the second what came since.
+                let _ = self.write(lane, Instant::now());
+            }
+        }
+        self.waiting.len() + lane.lock().waiting.len()
     }
 
     fn write(&mut self, lane: &Lane, now: Instant) -> std::io::Result<()> {

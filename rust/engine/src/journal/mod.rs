@@ -20,7 +20,7 @@ pub(crate) mod tests;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -133,6 +133,7 @@ pub(crate) fn wall_ms() -> u64 {
 pub struct Journal {
     book: Arc<Book>,
     lanes: Vec<Arc<Lane>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -176,11 +177,11 @@ impl Journal {
             book.say(recovered.left_open > 0 || recovered.damaged > 0, text);
         }
         let lanes: Vec<_> = (0..lanes).map(|index| Lane::open(&book, u16::try_from(index).unwrap_or(0))).collect();
-        keeper::start(&book, &lanes)?;
+        let keeper = Mutex::new(Some(keeper::start(&book, &lanes)?));
         if book.spec.fsync {
             syncer::start(&book, &lanes)?;
         }
-        Ok(Self { book, lanes })
+        Ok(Self { book, lanes, keeper })
     }
 
     pub(crate) fn lane(&self, index: usize) -> Option<Arc<Lane>> {
@@ -200,6 +201,9 @@ impl Journal {
         }
         self.book.closing.store(true, Ordering::Release);
         self.book.wake_keeper();
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = keeper.join();
+        }
         for lane in &self.lanes {
             lane.finish();
         }

@@ -319,3 +319,34 @@ fn a_damaged_segment_is_told_and_kept_and_the_start_goes_on() {
     assert!(notice.text.contains("1 damaged segments"), "{}", notice.text);
     assert_eq!(std::fs::read(&path).unwrap(), bytes[..=written], "what was written stays as evidence");
 }
+
+#[test]
+fn a_deleted_segment_is_noticed_and_what_is_open_is_restated_in_another() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let lane = journal.lane(0).unwrap();
+    let running = begin(&lane);
+    lane.settle_up();
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    journal.book.wake_keeper();
+    eventually("it was noticed", || !journal.notices().is_empty());
+    eventually("another takes over", || {
+        end(&lane, begin(&lane));
+        lane.settle_up();
+        folder.0.exists() && folder.attempts().0.contains(&running.0)
+    });
+}
+
+#[test]
+fn what_the_disk_does_not_take_to_the_end_is_told() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let lane = journal.lane(0).unwrap();
+    fill_the_disk(&lane);
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    end(&lane, begin(&lane));
+    lane.settle_up();
+    journal.close();
+    let told: Vec<_> = journal.notices().into_iter().map(|notice| notice.text).collect();
+    assert!(told.last().unwrap().contains("could not be written before the end"), "{told:?}");
+}
