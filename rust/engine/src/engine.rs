@@ -59,10 +59,12 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
         };
+        let metrics = Metrics::default();
+        metrics.reloads.took(table.generation);
         let shared = Arc::new(Shared {
             tables: Tables::new(table),
             decider,
-            metrics: Metrics::default(),
+            metrics,
             bounds,
             dice: Arc::new(Dice::seeded_by_the_system()),
             ready: AtomicBool::new(true),
@@ -109,9 +111,9 @@ impl Engine {
     }
 
     /// Replaces the table; running exchanges keep theirs.
-    pub fn swap(&self, spec: TableSpec) -> Result<(), TableError> {
-        self.shared.tables.swap(Table::compile(spec)?);
-        Ok(())
+    pub fn swap(&self, table: Table) {
+        self.shared.metrics.reloads.took(table.generation);
+        self.shared.tables.swap(table);
     }
 
     /// `/readyz` turns to 503.
