@@ -62,7 +62,7 @@ class Rsgi:
         except asyncio.CancelledError:
             if task in self._reading:
                 raise
-            # The sweep (or the end) ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            # Only this read was ended, by the sweep or by a stop: the client is told, and the task goes on to its end.
             task.uncancel()
             request.fail("stopping" if self._ending else "late")
             return
