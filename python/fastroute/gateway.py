@@ -6,7 +6,7 @@ with the engine's snapshot until the policy may be tried again.
 
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from random import Random
 from types import FrameType
 from typing import Protocol
@@ -21,6 +21,8 @@ log = logging.getLogger("fastroute.gateway")
 
 TRIP_S = 30.0
 """How long a policy that broke its contract is left alone."""
+TABLES = 8
+"""Tables whose exchanges are still listened to. Streams live for half an hour; a reload every four minutes is rare."""
 
 
 class _Overdue(Protocol):
@@ -52,8 +54,21 @@ class Gateway:
     def __init__(self, table: Table, policies: Mapping[str, Rank], clock: Callable[[], float], dice: Random) -> None:
         self._clock = clock
         self._dice = dice
+        self._healths: dict[int, list[Health]] = {}
+        self.settled = 0
+        self._install(table, policies, {})
+
+    def replace(self, table: Table, policies: Mapping[str, Rank]) -> None:
+        """Decides by another table from now on. Exchanges of the tables before it are still listened to."""
+        known = {_identity(target): self.health[target.index] for target in self._table.targets}
+        self._install(table, policies, known)
+
+    def _install(self, table: Table, policies: Mapping[str, Rank], known: Mapping[Hashable, Health]) -> None:
         self._table = table
-        self.health = [Health() for _ in table.targets]
+        self.health = [Health(known.get(_identity(target))) for target in table.targets]
+        self._healths[table.generation] = self.health
+        while len(self._healths) > TABLES:
+            del self._healths[min(self._healths)]
         self._lines = {
             route.name: _Line(index, route, policies[route.policy], self.health)
             for index, route in enumerate(table.routes.values())
@@ -63,7 +78,6 @@ class Gateway:
             name: Plan(base + index, table.generation, (target.index,))
             for index, (name, target) in enumerate(table.direct.items())
         }
-        self.settled = 0
 
     @property
     def table(self) -> Table:
@@ -128,24 +142,32 @@ class Gateway:
 
     def report(self, generation: int, attempt: Attempt) -> None:
         """A failed attempt of an exchange that goes on."""
-        if generation == self._table.generation:
-            self.health[attempt.target].observe(attempt, self._clock())
+        health = self._healths.get(generation)
+        if health is not None:
+            health[attempt.target].observe(attempt, self._clock())
 
     def settle(self, outcome: Outcome) -> None:
         """The end of an exchange. Failed attempts were reported before; only a last, successful or cut one is new."""
         self.settled += 1
-        if outcome.generation != self._table.generation:
+        health = self._healths.get(outcome.generation)
+        if health is None:
             return
         if outcome.lead is not None:
-            self.health[outcome.lead].in_flight -= 1
+            health[outcome.lead].in_flight -= 1
         if outcome.attempts and outcome.ending in ("complete", "broken"):
             last = outcome.attempts[-1]
-            self.health[last.target].observe(last, self._clock())
+            health[last.target].observe(last, self._clock())
 
     def forget(self, generation: int, lead: int | None) -> None:
         """A plan that nobody used: its client left, or the snapshot was faster."""
-        if generation == self._table.generation and lead is not None:
-            self.health[lead].in_flight -= 1
+        health = self._healths.get(generation)
+        if health is not None and lead is not None:
+            health[lead].in_flight -= 1
+
+
+def _identity(target: Target) -> Hashable:
+    """What stays the same target in another table."""
+    return target.provider.name, target.provider.address, target.model
 
 
 def _label(target: Target) -> str:

@@ -27,12 +27,13 @@ class Health:
 
     __slots__ = ("_observed_s", "failures", "in_flight", "rests_until_s", "ttft_ms")
 
-    def __init__(self) -> None:
-        self.ttft_ms = SEED_MS
+    def __init__(self, before: "Health | None" = None) -> None:
+        """`before` is the same target in the table before this one; what is in flight stays with that."""
+        self.ttft_ms = before.ttft_ms if before else SEED_MS
         self.in_flight = 0
-        self.failures = 0
-        self.rests_until_s = 0.0
-        self._observed_s = -math.inf
+        self.failures = before.failures if before else 0
+        self.rests_until_s = before.rests_until_s if before else 0.0
+        self._observed_s = before._observed_s if before else -math.inf
 
     def available(self, now_s: float) -> bool:
         """False while the target rests; the first request after the rest is its probe."""
