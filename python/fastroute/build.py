@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from importlib import import_module
 from random import Random
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -57,11 +57,32 @@ def bounds_of(config: Config) -> Mapping[str, object]:
     }
 
 
+class Successor(NamedTuple):
+    """What takes over from a table that decides: compiled, and not yet in use."""
+
+    config: Config
+    table: Table
+    policies: Mapping[str, Rank]
+    engine_table: native.NextTable
+
+
+def prepare(config: Config, found: Found, generation: int) -> Successor:
+    """Compiles aside what a running gateway is to decide by next. May run on any thread. Raises ConfigError."""
+    table = compile_table(config, found, generation)
+    policies = find_policies(table)
+    try:
+        compiled = native.NextTable(msgspec.json.encode(as_wire(table)))
+    except ValueError as error:
+        # The engine's own checks, whose texts name places and no values.
+        raise ConfigError([Mistake("", 0, 0, "", str(error))]) from error
+    return Successor(config, table, policies, compiled)
+
+
 def build(
-    config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0
+    config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0, generation: int = 1
 ) -> tuple[Gateway, native.Engine]:
     """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core."""
-    table = compile_table(config, found, generation=1)
+    table = compile_table(config, found, generation)
     gateway = Gateway(table, find_policies(table), time.monotonic, Random())  # noqa: S311 - dice, not secrets
     encode = msgspec.json.encode
     engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts)

@@ -26,6 +26,7 @@ from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
+from fastroute.reload.channel import Channel, Next
 from fastroute.telemetry.logs import write_to_stderr
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Errand(msgspec.Struct, frozen=True):
     """Readable (end of file) when the supervisor is gone."""
     report: int
     """Where to write that the process is ready."""
+    control: int
+    """Where the next configuration comes from."""
+    generation: int = 1
     threads: int = 0
 
 
@@ -118,9 +122,12 @@ class DataProcess:
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
         # Here and not above, because it imports the extension, and one that does not fit is told to the supervisor.
         from fastroute.build import build
+        from fastroute.reload.takeover import Takeover
 
         found = find_providers(os.environ, self._errand.listeners)
-        _gateway, engine = build(self._config, found, loop, self._errand.threads)
+        gateway, engine = build(self._config, found, loop, self._errand.threads, self._errand.generation)
+        control = Channel(socket.socket(fileno=self._errand.control), Next)
+        Takeover(control, found, gateway, engine, self._reconfigured).listen(loop)
         if self._errand.edge is not None:
             engine.serve(self._errand.edge)
         if self._errand.admin is not None:
@@ -144,6 +151,9 @@ class DataProcess:
         await self._wind_down(engine, app, door, serving)
         loop.remove_reader(engine.bell())
         return 0
+
+    def _reconfigured(self, config: Config) -> None:
+        self._config = config
 
     def _supervisor_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._errand.lifeline)
@@ -189,6 +199,8 @@ def main() -> int:
     if not told:
         # The supervisor left before it could say anything.
         return 1
+    # For the supervisor, and sent to everybody of a name it would end this process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     errand = msgspec.msgpack.decode(told, type=Errand)
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)
