@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flow.crowd import Crowd
 from flow.rig import Door, Gateway, Serve, Upstream, chat, configuration, eventually, finishes, free_port, read
 
 SOON_S = 1.5
@@ -225,3 +226,49 @@ def test_without_a_file_a_hang_up_changes_nothing(tmp_path: Path) -> None:
         assert status(gateway.doors["edge"], "mock/echo") == 200
     finally:
         command.stop()
+
+
+def under_load(operator: Operator, reloads: int, rate: float, streams: int, every_s: float) -> None:
+    """Routes come, go and change places while everybody asks; each change is in use within a second."""
+    config = json.loads(operator.file.read_text())
+    config["models"]["stays"] = {"targets": ["up/stays"]}
+    took_s: list[float] = []
+    with Crowd([*operator.gateway.doors.values()], "stays", rate=rate, streams=streams) as crowd:
+        eventually(lambda: crowd.answered > 0 and crowd.running == streams, "the crowd is there")
+        for number in range(reloads):
+            # Other indexes for the same target every time: a plan that met the wrong table would show.
+            before = {f"before-{at}": {"targets": [f"dead/{at}"]} for at in range(number % 7)}
+            config["models"] = {**before, "stays": {"targets": ["up/stays"]}, f"new-{number}": {"targets": ["up/x"]}}
+            operator.write(config)
+            began = time.monotonic()
+            if number % 2:
+                operator.hang_up()
+            door = operator.gateway.doors["edge"]
+            eventually(lambda number=number, door=door: status(door, f"new-{number}") == 200, "it is in use")
+            took_s.append(time.monotonic() - began)
+            time.sleep(max(0.0, every_s - took_s[-1]))
+    took_s.sort()
+    most = took_s[len(took_s) * 19 // 20]
+    print(
+        f"{reloads} reloads in {took_s[reloads // 2]:.2f} s, 95 % in {most:.2f} s, all in {took_s[-1]:.2f} s; ", end=""
+    )
+    print(f"{crowd.answered} replies, {crowd.streamed} streams, {len(crowd.complaints)} complaints")
+    assert crowd.complaints == []
+    assert crowd.answered > 0
+    assert crowd.streamed > 0
+    # The rest of them found both cores of a small machine taken.
+    assert most < SOON_S
+
+
+STREAM = {"match": {"stream": True}, "steps": [{"events": {"count": 30, "every_ms": 50}}, {"finish": {}}, "done"]}
+
+
+def test_nobody_notices_a_reload(upstream: Upstream, start: Start) -> None:
+    upstream.script(STREAM)
+    under_load(start(small(upstream, stays=["up/stays"])), reloads=10, rate=40, streams=20, every_s=0.0)
+
+
+@pytest.mark.long
+def test_nobody_notices_two_hundred_reloads(upstream: Upstream, start: Start) -> None:
+    upstream.script(STREAM)
+    under_load(start(small(upstream, stays=["up/stays"])), reloads=200, rate=500, streams=200, every_s=0.3)
