@@ -35,6 +35,8 @@ YOUNG_S = 5.0
 """A data process that ends sooner than this after it was ready did not really run."""
 YOUNG_DEATHS = 5
 """So many of those in a row, of its own accord or before it was ready, and the fault is not passing."""
+OWN_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS))
+"""Signals that a process earns by itself; every other one was sent to it."""
 BACKOFF_S = 0.1
 BACKOFF_CAP_S = 0.5
 """With a start of a second, whoever is killed over and over serves again within two."""
@@ -43,6 +45,14 @@ PROBE_PORTS = 100
 
 class ListenerError(FastrouteError):
     """A listener cannot be opened; the text says why and what to do."""
+
+
+class NotServing(FastrouteError):
+    """A data process ended before it served anybody."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the data process ended with status {status} before it was ready")
+        self.status = status
 
 
 class Listener(NamedTuple):
@@ -203,7 +213,8 @@ class Supervisor:
         self._hang_up_on_it()
         self._channel = Channel(ours, Verdict)
         try:
-            with os.fdopen(errand_write, "wb") as pipe:
+            # One that is killed before it reads says nothing either, and that is looked at below.
+            with contextlib.suppress(BrokenPipeError), os.fdopen(errand_write, "wb") as pipe:
                 pipe.write(msgspec.msgpack.encode(errand))
             with os.fdopen(report_read, "rb") as pipe:
                 said = pipe.read().decode().strip()
@@ -215,7 +226,7 @@ class Supervisor:
         if said != "ready":
             status = self._child.wait()
             if not said:
-                raise FastrouteError(f"the data process ended with status {status} before it was ready")
+                raise NotServing(status)
             # What it takes back in its own words is for the user to put right, such as a policy that is not there.
             raise ConfigError([Mistake("", 0, 0, "", said)])
         # From here on it can be stopped well; who waits for the first screen may stop it with the first line.
@@ -227,43 +238,38 @@ class Supervisor:
         Returns the exit status.
         """
         write_to_stderr(self._config.observability.log_level)
-        deaths = failures = 0
+        deaths = faults = 0
         while True:
             began = time.monotonic()
             status = self._attend()
             if self._stopping:
                 return 0 if status == 0 else 1
-            young = time.monotonic() - began < YOUNG_S
-            deaths = deaths + 1 if young else 1
-            # Whoever was killed may be killed again and has no fault; whoever ends by itself has one.
-            failures = (failures + 1 if young else 1) if status >= 0 else 0
+            if time.monotonic() - began >= YOUNG_S:
+                deaths = faults = 0
             log.error("the data process ended with status %d and is started again", status)
-            while not self._start_again(deaths, failures):
-                if self._stopping:
-                    return 0
-                deaths, failures = deaths + 1, failures + 1
-                if failures > YOUNG_DEATHS:
+            while True:
+                deaths += 1
+                # Whoever was killed may be killed again, and it is no fault that adds up.
+                faults = 0 if _was_killed(status) else faults + 1
+                if faults > YOUNG_DEATHS:
                     log.critical("the data process does not stay up; giving up")
                     return 1
-
-    def _start_again(self, deaths: int, failures: int) -> bool:
-        """False when it did not come to serve, or must not be started any more."""
-        if failures > YOUNG_DEATHS:
-            return False
-        self._pause(min(BACKOFF_S * 2 ** (deaths - 2), BACKOFF_CAP_S) if deaths > 1 else 0.0)
-        if self._stopping:
-            return False
-        try:
-            self.start()
-        except FastrouteError as error:
-            # A stop that reached a child which could not yet stop well: nothing served, so nothing was cut.
-            if not self._stopping:
-                log.error("the data process could not be started again: %s", error)
-            return False
-        if self._stopping and self._child is not None:
-            # The signal came while there was no child to pass it on to.
-            self._child.send_signal(signal.SIGTERM)
-        return True
+                self._pause(min(BACKOFF_S * 2 ** (deaths - 2), BACKOFF_CAP_S) if deaths > 1 else 0.0)
+                if self._stopping:
+                    return 0
+                try:
+                    self.start()
+                except FastrouteError as error:
+                    # A stop may reach a child that cannot yet stop well; nothing served, so nothing was cut.
+                    if self._stopping:
+                        return 0
+                    log.error("the data process could not be started again: %s", error)
+                    status = error.status if isinstance(error, NotServing) else 1
+                else:
+                    break
+            if self._stopping and self._child is not None:
+                # The signal came while there was no child to pass it on to.
+                self._child.send_signal(signal.SIGTERM)
 
     def _watch_signals(self) -> None:
         """Every signal also rings the bell. Idempotent."""
@@ -383,6 +389,10 @@ class Supervisor:
             # Nobody asks for another configuration: the window was closed.
             self._forward(signal.SIGINT, frame)
         self._hung_up = True
+
+
+def _was_killed(status: int) -> bool:
+    return status < 0 and -status not in OWN_FAULTS
 
 
 def _has_terminal() -> bool:
