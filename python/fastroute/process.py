@@ -41,7 +41,7 @@ BACKLOG = 4096
 LAME_DUCK_S = 5.0
 """Readiness is off and requests are still taken: load balancers look about this often."""
 LAST_WORDS_S = 1.0
-"""For replies that are ended at the deadline to tell their clients so."""
+"""For replies that are ended at the deadline to tell their clients so; those that do not read are not waited for."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
 LOOP_NICE = 10
@@ -169,12 +169,13 @@ class DataProcess:
             return engine.in_flight() == 0 and engine.open_replies() == 0
 
         await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
-        if not quiet():
+        in_time = quiet()
+        if not in_time:
             log.warning("the time to finish is over for %d exchanges", engine.in_flight())
             app.end()
             engine.end()
             await _until(quiet, LAST_WORDS_S)
-        await asyncio.wait([serving], timeout=SETTLE_S)
+        await asyncio.wait([serving], timeout=SETTLE_S if in_time else LAST_WORDS_S / 2)
         engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
 

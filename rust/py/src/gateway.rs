@@ -233,7 +233,7 @@ impl Gateway {
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
-        let reply = match endpoint(&method, &path) {
+        let mut reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
@@ -254,6 +254,9 @@ impl Gateway {
             }
             other => answer(shared, &other, &id),
         };
+        if shared.leaving() {
+            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         write(py, &protocol, reply)?;
         Ok(None)
     }

@@ -185,7 +185,6 @@ async fn serve_one(
     let running = Running { activity, in_flight: None };
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
-    let stopping = *io.shared.stopping.borrow();
     let (mut reply, running) = match flaw {
         None => exchange_one(&io, request, running).await,
         Some(flaw) => (malformed(flaw).reply(&identity::fresh(&io.shared.dice)), running),
@@ -200,7 +199,7 @@ async fn serve_one(
     let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    if (stopping || flaw.is_some()) && version == Version::HTTP_11 {
+    if (io.shared.leaving() || flaw.is_some()) && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
