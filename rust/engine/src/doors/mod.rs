@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub mod body;
+mod floods;
 mod framing;
 mod guard;
 pub mod http;
