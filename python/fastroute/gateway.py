@@ -84,14 +84,10 @@ class Gateway:
         provider, _, rest = model.partition("/")
         plan = self._direct.get(provider)
         if plan is None or not rest:
-            return self._unknown(model)
+            # The engine adds the nearest names, which takes it a twentieth of the time and nobody else's.
+            return Refusal(404, "model_not_found", "no route serves this model", "model")
         self.health[plan.targets[0]].in_flight += 1
         return plan
-
-    def _unknown(self, model: str) -> Refusal:
-        near = self._table.nearest(model)
-        hint = f"; the nearest names are {', '.join(near)}" if near else "; GET /v1/models lists all"
-        return Refusal(404, "model_not_found", f"no route serves this model{hint}", "model")
 
     def _ranked(self, line: _Line, facts: Facts) -> tuple[int, ...] | None:
         now_s = self._clock()
