@@ -57,7 +57,7 @@ async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) ->
     };
     let planned = match decision {
         Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model()),
-        Ok(Decision::Refusal(refusal)) => return refuse(&refusal, ingress, story),
+        Ok(Decision::Refusal(refusal)) => return refuse(&table, &refusal, ingress, story),
         Err(NoDecision::Late | NoDecision::Busy) => None,
     };
     let Some((table, plan)) = planned else {
@@ -232,8 +232,13 @@ fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
     text.extend_from_slice(&[b'.', c, b, a]);
 }
 
-fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
-    settle_problem(&Problem::refusal(refusal), ingress, story)
+fn refuse(table: &Table, refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
+    let mut problem = Problem::refusal(refusal);
+    if &*problem.code == "model_not_found" {
+        // Not the decider's to say: looking through a thousand names would keep everybody else waiting for Python.
+        problem.message = format!("{}; {}", problem.message, table.where_to_look(ingress.model())).into();
+    }
+    settle_problem(&problem, ingress, story)
 }
 
 fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Reply {

@@ -259,9 +259,12 @@ impl Table {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
     }
 
-    /// The configured names that `id` may be a slip of, nearest first.
-    pub fn nearest(&self, id: &str) -> Vec<&str> {
-        names::nearest(id, self.names.keys().map(|name| &**name))
+    /// For whoever asked for a model that is not there: the configured names that `id` may be a slip of, nearest first.
+    pub fn where_to_look(&self, id: &str) -> String {
+        match &names::nearest(id, self.names.keys().map(|name| &**name))[..] {
+            [] => "GET /v1/models lists all".to_owned(),
+            near => format!("the nearest names are {}", near.join(", ")),
+        }
     }
 
     /// The order the engine itself would choose now: the decider's last one, its lead drawn by weight where the route
