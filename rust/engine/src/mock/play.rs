@@ -133,6 +133,10 @@ impl<'a> Play<'a> {
                 self.show_progress();
                 self.wire.stall().await
             }
+            Step::Snub => {
+                self.wire.next_word().await?;
+                Err(Stop::Reset)
+            }
             Step::Close => Err(Stop::Close),
             Step::Reset => Err(Stop::Reset),
         }
