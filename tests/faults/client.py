@@ -6,6 +6,7 @@ One rule: it reads until the transport says that the reply is over, and says whe
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from flow.rig import CHAT, Door, Reply
@@ -90,3 +91,18 @@ async def ask_once(door: Door, body: bytes) -> Timed:
         return await connection.ask(body)
     finally:
         await connection.close()
+
+
+def ask_many(door: Door, bodies: Sequence[bytes], at_once: int = 16) -> list[Timed]:
+    """These requests, so many at a time; the replies in the order of the requests."""
+
+    async def gather() -> list[Timed]:
+        places = asyncio.Semaphore(at_once)
+
+        async def ask(body: bytes) -> Timed:
+            async with places:
+                return await ask_once(door, body)
+
+        return await asyncio.gather(*map(ask, bodies))
+
+    return asyncio.run(gather())

@@ -5,7 +5,6 @@ because each of them has lied on its own before.
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +12,8 @@ from faults.cell import KEY_CANARY, LIMIT_S, PROMPT_CANARY, Cell
 from faults.fault import SCRIPTED, Ending, Seen, Way
 from faults.round import Observation, Round
 from faults.script import CANARY, WORD, WORDS
-from flow.rig import Reply, finishes, text_of
+from faults.stream import events, finishes, text_of
+from flow.rig import Reply
 
 MOST_ATTEMPTS = 3
 MOST_KEPT = 16
@@ -157,17 +157,3 @@ def _object(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body[:80]
-
-
-def events(body: bytes) -> list[Any]:
-    """The data of a stream's events as a client reads them; what is no JSON stays text."""
-    blocks = (re.findall(rb"^data: ?(.*)$", block, re.MULTILINE) for block in re.split(rb"\r?\n\r?\n", body))
-    texts = [b"\n".join(lines).decode(errors="replace").strip() for lines in blocks if lines]
-    return [_json_or_text(text) for text in texts]
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

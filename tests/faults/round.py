@@ -62,6 +62,18 @@ class Round(Struct, frozen=True):
     """Models the upstream was still working for a second after the last client was answered."""
 
 
+class Stage(NamedTuple):
+    """A running gateway before one scripted upstream."""
+
+    gateway: Gateway
+    upstream: Mock
+    admin_port: int
+
+    @property
+    def counts(self) -> Counts:
+        return counts(self.gateway, self.admin_port)
+
+
 @contextlib.contextmanager
 def blackhole() -> Iterator[int]:
     """A port whose queue of connections is full, so that the kernel answers no further one."""
