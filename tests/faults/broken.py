@@ -75,6 +75,8 @@ UNTOLD = "Before content another target answers. After it: an error event, no fi
 NO_REPLY = "Not a reply whatever its status says: once more, elsewhere."
 UNSAFE = "No two readers would agree on where it ends: once more, elsewhere, and the connection is not used again."
 
+HOSTILE = "No honest server sends it: once more, elsewhere, and the connection is not used again."
+
 SILENCES = (
     fault(
         "stall",
@@ -280,7 +282,7 @@ FRAMING = (
     fault(
         "giant-header",
         "A header of a megabyte",
-        UNSAFE,
+        HOSTILE,
         *(
             begun(way, (raw(response(way, "x-long: " + "a" * (1 << 20))), "close"), MALFORMED, "malformed")
             for way in BOTH
@@ -289,13 +291,13 @@ FRAMING = (
     fault(
         "many-headers",
         "5,000 headers",
-        UNSAFE,
+        HOSTILE,
         *(begun(way, (raw(response(way, *["x-many: a"] * 5_000)), "close"), MALFORMED, "malformed") for way in BOTH),
     ),
     fault(
         "many-interim-answers",
         "A hundred interim answers before the real one",
-        UNSAFE,
+        HOSTILE,
         *(
             begun(
                 way, (raw("HTTP/1.1 103 Early Hints\r\n\r\n", 100), raw(response(way)), "close"), MALFORMED, "malformed"
