@@ -41,16 +41,19 @@ def serving(config: dict[str, Any], place: Path, name: str) -> Iterator[Gateway]
 
 @pytest.fixture(scope="session")
 def stage(mocks: Mocks, place: Path) -> Iterator[Stage]:
-    """A gateway that passes any model of one provider through, with one target and little patience."""
+    """A gateway that passes any model of two providers through, with one target and little patience."""
     haste = {"ttft_timeout_s": 2, "idle_timeout_s": 2, "content_idle_timeout_s": 2}
     admin_port = free_port()
     config = {
         "listen": {"port": 0, "edge_port": 0, "admin_port": admin_port},
-        "providers": {"up": {"dialect": "openai_chat", "address": f"{mocks.closing.origin}/v1"}},
+        "providers": {
+            "up": {"dialect": "openai_chat", "address": f"{mocks.closing.origin}/v1"},
+            "kept": {"dialect": "openai_chat", "address": f"{mocks.keeping.origin}/v1"},
+        },
         "routing": {"patience": haste},
     }
     with serving(config, place, "stage") as gateway:
-        yield Stage(gateway, mocks.closing, admin_port)
+        yield Stage(gateway, mocks.closing, mocks.keeping, admin_port)
 
 
 @pytest.fixture(scope="session")

@@ -63,10 +63,11 @@ class Round(Struct, frozen=True):
 
 
 class Stage(NamedTuple):
-    """A running gateway before one scripted upstream."""
+    """A running gateway that passes any model through: `up/…` to the first upstream, `kept/…` to the other."""
 
     gateway: Gateway
     upstream: Mock
+    keeping: Mock
     admin_port: int
 
     @property
