@@ -123,6 +123,35 @@ SILENCES = (
 )
 
 
+FINISHED = (EVENTS, send(chunk()), send(chunk(WORD), 3), send(chunk(finish="stop")))
+UNMARKED = Seen(ending=Ending.WHOLE, status=200, finished=False)
+AT_ITS_END = (
+    "The finish reason is the end: the reply is whole, whatever the connection does then. `[DONE]` is not made up."
+)
+
+ENDS = (
+    fault("no-done", "`[DONE]` is missing after the finish reason", AT_ITS_END, delivered(FINISHED, UNMARKED, None)),
+    fault(
+        "silence-after-the-finish",
+        "The answer falls silent after its finish reason",
+        AT_ITS_END,
+        delivered((*FINISHED, "stall"), UNMARKED, None, clocks="quiet"),
+    ),
+    fault(
+        "reset-after-the-finish",
+        "The answer is reset after its finish reason",
+        AT_ITS_END,
+        delivered((*FINISHED, SETTLE, "reset"), UNMARKED, None),
+    ),
+    fault(
+        "close-after-done",
+        "The connection breaks after `[DONE]`",
+        AT_ITS_END,
+        delivered((*FINISHED, send("data: [DONE]\n\n"), "close"), WHOLE, None),
+    ),
+)
+
+
 def breaking(name: str, title: str, how: str) -> Fault:
     return fault(
         name,
@@ -152,16 +181,6 @@ BREAKS = (
         begun(Way.STREAM, (EVENTS, send(chunk())), TRUNCATED, "truncated", State.PARTIAL),
         begun(Way.PLAIN, (status(200, completion()[:-40]),), TRUNCATED, "truncated", State.PARTIAL),
         delivered((EVENTS, send(chunk()), send(chunk(WORD), 3)), in_band("upstream_truncated"), "truncated"),
-    ),
-    fault(
-        "no-done",
-        "`[DONE]` is missing after the finish reason",
-        "The finish reason is the end: the reply is whole, and `[DONE]` is not made up.",
-        delivered(
-            (EVENTS, send(chunk()), send(chunk(WORD), 3), send(chunk(finish="stop"))),
-            Seen(ending=Ending.WHOLE, status=200, finished=False),
-            None,
-        ),
     ),
 )
 
@@ -375,4 +394,4 @@ EVENT_ERRORS = (
     ),
 )
 
-BROKEN_ANSWERS = (*SILENCES, *BREAKS, *NONSENSE, *FRAMING, *GIANTS, *EVENT_ERRORS)
+BROKEN_ANSWERS = (*SILENCES, *ENDS, *BREAKS, *NONSENSE, *FRAMING, *GIANTS, *EVENT_ERRORS)
