@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ LOAD_CORE = 1
 START_S = 60.0
 """Some peers import for half of it."""
 STOP_S = 10.0
+SETTLE_S = 2.0
+"""After this long an idle process has done what it does at start."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -118,6 +121,12 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", said: Path) -> None
         time.sleep(0.01)
     last = said.read_text(errors="replace")[-2000:]
     raise StartError(f"{said.stem} does not answer on port {port}:\n{last}")
+
+
+def first_answer(port: int) -> None:
+    """Waits until the gateway answers: its supervisor takes connections long before its data process is there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=START_S) as response:
+        response.read()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -15,8 +15,6 @@ from typing import Any
 from benches.rig import machine, programs
 
 REPEATS = 7
-SETTLE_S = 2.0
-"""After this long an idle process has done what it does at start."""
 
 
 def measure() -> dict[str, Any]:
@@ -54,21 +52,14 @@ def _ready() -> dict[str, float]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-rig-")))
             began = time.perf_counter()
             program = stack.enter_context(programs.gateway(folder, ports))
-            _first_answer(ports.edge)
+            programs.first_answer(ports.edge)
             times.append((time.perf_counter() - began) * 1000)
             if not resident:
-                time.sleep(SETTLE_S)
+                time.sleep(programs.SETTLE_S)
                 supervisor, *rest = program.pids()
                 resident["idle_data_process_kib"] = machine.resident_kib(rest)
                 resident["idle_supervisor_kib"] = machine.resident_kib([supervisor])
     return {"ready_ms": median(times), **resident}
-
-
-def _first_answer(port: int) -> None:
-    import urllib.request
-
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as response:
-        response.read()
 
 
 def _installed() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
@@ -29,7 +29,6 @@ def parse_address(url: str) -> Address:
         raise ValueError("an address has no spaces and only ASCII characters")
     try:
         parts = urlsplit(url)
-        port = parts.port
     except ValueError:
         raise ValueError("not a URL") from None
     if parts.scheme not in _DEFAULT_PORTS:
@@ -41,12 +40,21 @@ def parse_address(url: str) -> Address:
     host = parts.hostname or ""
     if not is_host(host):
         raise ValueError("the address has no valid host name")
-    if port == 0:
-        raise ValueError("the address has no valid port")
+    port = _port(parts)
     prefix = parts.path.rstrip("/")
     if not _PREFIX.fullmatch(prefix):
         raise ValueError("the address has a character that must be percent-encoded")
     return Address(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], prefix)
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("the port of an address is a number from 1 to 65535")
+    return port
 
 
 def is_host(text: str) -> bool:

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import uvloop
@@ -22,13 +22,14 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from fastroute.build import build
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
-from fastroute.native import Engine
 from fastroute.telemetry.logs import write_to_stderr
+
+if TYPE_CHECKING:
+    from fastroute.native import Engine
 
 log = logging.getLogger("fastroute.process")
 
@@ -115,6 +116,9 @@ class DataProcess:
         for number, least in ((signal.SIGTERM, _GRACE), (signal.SIGINT, _HURRY)):
             loop.add_signal_handler(number, self._asked_to_stop, least)
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
+        # Here and not above, because it imports the extension, and one that does not fit is told to the supervisor.
+        from fastroute.build import build
+
         found = find_providers(os.environ, self._errand.listeners)
         _gateway, engine = build(self._config, found, loop, self._errand.threads)
         if self._errand.edge is not None:
@@ -137,7 +141,7 @@ class DataProcess:
             os.write(self._errand.report, b"ready\n")
         os.close(self._errand.report)
         await self._stop.wait()
-        await self._wind_down(engine, door, serving)
+        await self._wind_down(engine, app, door, serving)
         loop.remove_reader(engine.bell())
         return 0
 
@@ -145,7 +149,7 @@ class DataProcess:
         loop.remove_reader(self._errand.lifeline)
         self._asked_to_stop(_HURRY)
 
-    async def _wind_down(self, engine: Engine, door: _Door, serving: "asyncio.Task[None]") -> None:
+    async def _wind_down(self, engine: "Engine", app: Rsgi, door: _Door, serving: "asyncio.Task[None]") -> None:
         engine.unready()
         await _until(lambda: self._urgency >= _HURRY, LAME_DUCK_S)
         engine.stop()
@@ -157,6 +161,7 @@ class DataProcess:
         await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
         if not quiet():
             log.warning("the time to finish is over for %d exchanges", engine.in_flight())
+            app.end()
             engine.end()
             await _until(quiet, LAST_WORDS_S)
         await asyncio.wait([serving], timeout=SETTLE_S)
@@ -180,7 +185,11 @@ def _raise_descriptor_limit() -> None:
 def main() -> int:
     """`python -m fastroute.process DESCRIPTOR`: the descriptor is a pipe with the errand."""
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
-        errand = msgspec.msgpack.decode(pipe.read(), type=Errand)
+        told = pipe.read()
+    if not told:
+        # The supervisor left before it could say anything.
+        return 1
+    errand = msgspec.msgpack.decode(told, type=Errand)
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

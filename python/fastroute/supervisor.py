@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from fastroute.address import is_loopback
+from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.schema import Config, Listen, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
 
@@ -29,6 +29,9 @@ YOUNG_S = 5.0
 YOUNG_DEATHS = 5
 """So many of those in a row and the fault is not passing."""
 BACKOFF_S = 0.5
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""glibc gives memory back to the kernel as soon as a few bodies of 1 MiB are free, and the next ones pay for every page
+of it again. What it would come to keep by itself, after a body of 32 MiB, it keeps from the start (mallopt(3))."""
 PROBE_PORTS = 100
 
 
@@ -56,21 +59,15 @@ class Listener(NamedTuple):
 
 def open_listeners(listen: Listen) -> list[Listener]:
     """Binds every listener of the configuration, or none. Raises ListenerError."""
-    wanted = [("granian", listen.address, listen.port)]
-    if listen.edge:
-        wanted.append(("edge", listen.edge_address or listen.address, listen.edge_port))
-    if listen.admin:
-        wanted.append(("admin", listen.admin_address, listen.admin_port))
-    for name, host, _port in wanted:
-        if not is_loopback(host) and not listen.open:
-            raise ListenerError(
-                f"{name}: {host} can be reached from other machines and no keys are asked for; listen on 127.0.0.1, "
-                "or say --open (listen.open: true) if something in front of the gateway asks for keys"
-            )
+    for unguarded in unguarded_listeners(listen):
+        raise ListenerError(
+            f"{unguarded.name}: {unguarded.address} can be reached from other machines and no keys are asked for; "
+            "listen on 127.0.0.1, or say --open (listen.open: true) if something in front of the gateway asks for keys"
+        )
     opened: list[Listener] = []
     with contextlib.ExitStack() as undo:
-        for name, host, port in wanted:
-            listener = Listener(name, _bound(name, host, port))
+        for wanted in wanted_listeners(listen):
+            listener = Listener(wanted.name, _bound(wanted.name, wanted.address, wanted.port))
             undo.callback(listener.socket.close)
             opened.append(listener)
         undo.pop_all()
@@ -142,6 +139,11 @@ def _listening_inodes(port: int) -> Iterator[str]:
                     yield f"socket:[{columns[9]}]"
 
 
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a data process: ours, and settings of its allocator where the operator made none."""
+    return ALLOCATOR | dict(own)
+
+
 class Supervisor:
     """Keeps one data process running on the given listeners until told to stop."""
 
@@ -164,6 +166,7 @@ class Supervisor:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "fastroute.process", str(errand_read)],
             pass_fds=inherited,
+            env=environment(os.environ),
             # A terminal's Ctrl-C reaches the supervisor alone, which passes it on.
             start_new_session=True,
         )
@@ -179,10 +182,16 @@ class Supervisor:
             "report": report_write,
             "threads": self._threads,
         }
-        with os.fdopen(errand_write, "wb") as pipe:
-            pipe.write(msgspec.msgpack.encode(errand))
-        with os.fdopen(report_read, "rb") as pipe:
-            said = pipe.read().decode().strip()
+        try:
+            with os.fdopen(errand_write, "wb") as pipe:
+                pipe.write(msgspec.msgpack.encode(errand))
+            with os.fdopen(report_read, "rb") as pipe:
+                said = pipe.read().decode().strip()
+        except KeyboardInterrupt:
+            # It serves nobody yet, so nothing is cut; and whoever starts again at once finds the ports free.
+            self._child.kill()
+            self._child.wait()
+            raise
         if said != "ready":
             status = self._child.wait()
             if not said:

@@ -78,19 +78,6 @@ class Table(Struct, frozen=True):
     """Provider name → its target for `provider/anything`."""
     defaults: schema.Routing
 
-    def route_for(self, name: str) -> Route | None:
-        """Who answers to `name`: the route of that name, else the provider before the first slash, else nobody."""
-        route = self.routes.get(name)
-        if route is not None:
-            return route
-        provider, _, model = name.partition("/")
-        target = self.direct.get(provider)
-        if target is None or not model:
-            return None
-        # A client may ask for any number of names, so these routes are made for one request and not kept.
-        choice = Choice(Target(target.index, target.provider, model))
-        return Route(name, (choice,), self.defaults.policy, self.defaults.patience)
-
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """At most `n` public names that `name` may be a slip of, best first."""
         return nearest(name, self.routes, n)

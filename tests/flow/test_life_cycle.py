@@ -114,9 +114,10 @@ def test_without_any_key_it_echoes_and_says_what_to_set(command: Any) -> None:
 
 def test_an_address_in_the_environment_that_is_ourselves_is_not_called(command: Any) -> None:
     port = free_port()
-    started = command(
-        "serve", "--port", str(port), OPENAI_API_KEY=f"sk-{CANARY}", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1"
-    )
+    # Of three ports in a row the other two may be taken.
+    ports = ("--port", str(port), "--edge-port", "0", "--admin-port", "0")
+    itself = f"http://127.0.0.1:{port}/v1"
+    started = command("serve", *ports, OPENAI_API_KEY=f"sk-{CANARY}", OPENAI_BASE_URL=itself)
     started.urls(2)
     # Nobody is called here: whatever else the address would be is not on this machine.
     eventually(lambda: "OPENAI_BASE_URL" in started.output.split("SDKs")[0], "the screen tells why it is not taken")
@@ -182,6 +183,34 @@ def test_an_endless_stream_ends_with_an_error_event_at(end: str, name: str, upst
     assert gateway.command.wait() == 0
     assert time.monotonic() - began < 4
     eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
+
+
+@pytest.mark.parametrize("phase", ["a stream without content", "a plain reply", "a body"])
+@pytest.mark.parametrize("name", ["granian", "edge"])
+def test_what_has_nothing_to_show_at_the_deadline_is_told_to_come_back(
+    name: str, phase: str, upstream: Upstream, serve: Serve
+) -> None:
+    admin = free_port()
+    gateway = serve(configuration(upstream.origin, admin, drain_timeout_s=0.5))
+    connection = gateway.doors[name].connect()
+    body = chat("patient-0", stream=phase == "a stream without content")
+    upstream.script({"match": {}, "steps": [{"delay": {"ms": 60_000}}]})
+    connection.putrequest("POST", "/v1/chat/completions")
+    connection.putheader("content-length", str(len(body) + 100_000 * (phase == "a body")))
+    connection.endheaders(body)
+    if phase == "a body":
+        metrics = Door("admin", f"http://127.0.0.1:{admin}")
+        eventually(lambda: b"\nfastroute_in_flight 1\n" in metrics.send("GET", "/metrics").body, "it is being read")
+    else:
+        eventually(lambda: upstream.rows("patient-0-first"), "it is under way")
+    gateway.command.process.send_signal(signal.SIGINT)
+    reply = read(connection.getresponse())
+    assert (reply.status, reply.error["code"]) == (503, "server_shutdown")
+    assert reply.headers["x-should-retry"] == "true"
+    assert int(reply.headers["retry-after"]) >= 1
+    assert reply.headers["connection"] == "close"
+    assert gateway.command.wait() == 0
+    assert len(upstream.rows()) == (0 if phase == "a body" else 1), "no other target is tried"
 
 
 @pytest.mark.parametrize("name", ["granian", "edge"])

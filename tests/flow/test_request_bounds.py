@@ -232,6 +232,16 @@ def test_health_and_models_need_no_upstream(door: Door) -> None:
     assert "patient-0" in names
 
 
+def test_a_model_that_is_not_there_comes_with_the_nearest_names(door: Door) -> None:
+    reply = door.send("GET", "/v1/models/half-deda")
+    refused(reply, 404, "model_not_found")
+    message = json.loads(reply.body)["error"]["message"]
+    assert message.startswith("there is no such model; the nearest names are half-dead"), message
+    reply = door.send("GET", "/v1/models/no%2Flike")
+    refused(reply, 404, "model_not_found")
+    assert json.loads(reply.body)["error"]["message"] == "there is no such model; GET /v1/models lists all"
+
+
 def test_metrics_are_on_the_admin_listener_alone(gateway: Gateway, admin_port: int, door: Door) -> None:
     text = Door("admin", f"http://127.0.0.1:{admin_port}").send("GET", "/metrics").body.decode()
     assert "fastroute_exchanges_total " in text

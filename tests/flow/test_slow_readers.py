@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from flow.rig import Gateway, Route, Upstream, ask_raw, eventually
+from flow.rig import Gateway, Route, Serve, Upstream, ask_raw, configuration, eventually, free_port
 
 EVENT = (
     'data: {"id":"b","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
@@ -20,12 +20,22 @@ MEMORY_BYTES = 16 << 20
 SOCKETS_BYTES = 24 << 20
 """Kernel buffers of two loopback connections: up to 6 MB to receive and 4 MB to send each, and what we hold."""
 PER_REPLY_BYTES = 16 << 20
+ALL_REPLIES_BYTES = 256 << 20
+FILLING = 240
+READERS = ALL_REPLIES_BYTES // (FILLING * PIECE_BYTES) + 8
 CALM_S = 0.5
 
 
 def flood(upstream: Upstream, route: Route) -> None:
     head = {"head": {"content_type": "text/event-stream"}}
     upstream.script(route.rule(head, {"send": {"utf8": EVENT % ("x" * PIECE_BYTES), "repeat": PIECES}}))
+
+
+def fill(upstream: Upstream, route: Route) -> None:
+    """Replies just below granian's bound for one, of which `READERS` are more than its bound for all."""
+    head = {"head": {"content_type": "text/event-stream"}}
+    send = {"send": {"utf8": EVENT % ("x" * PIECE_BYTES), "repeat": FILLING}}
+    upstream.script(route.rule(head, send, {"finish": {}}, "done", stream=True))
 
 
 def waiting_bytes(client: socket.socket) -> int:
@@ -88,6 +98,64 @@ def test_a_reply_at_granians_door_is_bounded_in_bytes(
             upstream.row(route.first, lambda row: row["ended"] == "cancelled", "the reply was given up", 30)
             assert gateway.memory_bytes - before < 2 * PER_REPLY_BYTES
     assert upstream.rows(route.first)[0]["bytes_sent"] < PER_REPLY_BYTES + SOCKETS_BYTES
+
+
+@pytest.mark.long
+def test_all_replies_of_granians_door_together_are_bounded_in_bytes(
+    upstream: Upstream, serve: Serve, route: Route
+) -> None:
+    """Nobody reads: replies stop growing together, new requests are sent away, and the edge door does not mind."""
+    fill(upstream, route)
+    gateway = serve(configuration(upstream.origin, free_port()))
+    granian, edge = gateway.doors["granian"], gateway.doors["edge"]
+    before = gateway.memory_bytes
+    stalled = [ask_raw(granian, route, stream=True) for _ in range(READERS)]
+    eventually(lambda: granian.ask(route).status == 503, "the bound is reached", 60)
+    stands_still(stalled[-1])
+    refused = granian.ask(route, stream=True)
+    assert (refused.status, refused.error["code"]) == (503, "overloaded")
+    assert refused.headers["x-should-retry"] == "true"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert granian.send("GET", "/readyz").status == 200
+    assert edge.ask(route).status == 200
+    # What is handed over, what each reply may hold ready before it waits, and the allocator's share.
+    assert gateway.memory_bytes - before < ALL_REPLIES_BYTES + (64 << 20)
+    waiting = [row for row in upstream.rows() if row["ended"] == "open"]
+    assert 0 < len(waiting) <= READERS, "some are stopped, not broken"
+
+    for client in stalled[1:]:
+        client.close()
+    with stalled[0] as kept:
+        kept.settimeout(30)
+        answer = b"".join(iter(lambda: kept.recv(1 << 20), b""))
+    assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert len(answer) > FILLING * PIECE_BYTES
+    eventually(lambda: granian.ask(route).status == 200, "there is room again", 30)
+    assert all(row["ended"] != "open" for row in upstream.rows())
+
+
+@pytest.mark.long
+def test_replies_that_wait_for_room_at_granians_door_end_when_their_time_is_over(
+    upstream: Upstream, serve: Serve, route: Route
+) -> None:
+    total_s = 6.0
+    fill(upstream, route)
+    brief = configuration(upstream.origin, free_port())
+    brief["models"][route.name]["patience"] = {"stream_total_timeout_s": total_s}
+    granian = serve(brief).doors["granian"]
+    began = time.monotonic()
+    stalled = [ask_raw(granian, route, stream=True) for _ in range(READERS)]
+    eventually(lambda: granian.ask(route).status == 503, "the bound is reached", total_s)
+    eventually(lambda: all(row["ended"] != "open" for row in upstream.rows()), "every upstream is let go", 2 * total_s)
+    assert time.monotonic() - began > total_s - 1
+    answers: list[bytes] = []
+    for client in stalled:
+        with client:
+            client.settimeout(30)
+            answers.append(b"".join(iter(lambda: client.recv(1 << 20), b"")))  # noqa: B023 - run at once
+    ends = {answer.removesuffix(b"\r\n0\r\n\r\n").rstrip().rpartition(b"data: ")[2] for answer in answers}
+    (late,) = ends - {b"[DONE]"}
+    assert b'"code":"upstream_timeout"' in late
 
 
 @pytest.mark.parametrize("door_name", ["granian", "edge"])

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastroute.config import find_mistakes, load
-from fastroute.config.flaws import needs_open
+from fastroute.config.listeners import unguarded_listeners
 from fastroute.config.schema import Listen
 from fastroute.errors import ConfigError
 
@@ -24,6 +25,14 @@ NEAR = 'providers: {here: {dialect: openai_chat, address: "http://127.0.0.1:1", 
 CASES: dict[str, tuple[str, list[str]]] = {
     # The text itself.
     "broken YAML": ("listen: [", ["2:1: not YAML: did not find expected node content"]),
+    "a tab for indentation": (
+        "listen:\n\tport: 4000\n",
+        ["2:1: not YAML: a tab stands where spaces are needed"],
+    ),
+    "a tab further in": (
+        "listen:\n  port: 1\n\tedge: true\n",
+        ["3:1: not YAML: a tab stands where spaces are needed"],
+    ),
     "two documents": ("a: 1\n---\nb: 2\n", ["2:1: not YAML: a second document starts here"]),
     "a control character": ("listen:\n  address: \x07\n", ["2:1: not YAML: a control character is not allowed"]),
     "a YAML tag": ("listen: !secret x\n", ["1:9: listen: a YAML tag has no meaning here"]),
@@ -88,7 +97,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "providers: {here: {speaks: {openai_chta: /x}, address: 'http://h'}}",
         ['1:29: providers.here.speaks.openai_chta: unknown key; did you mean "openai_chat"?'],
     ),
-    "a model without targets": ("models: {smart: {}}\n", ['1:10: models.smart: needs "targets"']),
+    "a model without targets": ("models: {smart: {}}\n", ["1:10: models.smart.targets: is missing"]),
     "a target that is a number": (
         HERE + "models: {smart: {targets: [7]}}\n",
         ["2:28: models.smart.targets[0]: expected text or a mapping, got a number"],
@@ -99,7 +108,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a target that goes nowhere": (
         "models: {smart: {targets: [{weight: 1}], policy: weighted}}\n",
-        ['1:28: models.smart.targets[0]: needs "to"'],
+        ["1:28: models.smart.targets[0].to: is missing"],
     ),
     # Listeners.
     "an address that is none": (
@@ -153,6 +162,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a port out of range": (
         "providers: {here: {dialect: openai_chat, address: 'http://h:99999'}}\n",
+        ["1:51: providers.here.address: the port of an address is a number from 1 to 65535"],
+    ),
+    "a port that is none": (
+        "providers: {here: {dialect: openai_chat, address: 'http://h:http/v1'}}\n",
+        ["1:51: providers.here.address: the port of an address is a number from 1 to 65535"],
+    ),
+    "a bracket that stays open": (
+        "providers: {here: {dialect: openai_chat, address: 'http://[::1'}}\n",
         ["1:51: providers.here.address: not a URL"],
     ),
     "a space in an address": (
@@ -340,14 +357,19 @@ def test_a_file_with_a_mistake_does_not_load_and_one_with_a_warning_does(
 
 
 def test_listeners_that_other_machines_reach_need_to_be_opened_on_purpose() -> None:
-    assert needs_open(Listen()) == []
-    assert needs_open(Listen(address="localhost", edge_address="::1")) == []
-    assert needs_open(Listen(address="::", edge_address="192.0.2.1", admin_address="metrics.internal")) == [
-        "address",
-        "edge_address",
-        "admin_address",
+    def unguarded(**settings: Any) -> list[tuple[str, str]]:
+        return [(wanted.name, wanted.address_key) for wanted in unguarded_listeners(Listen(**settings))]
+
+    assert unguarded() == []
+    assert unguarded(address="localhost", edge_address="::1") == []
+    assert unguarded(address="::", edge_address="192.0.2.1", admin_address="metrics.internal") == [
+        ("granian", "address"),
+        ("edge", "edge_address"),
+        ("admin", "admin_address"),
     ]
-    assert needs_open(Listen(edge=False, edge_address="192.0.2.1", admin=False, admin_address="192.0.2.1")) == []
+    assert unguarded(address="0.0.0.0") == [("granian", "address"), ("edge", "address")]
+    assert unguarded(address="0.0.0.0", open=True) == []
+    assert unguarded(edge=False, edge_address="192.0.2.1", admin=False, admin_address="192.0.2.1") == []
 
 
 def test_a_good_file_has_no_mistakes(tmp_path: Path) -> None:
@@ -400,8 +422,67 @@ models:
         "models.smart.targets[2].weight",
         "models.smart.policy",
         "models.smart",
-        "models.none",
+        "models.none.targets",
     ]
+
+
+def test_what_is_beside_a_mistake_of_shape_is_judged_in_the_same_run(tmp_path: Path) -> None:
+    text = """\
+providers:
+  here: {dialect: openai_chat, address: "ftp://h", min_idle: many}
+  bare: {dialect: openai_chat, timeouts: {connect_timeout_s: -1}}
+  other: {dialect: gemini, address: "http://h"}
+models:
+  none: {policy: wieghted}
+  text: {targets: here/a, policy: fastst}
+  some: {targets: [7, {weight: 3}, {to: 3}, "", thre/x, other/x, bare/x], polcy: ordered}
+routing: {policy: fastest, patience: {attempts: 99}}
+"""
+    assert [line.split(": ", 1)[1].split(";")[0] for line in mistakes_in(text, tmp_path)] == [
+        'providers.here.address: an address starts with "http://" or "https://"',
+        "providers.here.min_idle: expected a whole number, got text",
+        'providers.bare: needs "address"',
+        "providers.bare.timeouts.connect_timeout_s: must be more than 0",
+        'providers.other.dialect: expected "openai_chat"',
+        "models.none.targets: is missing",
+        'models.none.policy: no policy "wieghted"',
+        "models.text.targets: expected a list, got text",
+        'models.text.policy: no policy "fastst"',
+        "models.some.targets[0]: expected text or a mapping, got a number",
+        "models.some.targets[1].to: is missing",
+        "models.some.targets[2].to: expected text, got a number",
+        'models.some.targets[3]: "" is not provider/model',
+        'models.some.targets[4]: no provider "thre"',
+        "models.some.polcy: unknown key",
+        "routing.patience.attempts: must be at most 10",
+    ]
+
+
+ALONE = {
+    "the section that is named": "provders: {here: {dialect: openai_chat}}\nmodels: {a: {targets: [here/x]}}",
+    "the section that has the name": "providers: [here]\nmodels: {a: {targets: [here/x]}}",
+    "the port that would differ": "listen: {port: x, edge_port: 4000}",
+    "the door that would be shut": "listen: {edge: no, edge_port: 4000}",
+    "the word that would open it": "listen: {address: 0.0.0.0, open: yes}",
+    "the key that would be enough": "providers: {openai: {key: 7}}",
+    "the address it would have": "providers: {here: {dialect: openai_chat, adress: 'http://h'}}",
+    "the dialect it would speak": "providers: {here: {dialcet: openai_chat, address: 'http://h'}}",
+    "the paths it would have": "providers: {here: {speaks: {openai_chta: /x}, address: 'http://h'}}",
+    "the header the key would be in": NEAR + "key: '${KEY}', key_header: 7, headers: {authorization: '${KEY}'}}}",
+    "the policy that would use weights": HERE + "models: {a: {targets: [{to: here/a, weight: 1}], policy: 7}}",
+    "the policy of all that would": HERE
+    + "models: {a: {targets: [{to: here/a, weight: 1}]}}\nrouting: {policy: [weighted]}",
+    "the weight that would be one": HERE
+    + "models: {a: {targets: [{to: here/a, wieght: 1}, {to: here/b, weight: 0}], policy: weighted}}",
+}
+
+
+@pytest.mark.parametrize("text", ALONE.values(), ids=ALONE.keys())
+def test_one_mistake_makes_no_second_one_of_what_depends_on_it(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "fastroute.yaml"
+    file.write_text(text, encoding="utf-8")
+    mistakes = find_mistakes(file, {"openai": ("OPENAI_API_KEY",)}, ENVIRON)
+    assert len(mistakes) == 1, "\n".join(map(str, mistakes))
 
 
 def test_a_provider_that_cannot_be_read_is_not_reported_missing_as_well(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from fastroute import facts
+from fastroute._core import FIELDS
 
 BRAIN = (Path(__file__).parents[2] / "rust" / "py" / "src" / "brain.rs").read_text(encoding="utf-8")
 VALUES = [value for value in vars(facts).values() if isinstance(value, type) and value.__module__ == facts.__name__]
@@ -49,6 +50,13 @@ def test_the_engine_writes_every_field_at_its_place(name: str) -> None:
     assert len(arguments) == len(fields)
     for field, argument in zip(fields, arguments, strict=True):
         assert re.search(rf"\b{ENGINES_NAME.get(field, field)}\b|\b{field}\b", argument), f"{field}: {argument}"
+
+
+def test_the_engine_tells_the_fields_it_writes_as_they_are() -> None:
+    assert dict(FIELDS) == {
+        value.__name__: " ".join(value.__struct_fields__) for value in VALUES if value.__name__ in dict(FIELDS)
+    }
+    assert dict(FIELDS).keys() == {"Facts", "Attempt", "Usage", "Outcome"}
 
 
 def test_no_value_has_room_for_a_prompt_or_a_reply() -> None:

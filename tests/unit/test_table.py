@@ -1,6 +1,7 @@
 """The table: who answers to which name, at which address, with which key."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ from fastroute.address import Address
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, Model, Patience, Provider, Routing, Timeouts, WeightedTarget
 from fastroute.errors import ConfigError
+from fastroute.facts import Facts, Plan
+from fastroute.gateway import Gateway
+from fastroute.policies import REGISTRY
 from fastroute.secret import Secret
-from fastroute.table import Table, as_wire, compile_table
+from fastroute.table import Table, Target, as_wire, compile_table
 
 NOTHING = find_providers({})
 KEYS = find_providers({"OPENAI_API_KEY": "sk-openai", "GROQ_API_KEY": "sk-groq"})
@@ -24,10 +28,16 @@ def table_of(providers: dict[str, Provider], models: dict[str, Model] | None = N
     return compile_table(Config(providers=providers, models=models or {}, **settings), NOTHING, 1)
 
 
+def planned(table: Table, name: str) -> list[Target]:
+    """Who is called for `name`, first to last; nobody where it is refused."""
+    gateway = Gateway(table, REGISTRY, lambda: 0.0, Random(1))
+    plan = gateway.decide(Facts(name, "openai_chat", "edge", False, 100, 20, 1, 0, 0, None))
+    return [table.targets[index] for index in plan.targets] if isinstance(plan, Plan) else []
+
+
 def targets_of(table: Table, name: str) -> list[str]:
-    route = table.route_for(name)
-    assert route is not None
-    return [f"{choice.target.provider.name}/{choice.target.model}" for choice in route.choices]
+    """The same as names; `*` is whatever the client asked for."""
+    return [f"{target.provider.name}/{target.model or '*'}" for target in planned(table, name)]
 
 
 def test_a_model_becomes_a_route_with_its_targets_in_order() -> None:
@@ -92,22 +102,20 @@ def test_weights_policy_and_patience_come_from_the_model_then_from_routing() -> 
 def test_a_name_is_a_route_first_and_a_provider_second() -> None:
     table = table_of({"here": local()}, {"here/tiny": Model(targets=("here/other",))})
     assert targets_of(table, "here/tiny") == ["here/other"]
-    assert targets_of(table, "here/anything") == ["here/anything"]
-    assert targets_of(table, "here/accounts/x/models/y") == ["here/accounts/x/models/y"]
+    assert targets_of(table, "here/anything") == ["here/*"]
+    assert targets_of(table, "here/accounts/x/models/y") == ["here/*"]
 
 
 @pytest.mark.parametrize("name", ["", "/", "here", "here/", "/here", "nobody/x", "mock/echo", "mock/other"])
 def test_other_names_lead_nowhere(name: str) -> None:
-    assert table_of({"here": local()}).route_for(name) is None
+    assert targets_of(table_of({"here": local()}), name) == []
 
 
 def test_a_name_that_passes_through_uses_the_providers_own_place_in_the_table() -> None:
     table = table_of({"here": local(), "there": local()})
-    route = table.route_for("there/x")
-    assert route is not None
-    target = route.choices[0].target
-    assert (target.model, table.targets[target.index].model) == ("x", None)
-    assert table.targets[target.index].provider is table.providers["there"]
+    (target,) = planned(table, "there/x")
+    assert target is table.direct["there"]
+    assert (target.provider, target.model) == (table.providers["there"], None)
 
 
 def test_the_nearest_names_are_told() -> None:
@@ -122,17 +130,17 @@ def test_the_nearest_names_are_told() -> None:
 def test_without_a_configuration_everything_found_and_the_echo_can_be_called() -> None:
     table = compile_table(Config(), KEYS, 1)
     assert list(table.providers) == ["openai", "groq", "mock"]
-    assert targets_of(table, "openai/gpt-5") == ["openai/gpt-5"]
+    assert targets_of(table, "openai/gpt-5") == ["openai/*"]
     assert targets_of(table, "mock/echo") == ["mock/echo"]
-    assert table.route_for("mock/other") is None
+    assert targets_of(table, "mock/other") == []
     assert table.providers["groq"].headers == (("authorization", Secret("Bearer sk-groq")),)
 
 
 def test_with_a_configuration_only_what_it_names_can_be_called() -> None:
     table = compile_table(Config(models={"fast": Model(targets=("groq/x",))}), KEYS, 1)
     assert list(table.providers) == ["groq"]
-    assert table.route_for("openai/gpt-5") is None
-    assert targets_of(table, "groq/y") == ["groq/y"]
+    assert targets_of(table, "openai/gpt-5") == []
+    assert targets_of(table, "groq/y") == ["groq/*"]
 
 
 def test_the_echo_exists_when_a_configuration_names_it() -> None:

@@ -3,6 +3,7 @@
 from flow.conftest import (
     admin_port,
     counted,
+    door,
     folder,
     gateway,
     hasty,
@@ -12,4 +13,15 @@ from flow.conftest import (
     upstream,
 )
 
-__all__ = ["admin_port", "counted", "folder", "gateway", "hasty", "route", "serve", "shared_upstream", "upstream"]
+__all__ = [
+    "admin_port",
+    "counted",
+    "door",
+    "folder",
+    "gateway",
+    "hasty",
+    "route",
+    "serve",
+    "shared_upstream",
+    "upstream",
+]

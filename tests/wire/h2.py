@@ -53,11 +53,11 @@ class Connection:
     def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
         return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
-    def begin(self, body: bytes) -> int:
-        """Sends a whole request and gives its stream."""
+    def begin(self, body: bytes, *more: tuple[str, str]) -> int:
+        """Sends a whole request, with more headers if given, and gives its stream."""
         stream, self._next = self._next, self._next + 2
         fields = [(":method", "POST"), (":scheme", "http"), (":path", CHAT), (":authority", "x")]
-        head = b"".join(_literal(name, value) for name, value in fields)
+        head = b"".join(_literal(name, value) for name, value in [*fields, *more])
         self.socket.sendall(
             self._frame(HEADERS, END_HEADERS, stream, head) + self._frame(DATA, END_STREAM, stream, body)
         )

@@ -26,7 +26,7 @@ _SHARE_OF_SLOWEST = 3
 _STREAMS_S = 3.0
 """A stream of the workload lasts one; those that begin and end within the window count."""
 _MODEL = "mock-small"
-_COMMAND = [sys.executable, "-W", "ignore", "-c", "from fastroute.cli import main; main(prog_name='fastroute')"]
+_COMMAND = [sys.executable, "-W", "ignore", "-m", "fastroute"]
 
 
 class Way(NamedTuple):
@@ -164,6 +164,8 @@ def _measured(
         )
     except OSError as error:
         raise click.ClickException(f"{way.name} at {way.address}: {error}") from error
+    if not report["statuses"] and report["errors"].get("connect"):
+        raise click.ClickException(f"{way.name}: nobody listens on {way.address}")
     return _row(way.name, report)
 
 

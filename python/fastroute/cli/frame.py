@@ -4,6 +4,9 @@ One rule: an option can be given by an environment variable, and its help says w
 is the same in a terminal, in a pipe and with NO_COLOR.
 """
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -50,6 +53,12 @@ def config_option() -> Callable[[F], F]:
         show_default="none: keys from the environment",
         help="Configuration file, YAML or TOML.",
     )
+
+
+def abandon_stdout() -> None:
+    """After a write that failed: what is left in the buffer would fail once more as the interpreter ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_examples(formatter: click.HelpFormatter, examples: tuple[str, ...]) -> None:

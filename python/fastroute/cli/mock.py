@@ -59,7 +59,12 @@ def mock(script: Path | None, host: str, port: int) -> None:
 
 def _read(script: Path) -> str:
     """The script as JSON. JSON stays as it is, so that a mistake is named where it stands."""
-    text = script.read_text(encoding="utf-8")
+    try:
+        text = script.read_text(encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{script}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{script}: not UTF-8") from error
     if script.suffix == ".json":
         return text
     try:

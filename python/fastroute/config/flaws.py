@@ -1,14 +1,15 @@
 """What a well-formed configuration still gets wrong: addresses, names, weights, and references to what is not there.
 
 One rule: this is the only place where one part of a configuration is held against another, for files and for
-configurations made in code alike.
+configurations made in code alike. A flaw that comes from comparing names in `relies_on` what it was compared with.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from fastroute.address import is_host, is_loopback, parse_address
+from fastroute.address import is_host, parse_address
+from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.names import did_you_mean
 from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Provider, WeightedTarget
 from fastroute.config.source import Flaw, Path
@@ -39,6 +40,9 @@ _ENGINE_HEADERS = frozenset(
     )
 )
 
+# Which listeners there are at all.
+_TOGGLES: tuple[Path, ...] = (("listen", "edge"), ("listen", "admin"))
+
 # Echoed back in headers and errors, so it has to stay short.
 _MAX_NAME = 256
 
@@ -47,33 +51,15 @@ def find_flaws(config: Config, known: Known) -> list[Flaw]:
     """Everything wrong in `config`, in the order of its sections. `known`: providers of the catalogue."""
     flaws = list(_listen_flaws(config.listen))
     for name, provider in config.providers.items():
-        flaws += (
-            flaw._replace(path=("providers", name, *flaw.path)) for flaw in _provider_flaws(name, provider, known)
-        )
+        flaws += _provider_flaws(name, provider, known)
     names = {MOCK: (), **known, **dict.fromkeys(config.providers, ())}
     for name, model in config.models.items():
-        found = _model_flaws(name, model, config.routing.policy, names)
-        flaws += (flaw._replace(path=("models", name, *flaw.path)) for flaw in found)
+        flaws += _model_flaws(name, model, config.routing.policy, names)
     flaws += _policy_flaws(config.routing.policy, ("routing", "policy"))
     return flaws
 
 
-def needs_open(listen: Listen) -> list[str]:
-    """The keys of those listeners that other machines can reach: they take `open: true` while no keys are asked for."""
-    doors = [("address", listen.address)]
-    if listen.edge and listen.edge_address is not None:
-        doors.append(("edge_address", listen.edge_address))
-    if listen.admin:
-        doors.append(("admin_address", listen.admin_address))
-    return [key for key, address in doors if not is_loopback(address)]
-
-
 def _listen_flaws(listen: Listen) -> Iterator[Flaw]:
-    sockets = [("port", listen.address, listen.port)]
-    if listen.edge:
-        sockets.append(("edge_port", listen.edge_address or listen.address, listen.edge_port))
-    if listen.admin:
-        sockets.append(("admin_port", listen.admin_address, listen.admin_port))
     for key, address in (
         ("address", listen.address),
         ("edge_address", listen.edge_address),
@@ -81,71 +67,71 @@ def _listen_flaws(listen: Listen) -> Iterator[Flaw]:
     ):
         if address is not None and not is_host(address):
             yield Flaw(("listen", key), '"{}" is neither an IP address nor a host name', shown=address)
-    for (first, _, port), (second, _, other) in combinations(sockets, 2):
+    for first, second in combinations(wanted_listeners(listen), 2):
         # Different addresses could share a port, but nobody wants to read such a setup.
-        if port == other != 0:
-            yield Flaw(("listen", second), f"the same port as listen.{first}")
-    if not listen.open:
-        yield from _open_warnings(listen)
-
-
-def _open_warnings(listen: Listen) -> Iterator[Flaw]:
-    for key in needs_open(listen):
-        address = getattr(listen, key)
+        if first.port == second.port != 0:
+            text = f"the same port as listen.{first.port_key}"
+            yield Flaw(("listen", second.port_key), text, relies_on=(("listen", first.port_key), *_TOGGLES))
+    # Both doors on one address are one thing to warn of.
+    for key, address in {wanted.address_key: wanted.address for wanted in unguarded_listeners(listen)}.items():
         if is_host(address):
             text = '"{}" can be reached by other machines, and no keys are asked for'
             hint = "serve refuses it without open: true"
-            yield Flaw(("listen", key), text, address, hint, warning=True)
+            relies_on = (("listen", "open"), *_TOGGLES)
+            yield Flaw(("listen", key), text, address, hint, warning=True, relies_on=relies_on)
 
 
 def _provider_flaws(name: str, provider: Provider, known: Known) -> Iterator[Flaw]:
+    at = ("providers", name)
     if name == MOCK:
-        yield Flaw((), f'"{MOCK}" is built in', hint="choose another name", at_key=True)
+        yield Flaw(at, f'"{MOCK}" is built in', hint="choose another name", at_key=True)
     elif not _PROVIDER_NAME.fullmatch(name):
-        yield Flaw((), 'a provider\'s name is made of a-z, 0-9, "-", "_" and "."', at_key=True)
+        yield Flaw(at, 'a provider\'s name is made of a-z, 0-9, "-", "_" and "."', at_key=True)
     if provider.address is not None:
         try:
             parse_address(provider.address)
         except ValueError as error:
-            yield Flaw(("address",), str(error))
+            yield Flaw((*at, "address"), str(error))
     elif name not in known:
         hint = "only a provider of the catalogue has one of its own"
-        yield Flaw((), 'needs "address"', hint=hint, at_key=True)
-    yield from _dialect_flaws(provider, name in known)
+        yield Flaw(at, 'needs "address"', hint=hint, at_key=True, relies_on=((*at, "address"),))
+    yield from _dialect_flaws(at, provider, name in known)
     if provider.key is None and provider.address is None and known.get(name):
-        yield Flaw((), "has no key", at_key=True, hint=f'set {" or ".join(known[name])}, or write "key"')
+        hint = f'set {" or ".join(known[name])}, or write "key"'
+        yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=((*at, "key"), (*at, "address")))
     if provider.key is not None:
-        yield from _value_flaws(provider.key, ("key",))
-    yield from _header_flaws(provider)
+        yield from _value_flaws(provider.key, (*at, "key"))
+    yield from _header_flaws(at, provider)
 
 
-def _dialect_flaws(provider: Provider, in_catalogue: bool) -> Iterator[Flaw]:
+def _dialect_flaws(at: Path, provider: Provider, in_catalogue: bool) -> Iterator[Flaw]:
     if provider.dialect is not None and provider.speaks is not None:
-        yield Flaw(("speaks",), 'says the same as "dialect"', hint="keep one of the two", at_key=True)
+        yield Flaw((*at, "speaks"), 'says the same as "dialect"', hint="keep one of the two", at_key=True)
     elif provider.dialect is None and provider.speaks is None and not in_catalogue:
         hint = "most compatible servers take dialect: openai_chat"
-        yield Flaw((), 'needs "dialect" or "speaks"', hint=hint, at_key=True)
+        relies_on = ((*at, "dialect"), (*at, "speaks"))
+        yield Flaw(at, 'needs "dialect" or "speaks"', hint=hint, at_key=True, relies_on=relies_on)
     if provider.speaks is not None and not provider.speaks:
-        yield Flaw(("speaks",), "lists no dialect")
+        yield Flaw((*at, "speaks"), "lists no dialect", relies_on=((*at, "speaks"),))
     for dialect, path in (provider.speaks or {}).items():
         if not _DIALECT_PATH.fullmatch(path):
-            yield Flaw(("speaks", dialect), 'a path starts with "/" and has no query', shown=None)
+            yield Flaw((*at, "speaks", dialect), 'a path starts with "/" and has no query', shown=None)
 
 
-def _header_flaws(provider: Provider) -> Iterator[Flaw]:
+def _header_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
     if not _TOKEN.fullmatch(provider.key_header):
-        yield Flaw(("key_header",), "not a header name")
+        yield Flaw((*at, "key_header"), "not a header name")
     elif provider.key_header.lower() in _ENGINE_HEADERS:
-        yield Flaw(("key_header",), "this header cannot carry a key")
+        yield Flaw((*at, "key_header"), "this header cannot carry a key")
     seen = {provider.key_header.lower()} if provider.key is not None else set[str]()
     for name, value in provider.headers.items():
-        path = ("headers", name)
+        path = (*at, "headers", name)
         if not _TOKEN.fullmatch(name):
             yield Flaw(path, "not a header name", at_key=True)
         elif name.lower() in _ENGINE_HEADERS:
             yield Flaw(path, "this header is written for each request", hint="leave it out", at_key=True)
         elif name.lower() in seen:
-            yield Flaw(path, "this header is set twice", at_key=True)
+            yield Flaw(path, "this header is set twice", at_key=True, relies_on=((*at, "key_header"),))
         seen.add(name.lower())
         yield from _value_flaws(value, path)
 
@@ -160,21 +146,28 @@ def _value_flaws(value: Secret, path: Path) -> Iterator[Flaw]:
 
 
 def _model_flaws(name: str, model: Model, policy: str, providers: Known) -> Iterator[Flaw]:
+    at = ("models", name)
     if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
-        yield Flaw((), f"a model's name is 1 to {_MAX_NAME} printable characters", at_key=True)
+        yield Flaw(at, f"a model's name is 1 to {_MAX_NAME} printable characters", at_key=True)
     if not model.targets:
-        yield Flaw(("targets",), "lists no target", hint="write provider/model")
+        yield Flaw((*at, "targets"), "lists no target", hint="write provider/model")
     seen: dict[str, int] = {}
     for index, target in enumerate(model.targets):
-        to, path = (target, ()) if isinstance(target, str) else (target.to, ("to",))
-        if to in seen:
-            yield Flaw(("targets", index, *path), f"the same as targets[{seen[to]}]")
+        path: Path = (*at, "targets", index)
+        to, path = (target, path) if isinstance(target, str) else (target.to, (*path, "to"))
+        # Empty text is told as that; it may also stand for a target of another shape.
+        if to and to in seen:
+            yield Flaw(path, f"the same as targets[{seen[to]}]")
             continue
         seen[to] = index
-        yield from _target_flaws(to, ("targets", index, *path), providers)
+        yield from _target_flaws(to, path, providers)
     if model.policy is not None:
-        yield from _policy_flaws(model.policy, ("policy",))
-    yield from _weight_flaws(model.targets, model.policy or policy)
+        yield from _policy_flaws(model.policy, (*at, "policy"))
+    relies_on: tuple[Path, ...] = ((*at, "targets"), (*at, "policy"))
+    if model.policy is None:
+        relies_on = (*relies_on, ("routing", "policy"))
+    for flaw in _weight_flaws(at, model.targets, model.policy or policy):
+        yield flaw._replace(relies_on=relies_on)
 
 
 def _target_flaws(to: str, path: Path, providers: Known) -> Iterator[Flaw]:
@@ -182,27 +175,29 @@ def _target_flaws(to: str, path: Path, providers: Known) -> Iterator[Flaw]:
     if not (provider and slash and model) or not model.isprintable() or model != model.strip():
         yield Flaw(path, '"{}" is not provider/model', shown=to)
     elif provider not in providers:
-        yield Flaw(path, 'no provider "{}"', shown=provider, hint=did_you_mean(provider, providers))
+        hint = did_you_mean(provider, providers)
+        yield Flaw(path, 'no provider "{}"', shown=provider, hint=hint, relies_on=(("providers", provider),))
     elif providers[provider]:
-        yield Flaw(path, f'provider "{provider}" has no key', hint=f"set {' or '.join(providers[provider])}")
+        hint = f"set {' or '.join(providers[provider])}"
+        yield Flaw(path, f'provider "{provider}" has no key', hint=hint, relies_on=(("providers", provider),))
     elif provider == MOCK and model != "echo":
         yield Flaw(path, f'"{MOCK}" has one model', hint=f"write {MOCK}/echo")
 
 
-def _weight_flaws(targets: tuple[str | WeightedTarget, ...], policy: str) -> Iterator[Flaw]:
+def _weight_flaws(at: Path, targets: tuple[str | WeightedTarget, ...], policy: str) -> Iterator[Flaw]:
     weights = [None if isinstance(target, str) else target.weight for target in targets]
     given = [index for index, weight in enumerate(weights) if weight is not None]
     if not given:
         return
     # What weights mean to a policy of the user's own is its own affair.
     if policy == "weighted" and len(given) < len(weights):
-        bare = weights.index(None)
-        yield Flaw(("targets", bare), "has no weight, and others have one", hint="give every target a weight, or none")
+        hint = "give every target a weight, or none"
+        yield Flaw((*at, "targets", weights.index(None)), "has no weight, and others have one", hint=hint)
     elif policy == "weighted" and not any(weights):
-        yield Flaw(("targets",), "every weight is 0", hint="at least one target must be left")
+        yield Flaw((*at, "targets"), "every weight is 0", hint="at least one target must be left")
     elif policy in POLICIES and policy != "weighted":
         hint = "write policy: weighted, or leave them out"
-        yield Flaw(("targets", given[0], "weight"), f'weights have no effect with policy "{policy}"', hint=hint)
+        yield Flaw((*at, "targets", given[0], "weight"), f'weights have no effect with policy "{policy}"', hint=hint)
 
 
 def _policy_flaws(policy: str, path: Path) -> Iterator[Flaw]:

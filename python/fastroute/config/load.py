@@ -105,11 +105,19 @@ def _misfits(tree: object, known: Known) -> Iterator[Flaw]:
         # The validator let something through that the structs refuse, so there is nothing more to say about it.
         yield Flaw((), "does not fit the schema")
         return
-    # What was taken out is not missed: neither a provider nor a key that only its misfit keeps away.
+    # A provider that was taken out is not missed.
     out = {name: () for name in section(tree, "providers") if name not in config.providers}
+    unclear = {path for flaw in misfits for path in (flaw.path, flaw.meant) if path is not None}
     for flaw in _semantic_flaws(config, {**known, **out}):
-        if not any(_is_within(flaw.path, other.path) or _is_within(other.path, flaw.path) for other in misfits):
+        if not any(_rests_on(flaw, path) for path in unclear):
             yield flaw
+
+
+def _rests_on(flaw: Flaw, path: Path) -> bool:
+    """Whether nothing can be said of `flaw` while nobody knows what is meant at `path`."""
+    return _is_within(flaw.path, path) or any(
+        _is_within(other, path) or _is_within(path, other) for other in flaw.relies_on
+    )
 
 
 def _is_within(path: Path, outer: Path) -> bool:

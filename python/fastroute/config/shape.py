@@ -11,7 +11,7 @@ from typing import Any, cast
 import jsonschema_rs
 
 from fastroute.config.json_schema import Json, resolve, strict_schema
-from fastroute.config.names import did_you_mean
+from fastroute.config.names import did_you_mean, nearest
 from fastroute.config.source import Flaw, Path
 from fastroute.config.tree import child
 
@@ -45,7 +45,8 @@ def find_misfits(tree: object) -> Iterator[Flaw]:
     """Each place where `tree` is not what the schema says, in no particular order."""
     for error in _validator().iter_errors(tree):
         for flaw in _flaws(error):
-            yield flaw._replace(path=_as_written(tree, flaw.path))
+            path = _as_written(tree, flaw.path)
+            yield flaw._replace(path=path, meant=(*path[:-1], flaw.meant[-1]) if flaw.meant else None)
 
 
 def _as_written(tree: object, path: Path) -> Path:
@@ -84,7 +85,7 @@ def _flaws(error: Any) -> Iterator[Flaw]:
             # Only `speaks` has a closed set of keys that is not a struct.
             yield from _unknown_names(path, error)
         case "required":
-            yield Flaw(path, f'needs "{kind.property}"', at_key=True)
+            yield Flaw((*path, kind.property), "is missing")
         case "type":
             yield Flaw(path, f"expected {_wanted(error)}, got {_given(error.instance)}", hint=_retype(error))
         case "enum":
@@ -171,5 +172,6 @@ def _unknown_names(path: Path, error: Any) -> Iterator[Flaw]:
 
 def _unknown(path: Path, name: str, known: list[str]) -> Flaw:
     habit = _HABITS.get(name)
-    hint = f'did you mean "{habit}"?' if habit in known else did_you_mean(name, known)
-    return Flaw((*path, name), "unknown key", hint=hint or f"known keys: {', '.join(known)}", at_key=True)
+    meant = habit if habit in known else next(iter(nearest(name, known, n=1)), None)
+    hint = f'did you mean "{meant}"?' if meant else f"known keys: {', '.join(known)}"
+    return Flaw((*path, name), "unknown key", hint=hint, at_key=True, meant=(*path, meant) if meant else None)

@@ -34,6 +34,10 @@ class Flaw(NamedTuple):
     warning: bool = False
     at_key: bool = False
     place: Place | None = None
+    relies_on: tuple[Path, ...] = ()
+    """What else in the file it was judged by: where one of these does not fit, nothing is known of this."""
+    meant: Path | None = None
+    """The key that an unknown one is probably a slip of."""
 
     def message(self, reference: str | None = None) -> str:
         """The text, with `reference` (such as `${VAR}`) in the place of a value that it stood for."""

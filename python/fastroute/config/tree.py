@@ -1,12 +1,16 @@
 """What is done to a configuration as plain dicts and lists, before it is decoded. No tree that goes in is changed."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import cast
 
 from fastroute.config.source import Path
 
 Tree = dict[str, object]
+
+# Of a model and of a target with a weight.
+_REQUIRED: Mapping[str | int, object] = {"targets": (), "to": ""}
 
 
 def section(node: object, name: str) -> Tree:
@@ -50,7 +54,8 @@ def _anchored(provider: object, folder: FilePath) -> object:
 
 
 def pruned(tree: object, paths: list[Path]) -> object:
-    """The tree without what is at `paths`. An item of a list becomes empty text, so the others keep their number."""
+    """The tree without what is at `paths`. An item of a list becomes empty text, so the others keep their number; a key
+    that must be there becomes empty, so what is beside it can still be read."""
     if () in paths:
         return {}
     result = _copied(tree)
@@ -62,7 +67,11 @@ def pruned(tree: object, paths: list[Path]) -> object:
         if isinstance(node, list) and isinstance(last, int):
             cast(list[object], node)[last] = ""
         elif isinstance(node, dict):
-            cast(dict[str | int, object], node).pop(last, None)
+            fields = cast(dict[str | int, object], node)
+            if path[0] == "models" and len(path) > 2 and last in _REQUIRED:
+                fields[last] = _REQUIRED[last]
+            else:
+                fields.pop(last, None)
     return result
 
 

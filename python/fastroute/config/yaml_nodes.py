@@ -59,10 +59,20 @@ def compose(text: str) -> Node | None:
             parser.dispose()
     except yaml.MarkedYAMLError as error:
         # Only the problem: the snippet that PyYAML would add may hold a key.
-        raise YamlError(f"not YAML: {error.problem}", _place(error.problem_mark or error.context_mark)) from None
+        place = _place(error.problem_mark or error.context_mark)
+        raise YamlError(f"not YAML: {_problem(error.problem, text, place)}", place) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError("not YAML: a control character is not allowed", Place(line, 1)) from None
+
+
+def _problem(problem: str | None, text: str, place: Place) -> str:
+    """What the parser says, but for the one mistake that cannot be seen in an editor."""
+    # The parser's lines also end where Python's do, and its columns count characters.
+    line = text.splitlines()[place.line - 1 : place.line]
+    if line and line[0][place.column - 1 : place.column] == "\t":
+        return "a tab stands where spaces are needed"
+    return str(problem)
 
 
 def _compose(parser: Any) -> Node | None:

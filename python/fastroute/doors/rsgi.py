@@ -6,9 +6,10 @@ timer (its issue 728), so a sweep once a second ends reads that are overdue.
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastroute.native import Engine
+if TYPE_CHECKING:
+    from fastroute.native import Engine
 
 BODY_START_S = 10.0
 """First byte of a body."""
@@ -22,9 +23,10 @@ WATCH_AFTER_S = 0.05
 class Rsgi:
     """The application object granian calls."""
 
-    def __init__(self, engine: Engine, body_timeout_s: float) -> None:
+    def __init__(self, engine: "Engine", body_timeout_s: float) -> None:
         self._engine = engine
         self._body_timeout_s = body_timeout_s
+        self._ending = False
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._watching: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -42,30 +44,29 @@ class Rsgi:
         if scope.proto != "http":
             protocol.close(404)
             return
-        request = self._engine.open(protocol, scope.method, scope.path, scope.headers)
+        request = self._engine.open(protocol, scope)
         if request is None:
             return
         task = asyncio.current_task()
         if task is None:
             return
         now = time.monotonic()
-        self._reading[task] = now + (
-            BODY_START_S + request.length / FLOOR_BYTES_S if request.small else self._body_timeout_s
-        )
         try:
-            if request.small:
+            if request.whole:
+                # Nobody sees it begin, so its first byte and its pace have one clock together.
+                self._reading[task] = now + min(self._body_timeout_s, BODY_START_S + request.length / FLOOR_BYTES_S)
                 complete = request.feed(await protocol())
             else:
                 complete = await self._read(request, protocol, task, now)
         except asyncio.CancelledError:
             if task in self._reading:
                 raise
-            # The sweep ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            # We ended this read and nothing else was meant: the client is told, and the task goes on to end.
             task.uncancel()
-            request.fail(True)
+            request.fail("stopping" if self._ending else "late")
             return
         except Exception:  # noqa: BLE001 - granian raises RuntimeError kinds for a body that broke off
-            request.fail(False)
+            request.fail("broken")
             return
         finally:
             self._reading.pop(task, None)
@@ -86,6 +87,13 @@ class Rsgi:
             allowed = 5.0 + read / FLOOR_BYTES_S
             self._reading[task] = began + min(self._body_timeout_s, allowed)
         return True
+
+    def end(self) -> None:
+        """Bodies that are still being read are answered now: the time to stop is over."""
+        self._ending = True
+        for task in list(self._reading):
+            del self._reading[task]
+            task.cancel()
 
     def _sweep(self) -> None:
         """Ends reads that are overdue."""

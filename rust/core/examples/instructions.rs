@@ -13,8 +13,9 @@ use fastroute_core::sse;
 use fastroute_core::usage::UsageRule;
 
 /// Name, small size, large size: bytes of a body, or events of a stream.
-const CASES: [(&str, usize, usize); 6] = [
+const CASES: [(&str, usize, usize); 7] = [
     ("scan", 220, 32 * 1024),
+    ("scan_code", 1024, 32 * 1024),
     ("scan_frames", 64 * 1024, 1 << 20),
     ("splice", 220, 1 << 20),
     ("sse_parse", 20, 200),
@@ -51,12 +52,12 @@ fn main() -> ExitCode {
 fn prepare(case: &str, size: usize) -> Option<Box<dyn Fn() -> Option<()>>> {
     let limits = Limits::default();
     Some(match case {
-        "scan" => {
-            let body = body(size);
+        "scan" | "scan_code" => {
+            let body = body(size, if case == "scan" { PROSE } else { CODE });
             Box::new(move || scan(black_box(&body), Shape::Chat, &limits).ok().map(|found| drop(black_box(found))))
         }
         "scan_frames" => {
-            let frames = frames(&body(size));
+            let frames = frames(&body(size, PROSE));
             Box::new(move || {
                 let mut scanner = Scanner::new(Shape::Chat, &limits);
                 for frame in black_box(&frames) {
@@ -66,7 +67,7 @@ fn prepare(case: &str, size: usize) -> Option<Box<dyn Fn() -> Option<()>>> {
             })
         }
         "splice" => {
-            let body = body(size);
+            let body = body(size, PROSE);
             let found = scan(&body, Shape::Chat, &limits).ok()?;
             let frames = frames(&body);
             Box::new(move || {
@@ -107,18 +108,23 @@ fn prepare(case: &str, size: usize) -> Option<Box<dyn Fn() -> Option<()>>> {
     })
 }
 
-/// Prose with an escape and a character beyond ASCII in each sentence.
-fn prose(bytes: usize) -> String {
-    let sentence = "The harbour master said \\\"wait\\\" – and they waited until the storm was over.\\n";
-    let mut text: String = sentence.repeat(bytes / sentence.len());
+/// An escape and a character beyond ASCII in each sentence.
+const PROSE: &str = "The harbour master said \\\"wait\\\" – and they waited until the storm was over.\\n";
+/// An escape or a character beyond ASCII every few bytes.
+const CODE: &str =
+    r#"match größe {\n\tSome(\"日本 \\n\u00e9\") => \"\ud83d\ude00\",\n\t_ => r\"\\d+\", // — «naïve»\n}\n\n"#;
+
+/// The unit over and over.
+fn text(bytes: usize, unit: &str) -> String {
+    let mut text: String = unit.repeat(bytes / unit.len());
     text.push_str(&"a".repeat(bytes - text.len()));
     text
 }
 
-fn body(bytes: usize) -> Bytes {
+fn body(bytes: usize, unit: &str) -> Bytes {
     let head = r#"{"model":"a-model","temperature":0.7,"max_tokens":256,"messages":[{"role":"user","content":""#;
     let tail = r#""}]}"#;
-    let text = prose(bytes.saturating_sub(head.len() + tail.len()));
+    let text = text(bytes.saturating_sub(head.len() + tail.len()), unit);
     Bytes::from([head, &text, tail].concat())
 }
 
@@ -126,7 +132,7 @@ fn reply(bytes: usize) -> Bytes {
     let head = r#"{"id":"c-1","object":"chat.completion","created":1700000000,"model":"a-model","choices":[{"index":0,"message":{"role":"assistant","content":""#;
     let tail =
         r#""},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":120,"total_tokens":140}}"#;
-    let text = prose(bytes.saturating_sub(head.len() + tail.len()));
+    let text = text(bytes.saturating_sub(head.len() + tail.len()), PROSE);
     Bytes::from([head, &text, tail].concat())
 }
 

@@ -153,6 +153,11 @@ impl IdleClock {
         (self.last_byte + self.idle).min(self.last_content + self.content_idle).min(self.deadline)
     }
 
+    /// When all attempts together have used their time up.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// What has run out by `now`, if anything.
     pub fn expired(&self, now: Instant) -> Option<Expired> {
         if now >= self.deadline {

@@ -59,6 +59,17 @@ impl ReplyBody {
         }
     }
 
+    /// Waits until this reply has no time left, for a door that has no room and therefore does not ask for more.
+    pub async fn overdue(&mut self) -> Kind {
+        match self {
+            Self::Frames(_) => std::future::pending().await,
+            Self::Relay(delivery) => tokio::select! {
+                () = delivery.told_to_end.as_mut() => Kind::Shutdown,
+                () = tokio::time::sleep_until(delivery.clock.deadline()) => Kind::TotalTimeout,
+            },
+        }
+    }
+
     /// The door cannot carry the rest of this reply: the upstream is let go, and the story says why.
     pub fn give_up(self, kind: Kind) {
         if let Self::Relay(mut delivery) = self {

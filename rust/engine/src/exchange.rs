@@ -151,7 +151,13 @@ async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, 
         let began = Instant::now();
         story.attempt(index, began);
         let flying = InFlight::enter(table, target);
-        match attempt::attempt(io, target, ingress, patience, deadline).await {
+        // Nothing was sent yet: a client that is told so can go to another gateway.
+        let tried = tokio::select! {
+            biased;
+            tried = attempt::attempt(io, target, ingress, patience, deadline) => tried,
+            () = io.shared.over() => Err(Failure::new(Kind::Shutdown).into()),
+        };
+        match tried {
             Ok(success) => {
                 target.failures_in_a_row.store(0, Ordering::Relaxed);
                 story.content(Instant::now());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scan;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
@@ -62,9 +62,9 @@ impl Ingress {
 /// Picks the headers that go upstream.
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut picked = HeaderMap::new();
-    for name in FORWARDED {
-        if let Some(value) = headers.get(name) {
-            picked.insert(HeaderName::from_static(name), value.clone());
+    for (name, value) in headers {
+        if FORWARDED.contains(&name.as_str()) {
+            picked.entry(name).or_insert_with(|| value.clone());
         }
     }
     picked
@@ -75,14 +75,13 @@ pub fn forwarded_names() -> &'static [&'static str] {
     &FORWARDED
 }
 
-/// The client's request id when it is short and printable, else a new one.
-pub fn request_id(offered: Option<&HeaderValue>, fresh: impl FnOnce() -> Arc<str>) -> Arc<str> {
-    match offered.and_then(|value| value.to_str().ok()) {
-        Some(id)
-            if !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()) =>
-        {
-            id.into()
-        }
-        _ => fresh(),
-    }
+/// Headers a client may name its request with, the first that can be used winning.
+pub const REQUEST_IDS: [&str; 2] = ["x-request-id", "x-client-request-id"];
+
+/// The first of the offered ids that is short and printable, else a new one.
+pub fn request_id(offered: impl Iterator<Item: AsRef<str>>, fresh: impl FnOnce() -> Arc<str>) -> Arc<str> {
+    let usable =
+        |id: &str| !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut offered = offered.filter(|id| usable(id.as_ref()));
+    offered.next().map_or_else(fresh, |id| id.as_ref().into())
 }

@@ -109,6 +109,15 @@ pub struct Shared {
     pub ending: watch::Sender<bool>,
 }
 
+impl Shared {
+    /// Waits until the time for running exchanges is over.
+    pub async fn over(&self) {
+        let mut ending = self.ending.subscribe();
+        // A closed channel says that the engine is gone, which is an end as well.
+        let _ = ending.wait_for(|ending| *ending).await;
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Shared").field("metrics", &self.metrics).finish_non_exhaustive()
@@ -172,7 +181,7 @@ impl Thread {
             runtime.block_on(async move {
                 tokio::spawn(inner.desk.mailbox.clone().run(inner.shared.decider.clone()));
                 tokio::spawn(inner.desk.sweep.clone().run());
-                inner.pools.tend(count).await;
+                inner.pools.tend(count, &inner.shared.tables).await;
             });
         })?;
         let handle = handle.recv().map_err(|_| std::io::Error::other("the I/O thread ended at its start"))??;

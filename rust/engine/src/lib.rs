@@ -31,7 +31,7 @@ pub use delivery::{BrokenOff, ReplyBody};
 pub use engine::{Engine, StartError};
 pub use exchange::{by_snapshot, contained, run};
 pub use identity::fresh as fresh_request_id;
-pub use ingress::{Ingress, forwarded, forwarded_names, request_id};
+pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
 pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};

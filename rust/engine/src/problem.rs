@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, render_openai_error};
+use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_parts};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use serde::Serialize;
 
 use crate::delivery::ReplyBody;
 
@@ -81,6 +80,23 @@ impl Problem {
         }
     }
 
+    /// The time for running exchanges is over, and this one has nothing to show yet.
+    pub fn stopping() -> Self {
+        Self::of(&Failure::new(Kind::Shutdown))
+    }
+
+    /// A failure as the reply it is before there is a head.
+    pub fn of(failure: &Failure) -> Self {
+        Self {
+            status: failure.status,
+            kind: failure.openai_type(),
+            code: failure.code.into(),
+            message: failure.message.as_ref().into(),
+            param: failure.param.as_deref().map(Into::into),
+            retry_after_s: wait_of(failure),
+        }
+    }
+
     /// The gateway itself failed.
     pub fn internal(message: &str) -> Self {
         Self {
@@ -112,11 +128,7 @@ impl Problem {
     }
 
     pub fn reply(&self, request_id: &Arc<str>) -> Reply {
-        let body = Body {
-            error: Fields { message: &self.message, r#type: self.kind, param: self.param.as_deref(), code: &self.code },
-        };
-        // Four strings always serialize; an empty body would still be a correct refusal.
-        let body = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
+        let body = render_openai_parts(&self.message, self.kind, self.param.as_deref(), &self.code);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = Reply::json(status, body).with_request_id(request_id);
         retry_headers(&mut reply.headers, self.retry_after_s);
@@ -134,17 +146,10 @@ fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Fields<'a>,
-}
-
-#[derive(Serialize)]
-struct Fields<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
+/// Seconds after which the client should try again, if it should.
+fn wait_of(failure: &Failure) -> Option<u32> {
+    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX));
+    failure.client_should_retry().then_some(wait_s)
 }
 
 /// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them.
@@ -157,8 +162,7 @@ pub(crate) fn failed(
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
-    let wait_s = failure.retry_after_ms.map_or(1, |wait| u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX));
-    retry_headers(&mut reply.headers, failure.client_should_retry().then_some(wait_s));
+    retry_headers(&mut reply.headers, wait_of(failure));
     reply.headers.insert(X_ATTEMPTS, HeaderValue::from(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));

@@ -3,6 +3,7 @@
 //! What can be prepared is prepared here: request heads with the key already in them, the model name already quoted,
 //! the model list already rendered. An exchange keeps the table it started with (law 8).
 
+mod names;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -214,9 +215,22 @@ impl Table {
         self.targets.get(index as usize)
     }
 
+    /// Where its targets are called.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        self.targets.iter().filter_map(|target| match &target.kind {
+            Kind::Http(origin) => Some(origin),
+            Kind::Echo => None,
+        })
+    }
+
     /// The entry of one model for `GET /v1/models/{id}`.
     pub fn model(&self, id: &str) -> Option<Bytes> {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
+    }
+
+    /// The configured names that `id` may be a slip of, nearest first.
+    pub fn nearest(&self, id: &str) -> Vec<&str> {
+        names::nearest(id, self.names.keys().map(|name| &**name))
     }
 
     /// The order the engine itself would choose now: the decider's last one, or a draw by weight where the route has

@@ -43,6 +43,15 @@ impl Deciding {
     }
 }
 
+/// What is filled in by position below. Python compares it with `fastroute.facts` as it starts, so that an extension of
+/// another build is refused there and not by the first request.
+pub(crate) const FIELDS: [(&str, &str); 4] = [
+    ("Facts", "model dialect door stream body_bytes text_bytes messages tools media max_tokens"),
+    ("Attempt", "target started_us first_content_us took_us failure blamed retry_after_ms"),
+    ("Usage", "prompt_tokens completion_tokens total_tokens cached_tokens cache_write_tokens reasoning_tokens"),
+    ("Outcome", "request_id generation route lead decided_by came status ending attempts usage code measures"),
+];
+
 /// `fastroute.gateway.Gateway` and the value classes it speaks in.
 pub(crate) struct Brain {
     decide: Py<PyAny>,

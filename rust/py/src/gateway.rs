@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fastroute_engine::doors::{Endpoint, answer, body, endpoint, http};
-use fastroute_engine::{Bounds, Engine, Of, Problem, Share, TableSpec, forwarded_names, fresh_request_id, request_id};
+use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
+use fastroute_engine::{
+    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, forwarded_names, fresh_request_id, request_id,
+};
 use hyper::Method;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
 use tokio::time::Instant;
 
@@ -189,25 +192,28 @@ impl Gateway {
         slf: &Bound<'_, Self>,
         py: Python<'_>,
         protocol: Py<PyAny>,
-        method: &str,
-        path: &str,
-        headers: &Bound<'_, PyAny>,
+        scope: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Request>> {
         let gateway = slf.get().here()?;
         let shared = gateway.engine.shared();
+        let headers = &scope.getattr(intern!(py, "headers"))?;
+        if let Some(flaw) = host_flaw_of(scope, headers)? {
+            let mut reply = malformed(flaw).reply(&fresh_request_id(&shared.dice));
+            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            write(py, &protocol, reply)?;
+            return Ok(None);
+        }
         let get = |name: &'static str| -> PyResult<Option<String>> {
             headers.call_method1(intern!(py, "get"), (name,))?.extract()
         };
-        let offered = match get("x-request-id")? {
-            None => get("x-client-request-id")?,
-            some => some,
-        };
-        let offered = offered.and_then(|id| HeaderValue::try_from(id).ok());
-        let id = request_id(offered.as_ref(), || fresh_request_id(&shared.dice));
+        let offered = REQUEST_IDS.iter().filter_map(|name| get(name).ok().flatten());
+        let id = request_id(offered, || fresh_request_id(&shared.dice));
+        let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
-        let reply = match endpoint(&method, path) {
+        let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
+        let reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
-                match gateway.admit(get("content-encoding")?.as_deref(), get("content-length")?.as_deref()) {
+                match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
                     Ok(admitted) => {
                         let mut forward = HeaderMap::new();
@@ -231,11 +237,31 @@ impl Gateway {
     }
 }
 
+/// granian shows values of visible ASCII only: a host of anything else counts as none.
+fn host_flaw_of(scope: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
+    let py = scope.py();
+    let hosts: Vec<PyBackedStr> = headers.call_method1(intern!(py, "get_all"), (intern!(py, "host"),))?.extract()?;
+    let authority: Option<PyBackedStr> = scope.getattr(intern!(py, "authority"))?.extract()?;
+    let required = hosts.is_empty() && scope.getattr(intern!(py, "http_version"))?.eq("1.1")?;
+    let hosts: Vec<&[u8]> = hosts.iter().map(|host| host.as_bytes()).collect();
+    Ok(host_flaw(&hosts, authority.as_ref().map(|authority| authority.as_bytes()), required))
+}
+
+/// A coding of anything but visible ASCII is not shown by granian, only that there is one.
+fn is_encoded_body(headers: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = intern!(headers.py(), "content-encoding");
+    if !headers.contains(name)? {
+        return Ok(false);
+    }
+    let codings: Vec<PyBackedStr> = headers.call_method1(intern!(headers.py(), "get_all"), (name,))?.extract()?;
+    Ok(codings.is_empty() || is_encoded(codings.iter().map(|coding| coding.as_bytes())))
+}
+
 impl Gateway {
-    fn admit(&self, encoding: Option<&str>, length: Option<&str>) -> Result<Admitted, Problem> {
+    fn admit(&self, encoded: bool, length: Option<&str>) -> Result<Admitted, Problem> {
         let shared = self.engine.shared();
         let started = Instant::now();
-        if encoding.is_some_and(|coding| coding != "identity") {
+        if encoded {
             return Err(http::unsupported_encoding());
         }
         if self.reservoir.full() {

@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("FIELDS", brain::FIELDS.to_vec())?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;

@@ -151,9 +151,18 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
     let mut ended = false;
     while !ended {
         let bytes = poll_fn(|task| poll_write(&mut body, &mut ready, &mut ended, task)).await;
-        if !bytes.is_empty() && !outlet.chunk(bytes).await {
-            body.give_up(Kind::ResponseTooLarge);
-            outlet.fail(Kind::ResponseTooLarge);
+        if bytes.is_empty() {
+            continue;
+        }
+        // While it waits for room nobody looks at the reply's own clocks.
+        let refused = tokio::select! {
+            biased;
+            room = outlet.chunk(bytes) => (!room).then_some(Kind::ResponseTooLarge),
+            overdue = body.overdue() => Some(overdue),
+        };
+        if let Some(kind) = refused {
+            body.give_up(kind);
+            outlet.fail(kind);
             return;
         }
     }
@@ -175,24 +184,12 @@ async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
             }
             Ok(None) => break,
             Err(_) => {
-                outlet.whole(told(&Failure::new(Kind::Truncated)).reply(&outlet.id));
+                outlet.whole(Problem::of(&Failure::new(Kind::Truncated)).reply(&outlet.id));
                 return;
             }
         }
     }
     outlet.ready(head, frames);
-}
-
-/// A failure as the reply it would have been before the head.
-fn told(failure: &Failure) -> Problem {
-    Problem {
-        status: failure.status,
-        kind: failure.openai_type(),
-        code: failure.code.into(),
-        message: failure.message.as_ref().into(),
-        param: None,
-        retry_after_s: None,
-    }
 }
 
 fn is_events(head: &Head) -> bool {

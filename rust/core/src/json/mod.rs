@@ -5,6 +5,8 @@
 //! few members and leaves every other byte, and every frame, as it came.
 //! The surprise: a body is never parsed again, so what the scan says of it must be what every upstream will read in it.
 
+#[cfg(target_arch = "x86_64")]
+mod block;
 mod edit;
 mod error;
 mod field;
@@ -16,6 +18,7 @@ mod place;
 mod reader;
 mod scan;
 mod scanner;
+mod skip;
 mod splice;
 mod text;
 

@@ -5,6 +5,7 @@
 
 use super::error::JsonErrorKind;
 use super::find::text_end;
+use super::skip::{hex_digit, skip_plain};
 
 /// How much of a string will be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +121,7 @@ impl Text {
     }
 
     fn hex(&mut self, seen: u8, byte: u8, at: usize) -> Result<(), Refused> {
-        let Some(digit) = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok()) else {
-            return Err((JsonErrorKind::Escape, at));
-        };
+        let digit = hex_digit(byte).ok_or((JsonErrorKind::Escape, at))?;
         self.digits = self.digits << 4 | digit;
         if seen < 3 {
             self.escape = Escape::Hex(seen + 1);
@@ -174,27 +173,4 @@ impl Text {
         }
         Ok(())
     }
-}
-
-/// Skips the plain part of text that nobody reads: runs, escapes of two bytes, and `\uXXXX` outside the surrogates.
-/// Gives the index of the first thing that needs care, or of what the end of the bytes leaves unfinished.
-fn skip_plain(bytes: &[u8], mut at: usize, clean: bool) -> usize {
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Some(run) = text_end(rest, clean) else {
-            return bytes.len();
-        };
-        at += run;
-        at += match rest.get(run..) {
-            Some([b'\\', b'n' | b'"' | b'\\' | b't' | b'r' | b'/' | b'b' | b'f', ..]) => 2,
-            Some([b'\\', b'u', a, b, c, d, ..]) if is_plain_unit([*a, *b, *c, *d]) => 6,
-            _ => return at,
-        };
-    }
-}
-
-/// Whether these are the four digits of a UTF-16 unit that is a character of its own.
-fn is_plain_unit(digits: [u8; 4]) -> bool {
-    let surrogate = matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
-    !surrogate && digits.iter().all(u8::is_ascii_hexdigit)
 }

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,14 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::framing::{Flaw, Framing};
+
 /// What the connection's service is doing; shared with the socket's guard.
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
     begun: AtomicU32,
-    busy: AtomicBool,
+    ended: AtomicU32,
     /// When the last exchange ended, milliseconds after `opened`.
     ended_ms: AtomicU64,
+    /// The first head that is not to be obeyed, and why.
+    refused: OnceLock<(u32, &'static str)>,
 }
 
 impl Activity {
@@ -29,20 +33,38 @@ impl Activity {
         Self {
             opened: Instant::now(),
             begun: AtomicU32::new(0),
-            busy: AtomicBool::new(false),
+            ended: AtomicU32::new(0),
             ended_ms: AtomicU64::new(0),
+            refused: OnceLock::new(),
         }
     }
 
-    pub(super) fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.busy.store(true, Ordering::Relaxed);
+    /// A head was complete; says what is wrong with its framing.
+    pub(super) fn begin(&self) -> Option<&'static str> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.refused.get().filter(|(refused, _)| number >= *refused).map(|(_, flaw)| *flaw)
     }
 
     pub(super) fn end(&self) {
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.ended_ms.store(since, Ordering::Relaxed);
-        self.busy.store(false, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges are under way: one over HTTP/1, any number over HTTP/2.
+    fn busy(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nothing was under way for so long.
+    pub(super) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let since = if self.busy() { Instant::now() } else { self.idle_since() };
+            if since.elapsed() >= limit {
+                return;
+            }
+            sleep_until(since + limit).await;
+        }
     }
 
     fn idle_since(&self) -> Instant {
@@ -52,7 +74,7 @@ impl Activity {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// First byte of a head to its last; `None` where the protocol has its own (HTTP/2 pings).
+    /// First byte of a head to its last; `None` for HTTP/2, where pings and the connection's own task watch.
     pub(super) head: Option<Duration>,
     pub(super) idle: Duration,
     pub(super) write_stall: Duration,
@@ -60,6 +82,10 @@ pub(super) struct Timeouts {
 
 pub(super) struct Guarded {
     stream: TcpStream,
+    /// Absent for HTTP/2, whose frames have one reading only.
+    framing: Option<Framing>,
+    /// A body is not framed as it should be: nothing more is read.
+    broken: Option<&'static str>,
     activity: Arc<Activity>,
     timeouts: Timeouts,
     /// When the head being read began, or `None` between requests.
@@ -74,8 +100,11 @@ pub(super) struct Guarded {
 impl Guarded {
     /// `opened` is when the connection was accepted: the clock of its first head runs from there.
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts, opened: Instant) -> Self {
+        let framing = timeouts.head.map(|_| Framing::new());
         Self {
             stream,
+            framing,
+            broken: None,
             activity,
             timeouts,
             head_since: Some(opened),
@@ -94,7 +123,7 @@ impl Guarded {
             self.heads = heads;
             self.head_since = None;
         }
-        if self.activity.busy.load(Ordering::Relaxed) {
+        if self.activity.busy() {
             return Poll::Pending;
         }
         loop {
@@ -109,6 +138,24 @@ impl Guarded {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client was silent for too long")));
             }
             timer.as_mut().reset(due);
+        }
+    }
+
+    /// Has the framing of what was read checked; false when all of it is behind a fault.
+    fn check(&mut self, into: &mut ReadBuf<'_>, before: usize) -> bool {
+        let Some(framing) = &mut self.framing else { return true };
+        let read = into.filled().get(before..).unwrap_or_default();
+        match framing.feed(read) {
+            Ok(()) => true,
+            Err(Flaw::Head(number, flaw)) => {
+                let _ = self.activity.refused.set((number, flaw));
+                true
+            }
+            Err(Flaw::Body(sound, flaw)) => {
+                self.broken = Some(flaw);
+                into.set_filled(before + sound);
+                sound > 0
+            }
         }
     }
 
@@ -138,15 +185,23 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let ill_framed = |flaw| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flaw)));
+        if let Some(flaw) = this.broken {
+            return ill_framed(flaw);
+        }
         let before = into.filled().len();
         match Pin::new(&mut this.stream).poll_read(task, into) {
             Poll::Pending => this.poll_patience(task),
             ready @ Poll::Ready(_) => {
-                let between = !this.activity.busy.load(Ordering::Relaxed);
+                let sound = this.check(into, before);
+                let between = !this.activity.busy();
                 if into.filled().len() > before && between && this.head_since.is_none() {
                     this.head_since = Some(Instant::now());
                 }
-                ready
+                match this.broken {
+                    Some(flaw) if !sound => ill_framed(flaw),
+                    _ => ready,
+                }
             }
         }
     }

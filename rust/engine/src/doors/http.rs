@@ -14,28 +14,30 @@ use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
-use super::{Endpoint, answer, body, endpoint};
+use super::streams::{Handed, Streams};
+use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
-use crate::ingress::{Ingress, forwarded, request_id};
+use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Of, Share};
-use crate::problem::{Problem, Reply, X_REQUEST_ID};
+use crate::problem::{Problem, Reply};
 use crate::{exchange, identity};
 
-/// One read of a head or body; also the longest head that is accepted.
+/// One read of a head or body.
 const READ_BUFFER: usize = 64 * 1024;
-/// Header list of an HTTP/2 request.
-const H2_HEADERS: u32 = 32 * 1024;
+/// Fields of a head, over either protocol.
+const FIELDS: usize = 100;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that a peer may reset before it is told to calm down (CVE-2023-44487).
@@ -110,31 +112,38 @@ async fn connection(stream: TcpStream, open: Open) {
     };
     let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
     let service = {
-        let io = io.clone();
+        let (io, activity) = (io.clone(), activity.clone());
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
     };
     let mut stopping = io.shared.stopping.subscribe();
     // How a connection ends is the client's affair; what it means for an exchange is told by the dropped exchange.
     if h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams { write_stall: timeouts.write_stall });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(bounds.h2_streams)
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .max_header_list_size(H2_HEADERS)
+            .max_header_list_size(HEAD_BYTES)
             .max_pending_accept_reset_streams(H2_RESETS)
             .keep_alive_interval(H2_PING_EVERY)
             .keep_alive_timeout(H2_PING_TIMEOUT);
         let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
         tokio::select! {
             _ = serving.as_mut() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = activity.idle_for(timeouts.idle) => {}
         }
+        serving.as_mut().graceful_shutdown();
         let _ = serving.await;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(READ_BUFFER).max_headers(100);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(READ_BUFFER)
+            .max_header_size(HEAD_BYTES as usize)
+            .max_headers(FIELDS);
         let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
         tokio::select! {
             _ = serving.as_mut() => return,
@@ -175,12 +184,15 @@ async fn serve_one(
     activity: Arc<Activity>,
     request: Request<Incoming>,
 ) -> Result<Response<DoorBody>, Infallible> {
-    activity.begin();
+    let flaw = activity.begin().or_else(|| host_flaw_of(&request));
     let running = Running { activity, in_flight: None };
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
     let stopping = *io.shared.stopping.borrow();
-    let (mut reply, running) = exchange_one(&io, request, running).await;
+    let (mut reply, running) = match flaw {
+        None => exchange_one(&io, request, running).await,
+        Some(flaw) => (malformed(flaw).reply(&identity::fresh(&io.shared.dice)), running),
+    };
     // hyper leaves out the body of such a reply over HTTP/1 only.
     if head_only && version == Version::HTTP_2 {
         if let Some(length) = reply.body.size_hint().exact() {
@@ -188,13 +200,25 @@ async fn serve_one(
         }
         reply.body = ReplyBody::frames([]);
     }
-    let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
+    let handed = if version == Version::HTTP_2 { Handed::of_this_stream() } else { None };
+    let mut response = Response::new(DoorBody { inner: reply.body, handed, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    if stopping && version == Version::HTTP_11 {
+    if (stopping || flaw.is_some()) && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+fn host_flaw_of(request: &Request<Incoming>) -> Option<&'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let required = request.version() == Version::HTTP_11;
+    match (hosts.next(), hosts.next()) {
+        (None, _) => host_flaw(&[], authority, required),
+        (Some(one), None) => host_flaw(&[one], authority, required),
+        (Some(one), Some(two)) => host_flaw(&[one, two], authority, required),
+    }
 }
 
 /// Ends with the reply's last byte, or with the client.
@@ -212,10 +236,16 @@ impl Drop for Running {
 async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Running) -> (Reply, Running) {
     let started = Instant::now();
     let (head, incoming) = request.into_parts();
-    let offered = head.headers.get(X_REQUEST_ID).or_else(|| head.headers.get("x-client-request-id"));
+    // hyper counts them over HTTP/1 only.
+    if head.headers.len() > FIELDS {
+        let problem = Problem::request(431, "too_many_headers", format!("a request may have {FIELDS} headers"));
+        return (problem.reply(&identity::fresh(&io.shared.dice)), running);
+    }
+    let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
-    let Endpoint::Generate(dialect) = endpoint(&head.method, head.uri.path()) else {
-        return (answer(&io.shared, &endpoint(&head.method, head.uri.path()), &id), running);
+    let dialect = match endpoint(&head.method, &decoded(head.uri.path())) {
+        Endpoint::Generate(dialect) => dialect,
+        other => return (answer(&io.shared, &other, &id), running),
     };
     let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
         return (Problem::overloaded("the gateway is at its limit; please retry").reply(&id), running);
@@ -235,11 +265,16 @@ async fn generate(
     headers: HeaderMap,
     incoming: Incoming,
 ) -> Reply {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
         return unsupported_encoding().reply(id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let received = match body::receive(incoming, length, dialect, &io.shared).await {
+    let received = tokio::select! {
+        biased;
+        received = body::receive(incoming, length, dialect, &io.shared) => received,
+        () = io.shared.over() => Err(Problem::stopping()),
+    };
+    let received = match received {
         Ok(received) => received,
         Err(problem) => return problem.reply(id),
     };
@@ -264,6 +299,8 @@ pub fn unsupported_encoding() -> Problem {
 /// The reply's body together with what ends with it.
 struct DoorBody {
     inner: ReplyBody,
+    /// Of an HTTP/2 stream.
+    handed: Option<Arc<Handed>>,
     _running: Running,
 }
 
@@ -272,7 +309,11 @@ impl Body for DoorBody {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.inner).poll_frame(task)
+        let polled = Pin::new(&mut self.inner).poll_frame(task);
+        if let Some(handed) = &self.handed {
+            if matches!(polled, Poll::Ready(Some(Ok(_)))) { handed.gave() } else { handed.asked() }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,9 +2,12 @@
 
 pub(crate) mod admin;
 pub mod body;
+mod framing;
 mod guard;
 pub mod http;
+mod streams;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -31,7 +34,7 @@ pub enum Endpoint<'a> {
     Unknown,
 }
 
-/// Reads the raw path only; nothing is decoded but `%2F`-free model ids, and nothing is rebuilt from `host`.
+/// Reads a path that was [`decoded`] once; nothing is rebuilt from `host`.
 pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     let bare = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let (found, allowed) = match bare {
@@ -49,18 +52,46 @@ pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     if fits { found } else { Endpoint::NotAllowed(allowed) }
 }
 
+/// Whether a body is encoded: any coding but `identity`, in any of the values (RFC 9110, section 8.4).
+pub fn is_encoded<'a>(mut codings: impl Iterator<Item = &'a [u8]>) -> bool {
+    codings.any(|value| {
+        let mut each = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        each.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    })
+}
+
+/// A request that servers could understand in different ways; its connection ends with the answer.
+pub fn malformed(flaw: &str) -> Problem {
+    Problem::request(400, "malformed_request", flaw)
+}
+
+/// What is wrong with how a request names its host: HTTP/1.1 has to, nobody may twice (RFC 9112, section 3.2), and a
+/// target that names one must name the same (section 3.2.2; for HTTP/2 RFC 9113, section 8.3.1).
+pub fn host_flaw(hosts: &[&[u8]], authority: Option<&[u8]>, required: bool) -> Option<&'static str> {
+    match hosts {
+        [] if required => Some("there must be a host header"),
+        [host] if !host.iter().all(u8::is_ascii_graphic) => Some("the host header names no host"),
+        [host] if authority.is_some_and(|named| !host.eq_ignore_ascii_case(named)) => {
+            Some("the request's target names another host than its host header")
+        }
+        [] | [_] => None,
+        _ => Some("there must be one host header only"),
+    }
+}
+
 /// Answers what needs no upstream. `Generate` is not for here and answers as unknown.
 pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<str>) -> Reply {
     match endpoint {
         Endpoint::Models => {
             Reply::json(StatusCode::OK, shared.tables.current().models.clone()).with_request_id(request_id)
         }
-        Endpoint::Model(id) => match shared.tables.current().model(&decoded(id)) {
-            Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
-            None => Problem::request(404, "model_not_found", "there is no such model; GET /v1/models lists all")
-                .at("model")
-                .reply(request_id),
-        },
+        Endpoint::Model(id) => {
+            let table = shared.tables.current();
+            match table.model(id) {
+                Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
+                None => no_model(&table.nearest(id)).reply(request_id),
+            }
+        }
         Endpoint::Live => {
             Reply::json(StatusCode::OK, Bytes::from_static(br#"{"live":true}"#)).with_request_id(request_id)
         }
@@ -84,10 +115,21 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
     }
 }
 
-/// Percent-decoding of a model id: clients encode the slash, or do not.
-fn decoded(id: &str) -> String {
-    let mut out = Vec::with_capacity(id.len());
-    let mut rest = id.bytes();
+fn no_model(near: &[&str]) -> Problem {
+    let hint = match near {
+        [] => "GET /v1/models lists all".to_owned(),
+        near => format!("the nearest names are {}", near.join(", ")),
+    };
+    Problem::request(404, "model_not_found", format!("there is no such model; {hint}")).at("model")
+}
+
+/// Percent-decoding, once, as granian does before it shows a path: clients encode the slash of a model id, or do not.
+pub fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
         let mut ahead = rest.clone();
         let pair = (ahead.next().and_then(hex), ahead.next().and_then(hex));
@@ -99,7 +141,7 @@ fn decoded(id: &str) -> String {
             _ => out.push(byte),
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -129,7 +171,29 @@ mod tests {
     }
 
     #[test]
-    fn model_ids_are_decoded_once_and_bad_escapes_stay_as_they_are() {
+    fn a_request_names_one_host_and_once() {
+        assert_eq!(host_flaw(&[b"x"], None, true), None);
+        assert_eq!(host_flaw(&[b""], None, true), None);
+        assert_eq!(host_flaw(&[b"X:80"], Some(b"x:80"), true), None);
+        assert_eq!(host_flaw(&[], Some(b"x"), false), None);
+        let flawed: [&[&[u8]]; 5] = [&[], &[b"x", b"x"], &[b"y"], &[b"x y"], &[b"\xff"]];
+        for hosts in flawed {
+            assert!(host_flaw(hosts, Some(b"x"), true).is_some(), "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn only_identity_in_any_case_is_no_coding() {
+        for plain in [&[][..], &["identity"], &["Identity"], &["identity", "IDENTITY , identity"], &[""]] {
+            assert!(!is_encoded(plain.iter().map(|value| value.as_bytes())), "{plain:?}");
+        }
+        for coded in [&[b"gzip".as_slice()][..], &[b"identity", b"br"], &[b"identity,\tgzip"], &[b"gz\xffip"]] {
+            assert!(is_encoded(coded.iter().copied()), "{coded:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_bad_escapes_stay_as_they_are() {
         assert_eq!(decoded("a%2Fb%2fc"), "a/b/c");
         assert_eq!(decoded("100%"), "100%");
         assert_eq!(decoded("%zz%252F"), "%zz%2F");

@@ -9,4 +9,4 @@ mod doors;
 mod dropping;
 mod failover;
 mod laws;
-mod rig;
+pub(crate) mod rig;

@@ -77,7 +77,7 @@ pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
 }
 
 /// A table of one route, `m`, over one target per upstream.
-pub(super) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patience) -> TableSpec {
+pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patience) -> TableSpec {
     TableSpec {
         generation,
         providers: upstreams.iter().enumerate().map(|(at, address)| provider(at, *address)).collect(),

@@ -3,7 +3,7 @@
 //! A lease gives its connection back only when the reply was read to the end; dropped earlier it closes the
 //! connection, and that is how an upstream learns that a client left. Nothing is retried here.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,6 +26,8 @@ use tokio_rustls::client::TlsStream;
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
+use crate::io::Tables;
+use crate::table::Table;
 
 /// RFC 8305 recommends 250 ms and allows 100; this is between.
 const HEAD_START: Duration = Duration::from_millis(150);
@@ -347,15 +349,70 @@ impl Pools {
     }
 
     /// Keeps pools tidy for as long as the thread lives; `threads` share each origin's `min_idle`.
-    pub async fn tend(&self, threads: usize) {
+    pub async fn tend(&self, threads: usize, tables: &Tables) {
         let mut tick = tokio::time::interval(TEND_EVERY);
         loop {
             tick.tick().await;
-            let pools: Vec<Arc<Pool>> =
-                self.places.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
-            for pool in pools {
+            for pool in self.still_called(&tables.current()) {
                 pool.tend((pool.origin.load().min_idle as usize).div_ceil(threads.max(1))).await;
             }
+        }
+    }
+
+    /// The pools of a table. Those of no target any more are let go, and with them their idle connections; what an
+    /// exchange still has on loan ends with it.
+    fn still_called(&self, table: &Table) -> Vec<Arc<Pool>> {
+        let called: HashSet<usize> = table.origins().map(|origin| origin.id).collect();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, place) in places.iter_mut().enumerate() {
+            if !called.contains(&id) {
+                *place = None;
+            }
+        }
+        places.iter().flatten().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clocks::Patience;
+    use crate::table::{Kind, TableSpec};
+    use crate::tests::rig::table;
+
+    fn compiled(mut spec: TableSpec) -> Table {
+        for provider in &mut spec.providers {
+            provider.min_idle = 1;
+        }
+        Table::compile(spec).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_a_reload_removes_is_no_longer_kept_warm() {
+        let (removed, kept) =
+            (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let addresses = [removed.local_addr().unwrap(), kept.local_addr().unwrap()];
+        let first = compiled(table(1, &addresses, &Patience::default()));
+        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()));
+        for target in &first.targets {
+            let Kind::Http(origin) = &target.kind else { panic!("it has an address") };
+            pools.of(origin);
+        }
+        let tables = Tables::new(first);
+        let watching = async {
+            let (mut warmed, _) = removed.accept().await.unwrap();
+            let (mut other, _) = kept.accept().await.unwrap();
+            tables.swap(compiled(table(2, &addresses[1..], &Patience::default())));
+            assert_eq!(warmed.read(&mut [0; 8]).await.unwrap(), 0, "its connection is closed");
+            assert!(timeout(2 * TEND_EVERY, removed.accept()).await.is_err(), "and not replaced");
+            assert!(timeout(TEND_EVERY, other.read(&mut [0; 8])).await.is_err(), "the other stays");
+        };
+        tokio::select! {
+            () = pools.tend(1, &tables) => {}
+            () = watching => {}
         }
     }
 }
