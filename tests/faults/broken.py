@@ -236,7 +236,13 @@ NONSENSE = (
         "An error object with status 200, without a name that says more",
         "Judged by what it says; where it says nothing it is the provider's failure. Once more, elsewhere.",
         *(
-            begun(way, (status(200, error(None, "oops")),), failed("upstream_error", 502, 200), "upstream_error")
+            begun(
+                way,
+                (status(200, error(None, "oops")),),
+                failed("upstream_error", 502, 200),
+                "upstream_error",
+                State.REFUSED,
+            )
             for way in BOTH
         ),
     ),

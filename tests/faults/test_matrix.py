@@ -7,6 +7,7 @@ so a test only looks at what that round left behind.
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from faults.cell import DOORS, cells
 from faults.fault import Fault
@@ -33,7 +34,7 @@ AWAITED = {
 """Rules of the table that the gateway does not keep yet, and what it does instead."""
 
 
-def marked(fault: Fault) -> object:
+def marked(fault: Fault) -> ParameterSet:
     awaited = AWAITED.get(fault.name)
     return pytest.param(fault, marks=[pytest.mark.xfail(reason=awaited, strict=True)] if awaited else [], id=fault.name)
 
@@ -46,7 +47,7 @@ def test_the_table_is_as_wide_as_it_should_be() -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("fault", map(marked, FAULTS))
+@pytest.mark.parametrize("fault", [marked(fault) for fault in FAULTS])
 def test_a_fault_is_seen_as_the_table_says(fault: Fault, door: str, played: Round) -> None:
     mine = [each for each in played.observations if (each.cell.fault.name, each.cell.door) == (fault.name, door)]
     assert mine
