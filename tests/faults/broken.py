@@ -105,12 +105,13 @@ SILENCES = (
         "comments-only",
         "Comments keep coming and content does not",
         "A comment ends a silence, but hides no dead generation: content has a clock of its own.",
-        begun(
-            Way.STREAM,
-            ({"comments": {"count": 1000, "every_ms": 50}},),
-            failed("upstream_timeout", 504),
-            "first_token_soft",
-            State.CANCELLED,
+        Case(
+            phase=Phase.BEGUN,
+            way=Way.STREAM,
+            steps=({"comments": {"count": 1000, "every_ms": 50}},),
+            alone=failed("upstream_timeout", 504),
+            record=Record(State.CANCELLED, "first_token_soft"),
+            elsewhere=True,
             clocks="hasty",
         ),
         delivered(

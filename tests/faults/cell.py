@@ -18,7 +18,7 @@ PROMPT_CANARY = "canary-of-the-prompt"
 
 CLOCKS: dict[str, dict[str, float]] = {
     "patient": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 30, "stream_total_timeout_s": 30},
-    "hasty": {"ttft_timeout_s": 0.8, "idle_timeout_s": 5, "total_timeout_s": 30, "stream_total_timeout_s": 30},
+    "hasty": {"ttft_timeout_s": 0.8, "idle_timeout_s": 5, "total_timeout_s": 30},
     "quiet": {"ttft_timeout_s": 5, "idle_timeout_s": 0.8, "content_idle_timeout_s": 1.2, "total_timeout_s": 30},
     "short": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 0.8, "stream_total_timeout_s": 0.8},
 }
@@ -81,7 +81,8 @@ class Cell(Struct, frozen=True):
     @property
     def records(self) -> tuple[Record, ...]:
         """The attempts as the journal must tell them."""
-        failed = (self.what.record,) * (1 if self.second else self.what.tries)
+        case = self.what
+        failed = (case.record,) if self.second else (case.record_alone or case.record,) * case.tries
         answered = (Record(State.COMPLETE),) if self.second and self.what.elsewhere else ()
         return (*failed, *answered)
 
@@ -106,7 +107,7 @@ def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) ->
 def rules(cells: Sequence[Cell], upstream: Upstream) -> list[dict[str, Any]]:
     """What a scripted upstream does to the first targets; the second ones are well."""
     mine = [cell for cell in cells if cell.what.upstream is upstream]
-    return [{"match": {"model": cell.first}, "steps": list(cell.what.steps)} for cell in mine]
+    return [{"match": {"model": cell.first, "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine]
 
 
 def configuration(cells: Sequence[Cell], addresses: dict[Upstream, str]) -> dict[str, Any]:

@@ -116,6 +116,8 @@ class Case(Struct, frozen=True, kw_only=True):
     """What the client sees when there is no other target."""
     record: Record
     """The failed attempt."""
+    record_alone: Record | None = None
+    """The same where there is no other target, if that makes a difference."""
     elsewhere: bool = False
     """Another target answers in its place, and the client sees a whole reply."""
     tries: int = 1
@@ -125,6 +127,10 @@ class Case(Struct, frozen=True, kw_only=True):
     """Which of the driver's sets of clocks the route has."""
     requests: int = 1
     """Requests one after the other on one connection; each must be seen as described."""
+    well: int = 0
+    """Requests before them that the upstream answers well."""
+    rest_s: float = 0
+    """Between one request and the next."""
     heavy: bool = False
     """Megabytes: once is enough."""
 

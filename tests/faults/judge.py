@@ -41,13 +41,14 @@ def differences(observation: Observation) -> Iterator[str]:
 def breaches(played: Round) -> Iterator[str]:
     """What holds whatever the fault: nothing is lost, left behind, or told that is secret."""
     asked = len(played.observations)
-    if played.exchanges != asked:
-        yield f"{played.exchanges} exchanges for {asked} requests"
+    exchanges = asked + sum(each.cell.what.well for each in played.observations)
+    if played.exchanges != exchanges:
+        yield f"{played.exchanges} exchanges for {exchanges} requests"
     ids = {each.timed.reply.headers.get("x-request-id") for each in played.observations}
     if len(ids) != asked or None in ids:
         yield f"{len(ids)} request ids for {asked} requests"
     for each in played.observations:
-        if len(each.first) + len(each.second) > MOST_ATTEMPTS * each.cell.what.requests:
+        if len(each.first) + len(each.second) > MOST_ATTEMPTS * (each.cell.what.requests + each.cell.what.well):
             yield f"{each.cell.label}: {len(each.first) + len(each.second)} requests upstream"
     if played.stray or played.open_after:
         yield f"the upstream serves strangers {played.stray} or still works for {played.open_after}"
@@ -144,11 +145,11 @@ def _of_error(body: Any, wanted: Seen) -> Iterator[Compared]:
 def _of_calls(observation: Observation) -> Iterator[Compared]:
     cell = observation.cell
     first, second = cell.calls
-    turns = cell.what.requests
-    yield "requests accepted at the first target", len(observation.first), first * turns
+    turns, well = cell.what.requests, cell.what.well
+    yield "requests accepted at the first target", len(observation.first), first * turns + well
     yield "requests accepted at the second target", len(observation.second), second * turns
     told = observation.timed.reply.headers.get("x-fastroute-attempts", "0")
-    if cell.what.upstream in SCRIPTED and turns == 1:
+    if cell.what.upstream in SCRIPTED and turns + well == 1:
         yield "attempts told and accepted", int(told), len(observation.first) + len(observation.second)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import re
 import socket
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,8 +131,7 @@ def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:
         mocks.script(cells)
         command = Command(folder / "gateway.log", "serve", "-c", str(file))
         try:
-            gateway = Gateway(command)
-            return _observe(cells, mocks, gateway, admin_port)
+            return _observe(cells, mocks, Gateway(command), admin_port)
         finally:
             command.stop()
 
@@ -173,6 +172,18 @@ def _observe(cells: Sequence[Cell], mocks: Mocks, gateway: Gateway, admin_port: 
     )
 
 
+async def _turns(cell: Cell, connection: Connection) -> AsyncIterator[Timed]:
+    """The requests of a cell that are judged."""
+    for turn in range(cell.what.well + cell.what.requests):
+        if turn:
+            await asyncio.sleep(cell.what.rest_s)
+        timed = await connection.ask(cell.body(turn))
+        if turn >= cell.what.well:
+            yield timed
+        else:
+            assert timed.reply.status == 200, cell.label
+
+
 async def _ask_all(cells: Sequence[Cell], doors: dict[str, Door]) -> list[tuple[Cell, list[Timed]]]:
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -180,7 +191,7 @@ async def _ask_all(cells: Sequence[Cell], doors: dict[str, Door]) -> list[tuple[
         async with places:
             connection = await Connection.open(doors[cell.door])
             try:
-                return cell, [await connection.ask(cell.body(turn)) for turn in range(cell.what.requests)]
+                return cell, [each async for each in _turns(cell, connection)]
             finally:
                 await connection.close()
 

@@ -27,6 +27,7 @@ AWAITED = {
     "policy-refusal": "inside a plain reply the upstream's words do not go on",
     "stall": "before content only the clock of the first content ends a silence of a stream",
     "silence-after-the-finish": "a stall after the finish reason is told as an error",
+    "reset-at-once-when-used-again": "a connection that was in use just before is taken for one that was idle",
     "bad-chunk": "broken chunks are told as a truncation",
     "many-interim-answers": "interim answers have no bound",
     "giant-reply": "an announced length has no bound",

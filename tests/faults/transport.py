@@ -26,6 +26,8 @@ def unreachable(name: str, title: str, rule: str, *, upstream: Upstream, kind: s
     return Fault(name=name, title=title, rule=rule, cases=tuple(cases))
 
 
+RESTED_S = 1.2
+"""Longer than servers leave a connection that they are about to close."""
 NOTHING_SENT = "Nothing was sent, so nothing can have been done twice: the next target answers."
 ANSWERLESS = "The work may have been done and billed: once more, elsewhere, never at the same target."
 UNREACHABLE = failed(503, "upstream_unreachable")
@@ -73,16 +75,35 @@ TRANSPORT = (
     ),
     Fault(
         name="closed-while-idle",
-        title="A kept connection turns out to be closed when it is used again",
-        rule="Not a byte came back on a connection that was used before: sent again on a fresh one.",
+        title="A connection that rested turns out to be closed when it is used again",
+        rule="Not a byte came back on a connection unused for a second: sent again on a fresh one.",
         cases=tuple(
             Case(
                 phase=Phase.UNWRITTEN,
                 way=way,
-                steps=(REPLY, "snub"),
+                steps=(REPLY, {"snub": {"after_ms": 1050}}),
                 alone=Seen(ending=Ending.WHOLE, status=200),
                 record=Record(State.COMPLETE),
-                requests=4,
+                requests=3,
+                rest_s=RESTED_S,
+                upstream=Upstream.KEPT,
+            )
+            for way in BOTH
+        ),
+    ),
+    Fault(
+        name="reset-at-once-when-used-again",
+        title="Reset after the request was written on a connection that was in use just before",
+        rule=ANSWERLESS,
+        cases=tuple(
+            Case(
+                phase=Phase.WRITTEN,
+                way=way,
+                steps=("reset",),
+                alone=NO_ANSWER,
+                record=Record(State.UNKNOWN, "reset"),
+                elsewhere=True,
+                well=1,
                 upstream=Upstream.KEPT,
             )
             for way in BOTH

@@ -128,7 +128,7 @@ pub enum Step {
     /// Nothing more, until the peer leaves.
     Stall,
     /// RST as soon as the peer's next request begins, unread: the connection was dead while it looked alive.
-    Snub,
+    Snub(Snub),
     /// FIN, with whatever was promised still missing.
     Close,
     /// RST.
@@ -262,6 +262,13 @@ pub struct Comments {
     pub every_ms: u64,
     #[serde(default)]
     pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snub {
+    /// A request that begins sooner than this is served as any other.
+    pub after_ms: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -141,6 +141,9 @@ impl<'a> Wire<'a> {
 
     /// Waits until the peer says something, and leaves it unread.
     pub(super) async fn next_word(&mut self) -> Result<(), Stop> {
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
         match self.stream.peek(&mut [0]).await {
             Ok(0) | Err(_) => Err(Stop::PeerGone),
             Ok(_) => Ok(()),
