@@ -4,12 +4,16 @@ One rule: what a client may see follows from the bytes before the cut alone, by 
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faults.cell import cells
 from faults.client import ask_many
-from faults.round import Stage
+from faults.fault import Case, Ending, Fault, Phase, Record, Seen, State, Way
+from faults.judge import breaches, differences
+from faults.round import Mocks, Stage, play
 from faults.script import chunk
 from faults.stream import events, finishes, text_of
 from flow.rig import Door, chat
@@ -45,6 +49,32 @@ def whole_pieces(cut_at: int, missing: int = 0) -> list[Any]:
 
 def test_the_stream_is_as_long_as_it_should_be() -> None:
     assert 3_800 <= len(STREAM) <= 4_400
+
+
+def test_a_stream_cut_before_its_first_word_is_begun_once_by_another_target(mocks: Mocks, tmp_path: Path) -> None:
+    first_word = len("".join(PIECES[:2]))
+    cuts = [
+        Fault(
+            name=f"cut-at-{at}",
+            title="",
+            rule="",
+            cases=(
+                Case(
+                    phase=Phase.BEGUN,
+                    way=Way.STREAM,
+                    steps=steps(at, "chunked"),
+                    alone=Seen(ending=Ending.ERROR, status=502, code="upstream_truncated"),
+                    record=Record(State.PARTIAL, "truncated"),
+                    elsewhere=True,
+                ),
+            ),
+        )
+        for at in range(1, first_word)
+    ]
+    seen = play(list(cells(cuts, 1)), mocks, tmp_path)
+    assert len(seen.observations) == 4 * len(cuts)
+    assert [f"{each.cell.label}: {text}" for each in seen.observations for text in differences(each)] == []
+    assert list(breaches(seen)) == []
 
 
 @pytest.mark.parametrize("framing", ["chunked", "until_close"])

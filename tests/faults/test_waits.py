@@ -49,14 +49,17 @@ FAR = ("86400", "3600", "1e9", "1e300", "inf", "Infinity", "99999999999999999999
 
 
 def vectors() -> list[Said]:
-    """Waits of 6 s and more: shorter ones are waited for when nobody else can answer."""
+    """Waits of 6 s and more: shorter ones are waited for when nobody else can answer.
+
+    None lies just above a whole second, because what is told is what is left of it.
+    """
     return [
         *(after(seconds, seconds) for seconds in range(6, 191)),
-        *(after(f"{seconds}.{part}", seconds + 1) for seconds in (6, 7, 30, 59) for part in ("1", "5", "999")),
+        *(after(f"{seconds}.{part}", seconds + 1) for seconds in (6, 7, 30, 59) for part in ("5", "75", "999")),
         *(after(f"{space}9{space}", 9) for space in (" ", "\t", "  ")),
         *(after(spelling, 12) for spelling in ("12", "012", "+12", "12.", "12.0", "1.2e1", "0012.000")),
-        *(in_ms(ms, -(-ms // 1000)) for ms in (6_001, 6_500, 7_000, 7_001, 29_999, 59_001, 60_000, 60_001, 90_000)),
-        *(in_ms(f"{ms}.5", ms // 1000 + 1) for ms in (6_001, 8_500, 30_000)),
+        *(in_ms(ms, -(-ms // 1000)) for ms in (6_500, 7_000, 7_700, 29_999, 59_500, 60_000, 61_500, 90_000)),
+        *(in_ms(f"{ms}.5", ms // 1000 + 1) for ms in (6_700, 8_500, 30_600)),
         *(in_ms(9_000, 9, beside=other) for other in ("1", "30", "0", "-1", "soon", FAR[-1])),
         *(in_ms(nothing, 8, beside="8") for nothing in ("0", "-1", "soon", "", "NaN")),
         *(at(seconds, form) for seconds in (10, 20, 30, 45, 58, 120, 600) for form in DATES),
