@@ -92,6 +92,13 @@ def response(way: Way, *header_lines: str, body: str | None = None, length: int 
     return "\r\n".join([*lines, "", body])
 
 
+def padded(way: Way, start: str, filling: str, repeat: int) -> tuple[dict[str, Any], ...]:
+    """A good answer with so much filling behind the start of a header line, as steps."""
+    head_of, _, body = response(way).partition("\r\n\r\n")
+    end = "" if filling.endswith("\r\n") else "\r\n"
+    return raw(f"{head_of}\r\n{start}"), raw(filling, repeat), raw(f"{end}\r\n{body}"), {"delay": {"ms": 20}}
+
+
 def packed(way: Way) -> dict[str, Any]:
     """The body of a good answer, compressed, as a step."""
     return {"send": {"base64": base64.b64encode(gzip.compress(answer(way).encode(), mtime=0)).decode()}}
