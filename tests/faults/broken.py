@@ -112,6 +112,7 @@ SILENCES = (
             steps=({"comments": {"count": 1000, "every_ms": 50}},),
             alone=failed("upstream_timeout", 504),
             record=Record(State.CANCELLED, "first_token_soft"),
+            record_alone=Record(State.UNKNOWN, "first_token_hard"),
             elsewhere=True,
             clocks="hasty",
         ),

@@ -30,6 +30,7 @@ def differences(observation: Observation) -> Iterator[str]:
         *_of_head(reply, cell, wanted),
         *_of_body(reply, cell, wanted),
         *_of_calls(observation),
+        *_of_entries(observation),
     ):
         if seen != expected:
             yield f"{what}: {seen!r} instead of {expected!r}"
@@ -50,6 +51,9 @@ def breaches(played: Round) -> Iterator[str]:
     for each in played.observations:
         if len(each.first) + len(each.second) > MOST_ATTEMPTS * (each.cell.what.requests + each.cell.what.well):
             yield f"{each.cell.label}: {len(each.first) + len(each.second)} requests upstream"
+    unexplained = len(played.unasked) - sum(each.cell.what.well for each in played.observations)
+    if unexplained:
+        yield f"{unexplained} requests on record that nobody made"
     if played.stray or played.open_after:
         yield f"the upstream serves strangers {played.stray} or still works for {played.open_after}"
     after = played.after
@@ -151,6 +155,21 @@ def _of_calls(observation: Observation) -> Iterator[Compared]:
     told = observation.timed.reply.headers.get("x-fastroute-attempts", "0")
     if cell.what.upstream in SCRIPTED and turns + well == 1:
         yield "attempts told and accepted", int(told), len(observation.first) + len(observation.second)
+
+
+def _of_entries(observation: Observation) -> Iterator[Compared]:
+    """The journal tells the attempts that the table expects, and the upstream was told the same ones."""
+    cell, entries = observation.cell, observation.entries
+    yield (
+        "on record",
+        [(entry.state, entry.failure) for entry in entries],
+        [(record.state.value, record.kind) for record in cell.records],
+    )
+    yield "ordinals on record", [entry.ordinal for entry in entries], list(range(1, len(entries) + 1))
+    if cell.what.upstream in SCRIPTED and cell.what.requests + cell.what.well == 1:
+        rows = [*observation.first, *observation.second]
+        named = {row["headers"].get("x-fastroute-attempt") for row in rows}
+        yield "attempts named to the upstream", named, {entry.attempt for entry in entries}
 
 
 def _object(body: bytes) -> Any:

@@ -135,6 +135,7 @@ def mistake(name: str, title: str, code: int, said: dict[str, Any], kind: str, *
 
 
 FAR_OFF = "Fri, 31 Dec 2100 23:59:59 GMT"
+CAPACITY = "No capacity there: another target answers; the same is asked once more where it is the only one."
 KEY = "The key is out, its provider is not: another key or provider answers. No word of the upstream's goes on."
 ACCOUNT = "The operator's account is empty, whatever the status: another key or provider answers, nobody waits."
 ONCE = "The work may have been done and billed: once more, elsewhere, never at the same target."
@@ -291,7 +292,7 @@ REFUSALS = (
     refusal(
         "unavailable",
         "503 with `retry-after: 7`",
-        "No capacity there: another target answers.",
+        CAPACITY,
         503,
         error("service_unavailable", "server_error"),
         kind="overloaded",
@@ -301,17 +302,19 @@ REFUSALS = (
         headers={"retry_after": "7"},
         retry=True,
         wait_s=(7, 7),
+        tries_inside=2,
     ),
     refusal(
         "overloaded",
         "529",
-        "No capacity there: another target answers.",
+        CAPACITY,
         529,
         error("overloaded_error", "overloaded_error"),
         kind="overloaded",
         answered=503,
         code="overloaded",
         elsewhere=True,
+        tries=2,
     ),
     refusal(
         "long-error-body",

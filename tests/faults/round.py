@@ -20,6 +20,7 @@ from msgspec import Struct
 from faults.cell import Cell, configuration, rules
 from faults.client import Connection, Timed
 from faults.fault import Upstream
+from faults.journal import Entry, read
 from flow.rig import Command, Door, Gateway, eventually, free_port, refusing_port
 from flow.rig import Upstream as Mock
 
@@ -44,6 +45,12 @@ class Observation(Struct, frozen=True):
     first: Sequence[dict[str, Any]]
     """Rows of the upstream's log for the faulty target; of all requests of the cell."""
     second: Sequence[dict[str, Any]]
+    entries: Sequence[Entry] = ()
+    """What is on record of this request."""
+
+    @property
+    def request_id(self) -> str:
+        return self.timed.reply.headers.get("x-request-id", "")
 
 
 class Round(Struct, frozen=True):
@@ -60,6 +67,8 @@ class Round(Struct, frozen=True):
     """Rows of the upstream's log that belong to no cell."""
     open_after: Sequence[str]
     """Models the upstream was still working for a second after the last client was answered."""
+    unasked: Sequence[str] = ()
+    """Requests on record that no client was answered for."""
 
 
 class Stage(NamedTuple):
@@ -131,9 +140,18 @@ def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:
         mocks.script(cells)
         command = Command(folder / "gateway.log", "serve", "-c", str(file))
         try:
-            return _observe(cells, mocks, Gateway(command), admin_port)
+            seen = _observe(cells, mocks, Gateway(command), admin_port)
         finally:
             command.stop()
+    return _with_records(seen, read(folder / "state"))
+
+
+def _with_records(seen: Round, records: dict[str, list[Entry]]) -> Round:
+    """The round with what is on record of each request; the gateway has gone, so all of it is there."""
+    observations = [
+        msgspec.structs.replace(each, entries=records.pop(each.request_id, [])) for each in seen.observations
+    ]
+    return msgspec.structs.replace(seen, observations=observations, unasked=list(records))
 
 
 def _observe(cells: Sequence[Cell], mocks: Mocks, gateway: Gateway, admin_port: int) -> Round:

@@ -185,11 +185,7 @@ def test_a_stream_without_end_takes_no_memory(size_mib: int, stage: Stage, door:
 
 
 @pytest.mark.parametrize("size_mib", SIZES_MIB)
-def test_a_plain_reply_without_end_is_cut_at_its_bound(
-    size_mib: int, stage: Stage, door: Door, request: pytest.FixtureRequest
-) -> None:
-    if door.name == "edge":
-        request.applymarker(pytest.mark.xfail(reason="a plain reply has no bound at the edge door", strict=True))
+def test_a_plain_reply_without_end_is_cut_at_its_bound(size_mib: int, stage: Stage, door: Door) -> None:
     warm(door, stage)
     model = fresh()
     steps = [head("application/json", framing="chunked"), send('{"choices":["'), send(PIECE, size_mib * 1024)]

@@ -19,18 +19,8 @@ LONG_GATEWAYS = 10
 LONG_ROUNDS = 5
 
 AWAITED = {
-    "limit-of-a-second": "a short wait is not waited for where nobody else can answer",
-    "limit-in-milliseconds": "a short wait is not waited for where nobody else can answer",
-    "limit-without-a-wait": "a limit without a wait is neither asked again nor told with one",
-    "too-early": "425 is not asked again where nobody else can answer",
-    "prompt-too-long": "inside a plain reply the upstream's words do not go on",
-    "policy-refusal": "inside a plain reply the upstream's words do not go on",
-    "stall": "before content only the clock of the first content ends a silence of a stream",
     "silence-after-the-finish": "a stall after the finish reason is told as an error",
-    "reset-at-once-when-used-again": "a connection that was in use just before is taken for one that was idle",
-    "bad-chunk": "broken chunks are told as a truncation",
-    "many-interim-answers": "interim answers have no bound",
-    "giant-reply": "an announced length has no bound",
+    "bad-gateway": "a 502 is on record as refused",
 }
 """Rules of the table that the gateway does not keep yet, and what it does instead."""
 

@@ -19,6 +19,7 @@ def unreachable(name: str, title: str, rule: str, *, upstream: Upstream, kind: s
             alone=alone,
             record=Record(State.REFUSED, kind),
             elsewhere=True,
+            tries=1 if upstream is Upstream.PLAINTEXT else 2,
             upstream=upstream,
         )
         for way in BOTH
@@ -131,6 +132,7 @@ TRANSPORT = (
                 steps=("stall",),
                 alone=LATE,
                 record=Record(State.CANCELLED, "first_token_soft"),
+                record_alone=Record(State.UNKNOWN, "first_token_hard"),
                 elsewhere=True,
                 clocks="hasty",
             ),
@@ -140,6 +142,7 @@ TRANSPORT = (
                 steps=({"events": {"count": 0}}, "stall"),
                 alone=LATE,
                 record=Record(State.CANCELLED, "first_token_soft"),
+                record_alone=Record(State.UNKNOWN, "first_token_hard"),
                 elsewhere=True,
                 clocks="hasty",
             ),
