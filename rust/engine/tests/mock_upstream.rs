@@ -412,6 +412,43 @@ async fn a_client_that_leaves_is_noticed_within_250_ms() {
     }
 }
 
+#[tokio::test]
+async fn a_snub_resets_the_next_request_unread() {
+    let mock = playing(r#"[{"reply": {}}, {"snub": {}}]"#);
+    let mut stream = connect(&mock);
+    stream.write_all(chat(false).as_bytes()).unwrap();
+    assert_eq!(ended(&mock).await.sent.ended, Ended::Complete);
+    stream.write_all(chat(false).as_bytes()).unwrap();
+    let (bytes, fin) = read_out(stream);
+    assert!(!fin && bytes.starts_with(b"HTTP/1.1 200 OK"));
+    assert_eq!(mock.rows().len(), 1, "a request that was not read is not in the log");
+}
+
+#[test]
+fn a_request_that_comes_before_the_rest_is_over_is_not_snubbed() {
+    let mock = playing(r#"[{"reply": {}}, {"snub": {"after_ms": 60000}}]"#);
+    let mut stream = connect(&mock);
+    stream.write_all(chat(false).repeat(2).as_bytes()).unwrap();
+    let mut text = String::new();
+    while text.matches("HTTP/1.1 200 OK").count() < 2 {
+        let mut piece = [0; 8192];
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "{text}");
+        text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+}
+
+#[test]
+fn without_keep_alive_a_connection_serves_one_request() {
+    let mock = mock(r#"{"defaults": {"keep_alive": false}}"#);
+    for stream in [false, true] {
+        let mut connection = connect(&mock);
+        connection.write_all(chat(stream).as_bytes()).unwrap();
+        let (bytes, fin) = read_out(connection);
+        assert!(fin && String::from_utf8(bytes).unwrap().contains("connection: close"));
+    }
+}
+
 #[test]
 fn rules_match_on_model_header_stream_and_count() {
     let mock = mock(

@@ -97,9 +97,10 @@ impl Progress {
                 Err("must come before the steps that send something")
             }
             Step::Head(_) | Step::Cut(_) | Step::Delay(_) => Ok(self),
-            Step::Stall | Step::Close | Step::Reset => Ok(Self::Gone),
+            Step::Snub(_) if self != Self::Whole => Err("must come after a complete response"),
+            Step::Stall | Step::Snub(_) | Step::Close | Step::Reset => Ok(Self::Gone),
             _ if self == Self::Whole => {
-                Err("the response is already complete; only delay, close, reset or stall can follow")
+                Err("the response is already complete; only delay, close, reset, snub or stall can follow")
             }
             Step::Status(_) | Step::Reply(_) if self == Self::Begun => {
                 Err("is a complete response, so nothing may be sent before it")
@@ -127,6 +128,7 @@ impl Step {
             Self::Send(_) => "send",
             Self::Raw(_) => "raw",
             Self::Stall => "stall",
+            Self::Snub(_) => "snub",
             Self::Close => "close",
             Self::Reset => "reset",
         }
@@ -240,6 +242,7 @@ mod tests {
             (r#"["done", {"cut": {"after_bytes": 3}}]"#, "rules[0].steps[1].cut: must come before"),
             (r#"["stall", {"delay": {"ms": 1}}]"#, "rules[0].steps[1].delay: nothing can follow"),
             (r#"["done", {"send": {"utf8": "x"}}]"#, "rules[0].steps[1].send: the response is already"),
+            (r#"[{"events": {"count": 1}}, {"snub": {}}]"#, "rules[0].steps[1].snub: must come after"),
             (r#"[{"events": {"count": 1}}, {"reply": {}}]"#, "rules[0].steps[1].reply: is a complete"),
             ("[]", "rules[0].steps: needs at least one"),
         ] {

@@ -133,6 +133,11 @@ impl<'a> Play<'a> {
                 self.show_progress();
                 self.wire.stall().await
             }
+            Step::Snub(snub) => {
+                let rested = Instant::now() + Duration::from_millis(snub.after_ms);
+                self.wire.next_word().await?;
+                if Instant::now() < rested { Ok(()) } else { Err(Stop::Reset) }
+            }
             Step::Close => Err(Stop::Close),
             Step::Reset => Err(Stop::Reset),
         }

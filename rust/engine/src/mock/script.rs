@@ -36,6 +36,8 @@ pub struct Defaults {
     /// Numbers in one embedding when the request does not ask for another size.
     pub dimensions: usize,
     pub stamp: Stamp,
+    /// Without it a connection serves one request, so that no peer ever meets one that was used before.
+    pub keep_alive: bool,
 }
 
 impl Default for Defaults {
@@ -48,6 +50,7 @@ impl Default for Defaults {
             every_ms: 0,
             dimensions: 1536,
             stamp: Stamp::Field,
+            keep_alive: true,
         }
     }
 }
@@ -124,6 +127,8 @@ pub enum Step {
     Raw(Payload),
     /// Nothing more, until the peer leaves.
     Stall,
+    /// RST as soon as the peer's next request begins, unread: the connection was dead while it looked alive.
+    Snub(Snub),
     /// FIN, with whatever was promised still missing.
     Close,
     /// RST.
@@ -257,6 +262,13 @@ pub struct Comments {
     pub every_ms: u64,
     #[serde(default)]
     pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snub {
+    /// A request that begins sooner than this is served as any other.
+    pub after_ms: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

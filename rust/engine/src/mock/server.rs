@@ -88,6 +88,7 @@ impl Connection {
             Err(Refused(status)) => return self.refuse(status).await,
         };
         let rules = shared.rules();
+        ask.last |= ask.endpoint != Endpoint::Control && !rules.script.defaults.keep_alive;
         if rules.before_body
             && let Some((place, rule)) = rules.find(&ask, true)
         {

@@ -139,6 +139,17 @@ impl<'a> Wire<'a> {
         self.watch_peer().await
     }
 
+    /// Waits until the peer says something, and leaves it unread.
+    pub(super) async fn next_word(&mut self) -> Result<(), Stop> {
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
+        match self.stream.peek(&mut [0]).await {
+            Ok(0) | Err(_) => Err(Stop::PeerGone),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Waits, unless the peer leaves.
     pub(super) async fn wait(&mut self, time: Duration) -> Result<(), Stop> {
         if time.is_zero() {

@@ -1,0 +1,134 @@
+"""Cells of the matrix: a fault in a phase, at a door, with or without somebody else to answer.
+
+One rule: each cell and each round of it has a route, targets, keys and provider rows of its own, because health
+outlives a request and one cell's failures must not be another's cool-down.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from faults.fault import SCRIPTED, WHOLE, Case, Fault, Record, Seen, State, Upstream, Way
+
+DOORS = ("granian", "edge")
+KEY_CANARY = "sk-canary-of-the-provider"
+PROMPT_CANARY = "canary-of-the-prompt"
+
+CLOCKS: dict[str, dict[str, float]] = {
+    "patient": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 30, "stream_total_timeout_s": 30},
+    "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 1.6, "idle_timeout_s": 5, "total_timeout_s": 30},
+    "quiet": {"ttft_timeout_s": 5, "idle_timeout_s": 0.8, "content_idle_timeout_s": 1.2, "total_timeout_s": 30},
+    "short": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 0.8, "stream_total_timeout_s": 0.8},
+}
+LIMIT_S = {"patient": 10.0, "hasty": 1.6, "quiet": 1.2, "short": 0.8}
+"""What the clocks of a set allow one exchange of a case to wait for the fault; `patient` holds waits and probes."""
+
+
+class Cell(Struct, frozen=True):
+    """One square of the matrix in one round."""
+
+    fault: Fault
+    case: int
+    second: bool
+    """There is another target, and it is well."""
+    door: str
+    number: int
+    """Tells its route and targets from those of all other cells and rounds."""
+
+    @property
+    def what(self) -> Case:
+        return self.fault.cases[self.case]
+
+    @property
+    def route(self) -> str:
+        return f"cell-{self.number}"
+
+    @property
+    def first(self) -> str:
+        """The faulty target's model at the upstream."""
+        return f"{self.route}-first"
+
+    @property
+    def other(self) -> str:
+        return f"{self.route}-second"
+
+    @property
+    def label(self) -> str:
+        case = self.what
+        company = "second" if self.second else "alone"
+        return f"{self.fault.name} {case.phase} {case.way} {company} {self.door}"
+
+    @property
+    def seen(self) -> Seen:
+        """What the client must see."""
+        return WHOLE if self.second and self.what.elsewhere else self.what.alone
+
+    @property
+    def attempts(self) -> int:
+        if self.second and self.what.elsewhere:
+            return 2
+        return 1 if self.second else self.what.tries
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Requests that the upstream accepts for the first and the second target, per request of the client."""
+        case = self.what
+        first = min(case.calls, 1) if self.second else case.calls
+        return first, int(self.second and case.elsewhere)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The attempts as the journal must tell them."""
+        case = self.what
+        failed = (case.record,) if self.second else (case.record_alone or case.record,) * case.tries
+        answered = (Record(State.COMPLETE),) if self.second and self.what.elsewhere else ()
+        return (*failed, *answered)
+
+    def body(self, turn: int) -> bytes:
+        message = {"role": "user", "content": f"{PROMPT_CANARY} {self.number} {turn}"}
+        return json.dumps({"model": self.route, "messages": [message], "stream": self.what.way is Way.STREAM}).encode()
+
+
+def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) -> Iterator[Cell]:
+    number = 0
+    for turn in range(rounds):
+        for fault in faults:
+            for case, what in enumerate(fault.cases):
+                if what.heavy and turn:
+                    continue
+                for second in (True, False):
+                    for door in doors:
+                        yield Cell(fault, case, second, door, number)
+                        number += 1
+
+
+def rules(cells: Sequence[Cell], upstream: Upstream) -> list[dict[str, Any]]:
+    """What a scripted upstream does to the first targets; the second ones are well."""
+    mine = [cell for cell in cells if cell.what.upstream is upstream]
+    return [{"match": {"model": cell.first, "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine]
+
+
+def configuration(cells: Sequence[Cell], addresses: dict[Upstream, str]) -> dict[str, Any]:
+    """A gateway that serves all cells."""
+    providers: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    haste = {"connect_timeout_s": 0.4, "dns_timeout_s": 0.4, "tls_timeout_s": 1.0}
+    for cell in cells:
+        names = [(cell.first, cell.what.upstream), *([(cell.other, Upstream.MOCK)] if cell.second else [])]
+        for name, upstream in names:
+            providers[name] = {
+                "dialect": "openai_chat",
+                "address": addresses[upstream],
+                "key": f"{KEY_CANARY}-{name}",
+                **({} if upstream in SCRIPTED else {"timeouts": haste}),
+            }
+        targets = [f"{name}/{name}" for name, _ in names]
+        models[cell.route] = {"targets": targets, "patience": CLOCKS[cell.what.clocks]}
+    return {
+        "listen": {"port": 0, "edge_port": 0, "admin_port": 0},
+        "providers": providers,
+        "models": models,
+        "observability": {"log_level": "debug"},
+    }
