@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 CPU_SECONDS=${CPU_SECONDS:-600}
-# A second for one input and half a gigabyte are defects. No sanitizer: the code is safe Rust, and overflow and debug
+# Five seconds by the clock, of which a busy machine may take four, and half a gigabyte are defects. No sanitizer: the code is safe Rust, and overflow and debug
 # assertions are on; SANITIZER=address looks into the dependencies, at a third of the speed.
-LIMITS="-timeout=1 -rss_limit_mb=512 -max_len=4096"
+LIMITS="-timeout=5 -rss_limit_mb=512 -max_len=4096"
 
 if ! rustup run nightly rustc --version >/dev/null 2>&1; then
     echo "skipped: fuzzing needs nightly Rust (rustup toolchain install nightly)"

@@ -102,7 +102,8 @@ fn edits_touch_nothing_else(found: &Scan, body: &[u8], shape: Shape, mut dice: D
     let asks = usage.is_some();
     let mut edits: Vec<Edit> = found.replace(Field::Model, quote(name)).into_iter().chain(usage).collect();
     let renamed = !edits.is_empty() && found.span(Field::Model).is_some();
-    if dice.below(2) == 0 {
+    // Into a body without members everything goes with one edit, and asking for usage may have been it.
+    if dice.below(2) == 0 && !(asks && found.empty) {
         edits.push(found.insert(&[("x-1", Bytes::from_static(b"[{}]")), ("x-2", Bytes::from_static(b"0"))]));
     }
     let after = respliced(body, &edits, shape, &mut dice);
