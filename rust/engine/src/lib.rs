@@ -22,6 +22,8 @@ pub mod mock;
 mod outcome;
 mod problem;
 mod render;
+mod share;
+mod sync;
 mod table;
 #[cfg(test)]
 mod tests;
