@@ -25,6 +25,8 @@ pub mod mock;
 mod outcome;
 mod problem;
 mod render;
+mod share;
+mod sync;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
