@@ -10,7 +10,7 @@ import pytest
 from fastroute import supervisor
 from fastroute.config.schema import Config, Listen, Model, Provider
 from fastroute.errors import ConfigError
-from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
+from fastroute.supervisor import Listener, ListenerError, Supervisor, environment, open_listeners
 
 ANY = Listen(port=0, edge_port=0, admin_port=0)
 needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc/net/tcp on this system")
@@ -135,3 +135,11 @@ def test_what_keeps_the_data_process_from_starting_is_told_as_a_mistake() -> Non
             Supervisor(Config(providers=providers, models=models), listeners).start()
     finally:
         close(listeners)
+
+
+def test_a_data_process_keeps_freed_memory_unless_the_operator_says_otherwise() -> None:
+    keeps = environment({"PATH": "/bin"})
+    assert keeps["PATH"] == "/bin"
+    assert int(keeps["MALLOC_TRIM_THRESHOLD_"]) >= 32 << 20
+    said = environment({"MALLOC_TRIM_THRESHOLD_": "131072"})
+    assert said["MALLOC_TRIM_THRESHOLD_"] == "131072"

@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 
-from flow.rig import Gateway, Route, Upstream, chat, events, eventually, finishes, text_of
-from wire.h2 import Connection
+from flow.rig import (
+    Gateway,
+    Route,
+    Serve,
+    Upstream,
+    chat,
+    configuration,
+    events,
+    eventually,
+    finishes,
+    free_port,
+    text_of,
+)
+from wire.h2 import CANCEL, Connection
 
 EVENT = 'data: {"id":"b","model":"m","choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
 LINE = [{"head": {"content_type": "text/event-stream"}}]
@@ -16,6 +28,7 @@ NOTICED_MS = 250
 MEMORY_BYTES = 16 << 20
 SOCKETS_BYTES = 24 << 20
 WINDOW = 65_536
+STALL_S = 1.0
 
 
 def pace(count: int) -> list[Any]:
@@ -82,6 +95,24 @@ def test_a_stream_whose_window_is_full_stops_its_upstream_and_no_other(
     )
     assert row is not None
     assert row["bytes_sent"] < SOCKETS_BYTES
+
+
+def test_a_stream_that_takes_nothing_is_reset_while_the_others_go_on(
+    upstream: Upstream, serve: Serve, route: Route
+) -> None:
+    flood = {"send": {"utf8": EVENT % ("x" * 65_536), "repeat": 2_000}}
+    upstream.script(route.rule(*LINE, flood, first=1), route.rule(*pace(200)))
+    gateway = serve(configuration(upstream.origin, free_port(), client_stall_timeout_s=STALL_S))
+    with Connection(gateway.doors["edge"], WINDOW) as client:
+        full = client.begin(chat(route.name, stream=True))
+        client.pump(lambda: len(client.data[full]) == WINDOW)
+        stood_ns = time.monotonic_ns()
+        slow = client.begin(chat(route.name, stream=True))
+        assert client.finish(slow).endswith(b"data: [DONE]\n\n"), "silence of the upstream is not the client's"
+        assert client.reset == {full: CANCEL}
+        assert b'"choices"' in client.finish(client.begin(chat(route.name)))
+    row = next(row for row in upstream.rows(route.first) if row["ended"] == "cancelled")
+    assert STALL_S * 0.9 < (row["cancel_ns"] - stood_ns) / 1e9 < STALL_S + 0.5
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

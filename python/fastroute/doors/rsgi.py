@@ -51,18 +51,17 @@ class Rsgi:
         if task is None:
             return
         now = time.monotonic()
-        self._reading[task] = now + (
-            BODY_START_S + request.length / FLOOR_BYTES_S if request.small else self._body_timeout_s
-        )
         try:
-            if request.small:
+            if request.whole:
+                # Nobody sees it begin, so its first byte and its pace have one clock together.
+                self._reading[task] = now + min(self._body_timeout_s, BODY_START_S + request.length / FLOOR_BYTES_S)
                 complete = request.feed(await protocol())
             else:
                 complete = await self._read(request, protocol, task, now)
         except asyncio.CancelledError:
             if task in self._reading:
                 raise
-            # The sweep (or the end) ended this read and nothing else was meant: the client is told, and the task goes on to end.
+            # We ended this read and nothing else was meant: the client is told, and the task goes on to end.
             task.uncancel()
             request.fail("stopping" if self._ending else "late")
             return

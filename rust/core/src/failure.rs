@@ -160,18 +160,16 @@ struct OpenAiErrorFields<'a> {
     code: &'a str,
 }
 
-/// The body of an error reply to an OpenAI client.
-pub fn render_openai_error(failure: &Failure) -> Bytes {
-    let error = OpenAiError {
-        error: OpenAiErrorFields {
-            message: &failure.message,
-            r#type: failure.openai_type(),
-            param: failure.param.as_deref(),
-            code: failure.code,
-        },
-    };
+/// The body of an error reply to an OpenAI client, from its four parts: the one place that knows the shape.
+pub fn render_openai_parts(message: &str, r#type: &str, param: Option<&str>, code: &str) -> Bytes {
+    let error = OpenAiError { error: OpenAiErrorFields { message, r#type, param, code } };
     // Four strings always serialize; an empty body would still be a correct refusal.
     serde_json::to_vec(&error).map(Bytes::from).unwrap_or_default()
+}
+
+/// The same of a failure.
+pub fn render_openai_error(failure: &Failure) -> Bytes {
+    render_openai_parts(&failure.message, failure.openai_type(), failure.param.as_deref(), failure.code)
 }
 
 /// The same as an event of a stream that has begun. After it the stream ends, without `[DONE]`.

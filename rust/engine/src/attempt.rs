@@ -4,8 +4,11 @@
 //! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
 
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use fastroute_core::failure::{ErrorReply, Failure, Kind};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
 use fastroute_core::sse;
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -21,14 +24,15 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clocks::{Due, Patience};
-use crate::echo;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::table::{self, Head, Target};
 use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
+use crate::{echo, render};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
@@ -49,6 +53,17 @@ pub(crate) enum Success {
     Whole(Box<Whole>),
     /// Content has begun; the rest is on its way.
     Running(Box<Running>),
+}
+
+impl Success {
+    /// The upstream's headers that go on, with room for ours.
+    pub(crate) fn take_headers(&mut self) -> HeaderMap {
+        let headers = match self {
+            Self::Whole(whole) => &mut whole.headers,
+            Self::Running(running) => &mut running.headers,
+        };
+        std::mem::take(headers)
+    }
 }
 
 /// A reply with nothing left to wait for; also a stream, where it was made in this process.
@@ -97,7 +112,7 @@ pub(crate) async fn attempt(
     due: Due,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
-        table::Kind::Echo => return echo::answer(ingress).await.map_err(Failed::from),
+        table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
     let Some(head) = target.head(ingress.dialect) else {
@@ -109,7 +124,7 @@ pub(crate) async fn attempt(
     let pool = io.pools.of(origin);
     let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
     if !response.status().is_success() {
-        return Err(refused(response, lease, due.by).await);
+        return Err(Box::pin(refused(response, lease, due.by)).await);
     }
     acceptable(&response)?;
     if ingress.stream() && is_event_stream(response.headers()) {
@@ -171,18 +186,15 @@ async fn send(
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
-        let lease = timeout_at(due.by, pool.lease(fresh)).await.map_err(|_| due.missed())?;
-        let mut lease = lease.map_err(|error| unreachable(&error))?;
-        let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from(head.path.clone());
-        let headers = request.headers_mut();
-        headers.clone_from(&head.headers);
-        for (name, value) in &ingress.forward {
-            // What the operator set for this provider stands; a second value beside it would mean nothing.
-            headers.entry(name).or_insert_with(|| value.clone());
-        }
-        match lease.send(request, due.began, due.by).await {
+        let ready = if fresh { None } else { pool.ready(due.began) };
+        let mut lease = if let Some(lease) = ready {
+            lease
+        } else {
+            // Boxed: connecting is rare and large, and every exchange would carry it.
+            let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
+            leased.map_err(|error| unreachable(&error))?
+        };
+        match lease.send(compose(head, ingress, frames), due.began, due.by).await {
             Ok(response) => return Ok((response, lease)),
             Err(SendError::Late) => return Err(due.missed()),
             Err(SendError::Unread) => {
@@ -198,6 +210,22 @@ async fn send(
             Err(SendError::Broken(error)) => return Err(broken(&error, lease.silent())),
         }
     }
+}
+
+/// The request as it goes upstream.
+fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing> {
+    let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from(head.path.clone());
+    let length = request.body().size_hint().exact().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.clone_from(&head.headers);
+    headers.insert(CONTENT_LENGTH, render::number(length));
+    for (name, value) in &ingress.forward {
+        // What the operator set for this provider stands; a second value beside it would mean nothing.
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    request
 }
 
 fn unreachable(error: &ConnectError) -> Failure {
@@ -277,9 +305,9 @@ async fn whole(
     let mut frames = Frames::new();
     let mut held = 0;
     let ended = loop {
-        let idle = Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
-        match timeout_at(due.by.min(idle), body.frame()).await {
-            Err(_) if idle < due.by => return Err(Failure::new(Kind::Stalled).into()),
+        let idle = || Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
+        match frame_by(&mut body, || due.by.min(idle())).await {
+            Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
             Err(_) => return Err(due.missed().into()),
             Ok(None) => break true,
             Ok(Some(Err(error))) => {
@@ -311,7 +339,7 @@ async fn whole(
             inspector.feed(frame.clone());
         }
         return Ok(Success::Running(Box::new(Running {
-            headers: passed_on(&parts.headers),
+            headers: passed_on(parts.headers),
             first: frames,
             body,
             lease: Some(lease),
@@ -336,7 +364,7 @@ async fn whole(
             .saying("the upstream answered a stream request without a stream")
             .into());
     }
-    Ok(Success::Whole(Box::new(Whole { headers: passed_on(&parts.headers), frames, facts })))
+    Ok(Success::Whole(Box::new(Whole { headers: passed_on(parts.headers), frames, facts })))
 }
 
 /// Reads a stream until its first content event. What came before is held and goes out with it.
@@ -355,12 +383,12 @@ async fn first_content(
         hide_usage: ingress.forces_usage(),
         limits: sse::Limits::default(),
     };
-    let mut relay = Relay::new(spec);
+    let mut relay = Box::new(Relay::new(spec));
     let mut first = Frames::new();
     let mut ended = false;
     let mut next_by = due;
     while !relay.content_started() && !ended {
-        let fed = match timeout_at(next_by.by, body.frame()).await {
+        let fed = match frame_by(&mut body, || next_by.by).await {
             Err(_) => Err(next_by.missed()),
             Ok(None) => {
                 ended = true;
@@ -383,11 +411,11 @@ async fn first_content(
         }
     }
     Ok(Success::Running(Box::new(Running {
-        headers: passed_on(&parts.headers),
+        headers: passed_on(parts.headers),
         first,
         body,
         lease: Some(lease),
-        flow: Flow::Stream(Box::new(relay)),
+        flow: Flow::Stream(relay),
         length: None,
     })))
 }
@@ -409,10 +437,28 @@ pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
 }
 
 /// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
+///
+/// The map itself goes on too: hyper keeps it for the heads it reads next, so that in the long run none is allocated.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     fn wanted(name: &HeaderName) -> bool {
         let name = name.as_str();
         name.starts_with("openai-") || name.starts_with("x-ratelimit-")
     }
-    headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let kept: SmallVec<[(HeaderName, HeaderValue); 2]> =
+        headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    headers.clear();
+    headers.extend(kept);
+    headers
+}
+
+/// The next frame of a body. The timer is made only when there is something to wait for; most plain replies come with
+/// their head.
+async fn frame_by(
+    body: &mut Incoming,
+    by: impl FnOnce() -> Instant,
+) -> Result<Option<hyper::Result<Frame<Bytes>>>, Elapsed> {
+    match poll_fn(|task| Poll::Ready(Pin::new(&mut *body).poll_frame(task))).await {
+        Poll::Ready(frame) => Ok(frame),
+        Poll::Pending => timeout_at(by(), body.frame()).await,
+    }
 }

@@ -129,6 +129,7 @@ impl Delivery {
     pub(crate) fn new(
         running: Running,
         patience: &Patience,
+        now: Instant,
         deadline: Instant,
         mut ending: watch::Receiver<bool>,
         story: Story,
@@ -142,7 +143,7 @@ impl Delivery {
             lease,
             flow,
             length,
-            clock: IdleClock::new(patience, Instant::now(), deadline),
+            clock: IdleClock::new(patience, now, deadline),
             timer: None,
             waiting: false,
             told_to_end: Box::pin(async move {

@@ -10,24 +10,30 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::Patience;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
-use crate::problem::{EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
+use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
+use crate::render::{digits, trimmed};
 use crate::table::{Table, Target};
-use crate::walk::{Walked, walk};
+use crate::walk::{Found, Walked, walk};
 
 /// Runs one exchange. `decided` carries the decision where the door already asked (granian's, on the loop thread).
 ///
 /// Dropping the future aborts whatever is under way and settles the story as the client's leaving.
-pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Reply {
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice; these are 600 bytes")]
+pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Future<Output = Reply> {
+    async move { exchange(&io, &ingress, decided).await }
+}
+
+async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) -> Reply {
     let table = io.shared.tables.current();
     let opening = Opening {
         request_id: ingress.request_id.clone(),
@@ -46,28 +52,26 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
     let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);
     let decision = match decided {
         Some(decision) => Ok(decision),
-        None => decide(&io, &table, &ingress).await,
+        None => decide(io, &table, ingress).await,
     };
     let planned = match decision {
         Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model()),
-        Ok(Decision::Refusal(refusal)) => return refuse(&refusal, &ingress, story),
+        Ok(Decision::Refusal(refusal)) => return refuse(&refusal, ingress, story),
         Err(NoDecision::Late | NoDecision::Busy) => None,
     };
     let Some((table, plan)) = planned else {
         let problem = Problem::overloaded("no routing decision was made in time; please try again");
-        return settle_problem(&problem, &ingress, story);
+        return settle_problem(&problem, ingress, story);
     };
     story.planned(&plan);
-    answer(&io, walk(&io, &table, &plan, &ingress, story).await, &ingress)
+    answer(io, walk(io, &table, &plan, ingress, story).await, ingress)
 }
 
 /// The reply that a walk came to.
 fn answer(io: &Io, walked: Walked<'_>, ingress: &Ingress) -> Reply {
     match walked {
-        Walked::Content { success, flying, patience, deadline, story } => {
-            deliver(io, success, flying, ingress, patience, deadline, story)
-        }
-        Walked::Nothing { failed, spent, story } => end_failed(failed, spent, ingress, story),
+        Walked::Content(found) => deliver(io, found, ingress),
+        Walked::Nothing { failed, spent, story } => end_failed(*failed, spent, ingress, story),
     }
 }
 
@@ -163,52 +167,55 @@ impl Drop for InFlight {
     }
 }
 
-fn deliver(
-    io: &Io,
-    success: Success,
-    flying: InFlight,
-    ingress: &Ingress,
-    patience: &Patience,
-    deadline: Instant,
-    mut story: Story,
-) -> Reply {
-    let mut headers = HeaderMap::with_capacity(16);
+fn deliver(io: &Io, found: Found<'_>, ingress: &Ingress) -> Reply {
+    let Found { mut success, flying, patience, deadline, now, mut story } = found;
+    story.content(now);
+    let mut headers = success.take_headers();
     headers.insert(CONTENT_TYPE, if ingress.stream() { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_TARGET, flying.label());
-    headers.insert(X_ATTEMPTS, HeaderValue::from(story.attempts()));
-    headers.insert(SERVER_TIMING, timing(&mut story));
+    headers.insert(X_ATTEMPTS, problem::count(story.attempts()));
+    headers.insert(SERVER_TIMING, timing(&mut story, now));
     if let Some(outcome) = story.outcome() {
         outcome.status = 200;
     }
     let body = match success {
         Success::Whole(whole) => {
-            let attempt::Whole { headers: upstream, frames, facts } = *whole;
-            headers.extend(upstream);
+            let attempt::Whole { frames, facts, headers: _ } = *whole;
             if let Some(outcome) = story.outcome() {
                 outcome.usage = facts.usage;
                 outcome.bytes_out = frames.iter().map(|frame| frame.len() as u64).sum();
             }
-            story.close(Ending::Complete, None);
+            story.close_at(Ending::Complete, None, now);
             ReplyBody::frames(frames)
         }
-        Success::Running(mut running) => {
-            headers.extend(std::mem::take(&mut running.headers));
+        Success::Running(running) => {
             let ending = io.shared.ending.subscribe();
-            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, deadline, ending, story, flying)))
+            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, now, deadline, ending, story, flying)))
         }
     };
     Reply { status: StatusCode::OK, headers, body }.with_request_id(&ingress.request_id)
 }
 
 /// `gw` is what the gateway added before the last attempt began, `up` the time that attempt took to show content.
-fn timing(story: &mut Story) -> HeaderValue {
-    let total = micros(story.started, Instant::now());
+fn timing(story: &mut Story, now: Instant) -> HeaderValue {
+    let total = micros(story.started, now);
     let up = story.outcome().and_then(|outcome| outcome.attempts.last()).and_then(|last| last.first_content_us);
     let up = up.unwrap_or(0);
     let (gw, up) = (total.saturating_sub(up), up);
-    let text = format!("gw;dur={}.{:03}, up;dur={}.{:03}", gw / 1000, gw % 1000, up / 1000, up % 1000);
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("gw"))
+    let mut text = SmallVec::<[u8; 64]>::new();
+    text.extend_from_slice(b"gw;dur=");
+    push_milliseconds(&mut text, gw);
+    text.extend_from_slice(b", up;dur=");
+    push_milliseconds(&mut text, up);
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("gw"))
+}
+
+/// Microseconds as milliseconds with three decimals; the formatting machinery costs ten times as much.
+fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
+    let (whole, [.., c, b, a]) = (micros / 1000, digits(micros));
+    text.extend_from_slice(trimmed(&digits(whole)));
+    text.extend_from_slice(&[b'.', c, b, a]);
 }
 
 fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scan;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
@@ -65,9 +65,9 @@ impl Ingress {
 /// Picks the headers that go upstream.
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut picked = HeaderMap::new();
-    for name in FORWARDED {
-        if let Some(value) = headers.get(name) {
-            picked.insert(HeaderName::from_static(name), value.clone());
+    for (name, value) in headers {
+        if FORWARDED.contains(&name.as_str()) {
+            picked.entry(name).or_insert_with(|| value.clone());
         }
     }
     picked

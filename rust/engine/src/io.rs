@@ -181,7 +181,7 @@ impl Thread {
             runtime.block_on(async move {
                 tokio::spawn(inner.desk.mailbox.clone().run(inner.shared.decider.clone()));
                 tokio::spawn(inner.desk.sweep.clone().run());
-                inner.pools.tend(count).await;
+                inner.pools.tend(count, &inner.shared.tables).await;
             });
         })?;
         let handle = handle.recv().map_err(|_| std::io::Error::other("the I/O thread ended at its start"))??;

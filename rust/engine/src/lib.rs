@@ -23,6 +23,7 @@ pub mod mock;
 
 mod outcome;
 mod problem;
+mod render;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -179,8 +179,15 @@ impl Story {
 
     /// Settles. Later calls, and the drop, do nothing more.
     pub(crate) fn close(&mut self, ending: Ending, failure: Option<Failure>) {
+        if self.outcome.is_some() {
+            self.close_at(ending, failure, Instant::now());
+        }
+    }
+
+    /// Settles at a moment that is known already.
+    pub(crate) fn close_at(&mut self, ending: Ending, failure: Option<Failure>, now: Instant) {
         if let Some(mut outcome) = self.outcome.take() {
-            outcome.took_us = micros(self.started, Instant::now());
+            outcome.took_us = micros(self.started, now);
             outcome.ending = ending;
             if let Some(attempt) = outcome.attempts.last_mut()
                 && attempt.took_us == 0

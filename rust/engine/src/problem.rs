@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error};
+use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_parts};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use serde::Serialize;
 
 use crate::delivery::ReplyBody;
 
@@ -19,6 +18,16 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// A small number as a header; those that nearly every reply has are ready.
+pub(crate) fn count(number: usize) -> HeaderValue {
+    match number {
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        3 => HeaderValue::from_static("3"),
+        more => HeaderValue::from(more),
+    }
+}
 
 /// Head and body of a reply, for any door.
 pub struct Reply {
@@ -93,7 +102,7 @@ impl Problem {
             kind: failure.openai_type(),
             code: failure.code.into(),
             message: failure.message.as_ref().into(),
-            param: None,
+            param: failure.param.as_deref().map(Into::into),
             retry_after_s: wait_of(failure),
         }
     }
@@ -129,11 +138,7 @@ impl Problem {
     }
 
     pub fn reply(&self, request_id: &Arc<str>) -> Reply {
-        let body = Body {
-            error: Fields { message: &self.message, r#type: self.kind, param: self.param.as_deref(), code: &self.code },
-        };
-        // Four strings always serialize; an empty body would still be a correct refusal.
-        let body = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
+        let body = render_openai_parts(&self.message, self.kind, self.param.as_deref(), &self.code);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = Reply::json(status, body).with_request_id(request_id);
         retry_headers(&mut reply.headers, self.retry_after_s);
@@ -157,19 +162,6 @@ fn wait_of(failure: &Failure) -> Option<u32> {
     failure.client_should_retry().then_some(wait_s)
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Fields<'a>,
-}
-
-#[derive(Serialize)]
-struct Fields<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
-}
-
 /// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them; even less so where
 /// the budget for them is `spent`.
 pub(crate) fn failed(
@@ -183,7 +175,7 @@ pub(crate) fn failed(
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
     retry_headers(&mut reply.headers, wait_of(failure).filter(|_| !spent));
-    reply.headers.insert(X_ATTEMPTS, HeaderValue::from(attempts));
+    reply.headers.insert(X_ATTEMPTS, count(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));
     }

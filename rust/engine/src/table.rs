@@ -224,6 +224,14 @@ impl Table {
         self.targets.get(index as usize)
     }
 
+    /// Where its targets are called.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        self.targets.iter().filter_map(|target| match &target.kind {
+            Kind::Http(origin) => Some(origin),
+            Kind::Echo => None,
+        })
+    }
+
     /// The entry of one model for `GET /v1/models/{id}`.
     pub fn model(&self, id: &str) -> Option<Bytes> {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
@@ -318,6 +326,8 @@ fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<
     let path = full.parse().ok().filter(|_| full.starts_with('/'));
     let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
+    // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(HOST, origin.authority().clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));

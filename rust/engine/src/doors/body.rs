@@ -72,8 +72,9 @@ pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
     Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
 }
 
-/// Reads and scans. `length` is what the head announced.
+/// Reads and scans. `length` is what the head announced, `started` when it was complete.
 pub async fn receive<B>(
+    started: Instant,
     body: B,
     length: Option<u64>,
     dialect: Dialect,
@@ -90,7 +91,7 @@ where
     let share = Share::take(shared, Of::BodyBytes, announced);
     let mut share = share.ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
     let mut body = pin!(body);
-    let mut pace = Pace::new(bounds);
+    let mut pace = Pace { bounds, started, timer: None };
     let mut scanner = scanner(dialect, bounds);
     let mut frames = Frames::default();
     let mut read = 0;
@@ -175,11 +176,7 @@ struct Pace<'a> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<'a> Pace<'a> {
-    fn new(bounds: &'a Bounds) -> Self {
-        Self { bounds, started: Instant::now(), timer: None }
-    }
-
+impl Pace<'_> {
     fn due(&self, read: usize) -> Instant {
         let whole = self.started + seconds(self.bounds.body_timeout_s);
         if read == 0 {

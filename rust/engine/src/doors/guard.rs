@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::framing::{Flaw, Framing};
 pub(super) struct Activity {
     opened: Instant,
     begun: AtomicU32,
-    busy: AtomicBool,
+    ended: AtomicU32,
     /// When the last exchange ended, milliseconds after `opened`.
     ended_ms: AtomicU64,
     /// The first head that is not to be obeyed, and why.
@@ -33,7 +33,7 @@ impl Activity {
         Self {
             opened: Instant::now(),
             begun: AtomicU32::new(0),
-            busy: AtomicBool::new(false),
+            ended: AtomicU32::new(0),
             ended_ms: AtomicU64::new(0),
             refused: OnceLock::new(),
         }
@@ -41,15 +41,30 @@ impl Activity {
 
     /// A head was complete; says what is wrong with its framing.
     pub(super) fn begin(&self) -> Option<&'static str> {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        self.busy.store(true, Ordering::Relaxed);
+        let number = self.begun.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.refused.get().filter(|(refused, _)| number >= *refused).map(|(_, flaw)| *flaw)
     }
 
     pub(super) fn end(&self) {
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.ended_ms.store(since, Ordering::Relaxed);
-        self.busy.store(false, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges are under way: one over HTTP/1, any number over HTTP/2.
+    fn busy(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nothing was under way for so long.
+    pub(super) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let since = if self.busy() { Instant::now() } else { self.idle_since() };
+            if since.elapsed() >= limit {
+                return;
+            }
+            sleep_until(since + limit).await;
+        }
     }
 
     fn idle_since(&self) -> Instant {
@@ -59,7 +74,7 @@ impl Activity {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// First byte of a head to its last; `None` where the protocol has its own (HTTP/2 pings).
+    /// First byte of a head to its last; `None` for HTTP/2, where pings and the connection's own task watch.
     pub(super) head: Option<Duration>,
     pub(super) idle: Duration,
     pub(super) write_stall: Duration,
@@ -108,7 +123,7 @@ impl Guarded {
             self.heads = heads;
             self.head_since = None;
         }
-        if self.activity.busy.load(Ordering::Relaxed) {
+        if self.activity.busy() {
             return Poll::Pending;
         }
         loop {
@@ -179,7 +194,7 @@ impl AsyncRead for Guarded {
             Poll::Pending => this.poll_patience(task),
             ready @ Poll::Ready(_) => {
                 let sound = this.check(into, before);
-                let between = !this.activity.busy.load(Ordering::Relaxed);
+                let between = !this.activity.busy();
                 if into.filled().len() > before && between && this.head_since.is_none() {
                     this.head_since = Some(Instant::now());
                 }

@@ -3,6 +3,9 @@
 //! Backpressure is real here: a reply is pulled from the upstream only as fast as the client reads, and a client that
 //! leaves drops the exchange, which aborts the upstream.
 
+#[cfg(test)]
+mod sizes;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,20 +19,22 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{Method, Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use super::body::Received;
 use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
+use super::streams::{Handed, Streams};
 use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
-use crate::io::{Io, Of, Share};
+use crate::io::{Io, Of, Share, Shared};
 use crate::problem::{Problem, Reply};
 use crate::waits::Waits;
 use crate::{exchange, identity};
@@ -112,43 +117,62 @@ async fn connection(stream: TcpStream, open: Open) {
     };
     let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
     let service = {
-        let io = io.clone();
+        let (io, activity) = (io.clone(), activity.clone());
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
     };
-    let mut stopping = io.shared.stopping.subscribe();
     // How a connection ends is the client's affair; what it means for an exchange is told by the dropped exchange.
     if h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(bounds.h2_streams)
-            .initial_stream_window_size(H2_STREAM_WINDOW)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .max_header_list_size(HEAD_BYTES)
-            .max_pending_accept_reset_streams(H2_RESETS)
-            .keep_alive_interval(H2_PING_EVERY)
-            .keep_alive_timeout(H2_PING_TIMEOUT);
-        let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
-        tokio::select! {
-            _ = serving.as_mut() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
-        }
-        let _ = serving.await;
+        // Boxed: HTTP/1 is what nearly all connections speak, and each would carry it.
+        Box::pin(serve_h2(socket, service, &io.shared, &activity, timeouts)).await;
     } else {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(READ_BUFFER)
-            .max_header_size(HEAD_BYTES as usize)
-            .max_headers(FIELDS);
-        let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
+        let mut serving = std::pin::pin!(h1(socket, service));
+        let mut stopping = io.shared.stopping.subscribe();
         tokio::select! {
             _ = serving.as_mut() => return,
             _ = stopping.wait_for(|stopping| *stopping) => serving.as_mut().graceful_shutdown(),
         }
         let _ = serving.await;
     }
+}
+
+fn h1<S>(socket: TokioIo<Guarded>, service: S) -> http1::Connection<TokioIo<Guarded>, S>
+where
+    S: HttpService<Incoming, ResBody = DoorBody>,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(READ_BUFFER)
+        .max_header_size(HEAD_BYTES as usize)
+        .max_headers(FIELDS);
+    builder.serve_connection(socket, service)
+}
+
+async fn serve_h2<S>(socket: TokioIo<Guarded>, service: S, shared: &Shared, activity: &Activity, timeouts: Timeouts)
+where
+    S: HttpService<Incoming, ResBody = DoorBody, Future: Send + 'static>,
+{
+    let bounds = &shared.bounds;
+    let mut stopping = shared.stopping.subscribe();
+    let mut builder = http2::Builder::new(Streams { write_stall: timeouts.write_stall });
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.h2_streams)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_header_list_size(HEAD_BYTES)
+        .max_pending_accept_reset_streams(H2_RESETS)
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_TIMEOUT);
+    let mut serving = std::pin::pin!(builder.serve_connection(socket, service));
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = activity.idle_for(timeouts.idle) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
 }
 
 /// Waits for the first bytes and tells HTTP/2 with prior knowledge (RFC 9113, section 3.3) from HTTP/1.
@@ -177,20 +201,34 @@ async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
     }
 }
 
-async fn serve_one(
+/// Reads the head and gives what is to be awaited. hyper keeps room for that with every connection, so the request
+/// itself is not in it: the exchange has it, in a box.
+fn serve_one(
     io: Arc<Io>,
     activity: Arc<Activity>,
     request: Request<Incoming>,
-) -> Result<Response<DoorBody>, Infallible> {
-    let flaw = activity.begin().or_else(|| host_flaw_of(&request));
-    let running = Running { activity, in_flight: None };
+) -> impl Future<Output = Result<Response<DoorBody>, Infallible>> {
+    let mut in_flight = None;
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
     let stopping = *io.shared.stopping.borrow();
-    let (mut reply, running) = match flaw {
-        None => exchange_one(&io, request, running).await,
-        Some(flaw) => (malformed(flaw).reply(&identity::fresh(&io.shared.dice)), running),
-    };
+    let misplaced = host_flaw_of(&request);
+    let begun = begin(&io, request, &mut in_flight);
+    async move {
+        // Not sooner: between the head and this poll the guard is asked once more, and sets its clock for an idle
+        // connection, which is what ends this one when the reply is out.
+        let flaw = activity.begin().or(misplaced);
+        let running = Running { activity, _in_flight: in_flight };
+        let reply = match (flaw, begun) {
+            (Some(flaw), _) => malformed(flaw).reply(&identity::fresh(&io.shared.dice)),
+            (None, Begun::Answered(reply)) => reply,
+            (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
+        };
+        Ok(respond(reply, running, version, head_only, stopping || flaw.is_some()))
+    }
+}
+
+fn respond(mut reply: Reply, running: Running, version: Version, head_only: bool, last: bool) -> Response<DoorBody> {
     // hyper leaves out the body of such a reply over HTTP/1 only.
     if head_only && version == Version::HTTP_2 {
         if let Some(length) = reply.body.size_hint().exact() {
@@ -198,13 +236,14 @@ async fn serve_one(
         }
         reply.body = ReplyBody::frames([]);
     }
-    let mut response = Response::new(DoorBody { inner: reply.body, _running: running });
+    let handed = if version == Version::HTTP_2 { Handed::of_this_stream() } else { None };
+    let mut response = Response::new(DoorBody { inner: reply.body, handed, _running: running });
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    if (stopping || flaw.is_some()) && version == Version::HTTP_11 {
+    if last && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
 fn host_flaw_of(request: &Request<Incoming>) -> Option<&'static str> {
@@ -221,7 +260,7 @@ fn host_flaw_of(request: &Request<Incoming>) -> Option<&'static str> {
 /// Ends with the reply's last byte, or with the client.
 struct Running {
     activity: Arc<Activity>,
-    in_flight: Option<Share>,
+    _in_flight: Option<Share>,
 }
 
 impl Drop for Running {
@@ -230,63 +269,69 @@ impl Drop for Running {
     }
 }
 
-async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Running) -> (Reply, Running) {
+/// What came of the head of a request.
+enum Begun<F> {
+    /// It needs no upstream, or there is no room for it.
+    Answered(Reply),
+    Exchange(Arc<str>, Pin<Box<F>>),
+}
+
+fn begin(
+    io: &Arc<Io>,
+    request: Request<Incoming>,
+    in_flight: &mut Option<Share>,
+) -> Begun<impl Future<Output = Reply> + use<>> {
     let started = Instant::now();
     let (head, incoming) = request.into_parts();
     // hyper counts them over HTTP/1 only.
     if head.headers.len() > FIELDS {
         let problem = Problem::request(431, "too_many_headers", format!("a request may have {FIELDS} headers"));
-        return (problem.reply(&identity::fresh(&io.shared.dice)), running);
+        return Begun::Answered(problem.reply(&identity::fresh(&io.shared.dice)));
     }
     let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
     let dialect = match endpoint(&head.method, &decoded(head.uri.path())) {
         Endpoint::Generate(dialect) => dialect,
-        other => return (answer(&io.shared, &other, &id), running),
+        other => return Begun::Answered(answer(&io.shared, &other, &id)),
     };
     let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
-        return (Problem::overloaded("the gateway is at its limit; please retry").reply(&id), running);
+        return Begun::Answered(Problem::overloaded("the gateway is at its limit; please retry").reply(&id));
     };
-    running.in_flight = Some(share);
+    *in_flight = Some(share);
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-    let answer = Box::pin(generate(io, started, &id, dialect, head.headers, incoming));
-    let reply = exchange::contained(&io.shared, &id, answer).await;
-    (reply, running)
+    let answer = Box::pin(generate(io.clone(), started, id.clone(), dialect, head.headers, incoming));
+    Begun::Exchange(id, answer)
 }
 
 async fn generate(
-    io: &Arc<Io>,
+    io: Arc<Io>,
     started: Instant,
-    id: &Arc<str>,
+    id: Arc<str>,
     dialect: Dialect,
     headers: HeaderMap,
     incoming: Incoming,
 ) -> Reply {
     if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
-        return unsupported_encoding().reply(id);
+        return unsupported_encoding().reply(&id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let forward = forwarded(&headers);
+    let waits = Waits::of(&headers);
+    drop(headers);
     let received = tokio::select! {
         biased;
-        received = body::receive(incoming, length, dialect, &io.shared) => received,
+        received = body::receive(started, incoming, length, dialect, &io.shared) => received,
         () = io.shared.over() => Err(Problem::stopping()),
     };
-    let received = match received {
-        Ok(received) => received,
-        Err(problem) => return problem.reply(id),
+    let (running, _held) = match received {
+        Ok(Received { frames, scan, share }) => {
+            let door = Door::Edge;
+            let ingress = Ingress { started, request_id: id.clone(), door, dialect, forward, waits, frames, scan };
+            (exchange::run(io, ingress, None), share)
+        }
+        Err(problem) => return problem.reply(&id),
     };
-    let ingress = Ingress {
-        started,
-        request_id: id.clone(),
-        door: Door::Edge,
-        dialect,
-        forward: forwarded(&headers),
-        waits: Waits::of(&headers),
-        frames: received.frames,
-        scan: received.scan,
-    };
-    let _held = received.share;
-    exchange::run(io.clone(), ingress, None).await
+    running.await
 }
 
 /// Compressed requests are refused: none of the clients known to us sends one, and inflating is a way to be bombed.
@@ -297,6 +342,8 @@ pub fn unsupported_encoding() -> Problem {
 /// The reply's body together with what ends with it.
 struct DoorBody {
     inner: ReplyBody,
+    /// Of an HTTP/2 stream.
+    handed: Option<Arc<Handed>>,
     _running: Running,
 }
 
@@ -305,7 +352,11 @@ impl Body for DoorBody {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.inner).poll_frame(task)
+        let polled = Pin::new(&mut self.inner).poll_frame(task);
+        if let Some(handed) = &self.handed {
+            if matches!(polled, Poll::Ready(Some(Ok(_)))) { handed.gave() } else { handed.asked() }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,6 +5,7 @@ pub mod body;
 mod framing;
 mod guard;
 pub mod http;
+mod streams;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -124,6 +124,22 @@ async fn http2_is_served_on_the_same_port_and_a_reset_stream_aborts_its_exchange
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_http2_connection_ends_when_nothing_ran_on_it_for_the_idle_time() {
+    let rig = rig(r#"[{"delay": {"ms": 100000}}, {"reply": {}}]"#, Bounds::default()).await;
+    let stream = TcpStream::connect(rig.door).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let began = Instant::now();
+    let (mut sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let reply = sender.send_request(h2_chat(false)).await.unwrap();
+    assert_eq!(reply.status(), 200);
+    reply.into_body().collect().await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 100, "an exchange may take longer than that");
+    driver.await.unwrap().unwrap();
+    assert_eq!(began.elapsed().as_secs(), 175);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_request_is_answered_without_a_body_over_both_protocols() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     let mut client = TcpStream::connect(rig.door).await.unwrap();

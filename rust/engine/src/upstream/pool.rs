@@ -3,7 +3,7 @@
 //! A lease gives its connection back only when the reply was read to the end; dropped earlier it closes the
 //! connection, and that is how an upstream learns that a client left. Nothing is retried here.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,6 +23,8 @@ use super::wire::{Traffic, Transport, Wire};
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
+use crate::io::Tables;
+use crate::table::Table;
 
 /// RFC 8305 recommends 250 ms and allows 100; this is between.
 const HEAD_START: Duration = Duration::from_millis(150);
@@ -114,31 +116,37 @@ impl Lease {
         self.connection.as_ref().is_none_or(|connection| connection.traffic.received() == self.received_before)
     }
 
-    /// Sends a request and waits for the head of its answer, at the longest until `by`. `now` may be a little old.
-    pub async fn send(
+    /// Hands the request to the connection at once; what is awaited, at the longest until `by`, is the head of the reply.
+    /// `now` may be a little old.
+    pub fn send(
         &mut self,
         request: Request<Outgoing>,
         now: Instant,
         by: Instant,
-    ) -> Result<Response<Incoming>, SendError> {
-        // Only `done` takes the connection, and it consumes the lease.
-        let Some(Connection { sender, traffic, .. }) = &mut self.connection else { return Err(SendError::Late) };
-        traffic.expect_head();
-        let mut sending = pin!(sender.send_request(request));
-        let mut look = now + WRITE_IDLE;
-        loop {
-            match timeout_at(look.min(by), sending.as_mut()).await {
-                Ok(answered) => {
-                    traffic.has_head();
-                    return answered.map_err(SendError::Broken);
-                }
-                Err(_) if look >= by => return Err(SendError::Late),
-                Err(_) => {
-                    let since = traffic.blocked_since();
-                    if since.is_some_and(|since| since + WRITE_IDLE <= look) {
-                        return Err(SendError::Unread);
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> + use<'_> {
+        let sent = self.connection.as_mut().map(|Connection { sender, traffic, .. }| {
+            traffic.expect_head();
+            (sender.send_request(request), &**traffic)
+        });
+        async move {
+            // Only `done` takes the connection, and it consumes the lease.
+            let Some((answer, traffic)) = sent else { return Err(SendError::Late) };
+            let mut answer = pin!(answer);
+            let mut look = now + WRITE_IDLE;
+            loop {
+                match timeout_at(look.min(by), answer.as_mut()).await {
+                    Ok(answered) => {
+                        traffic.has_head();
+                        return answered.map_err(SendError::Broken);
                     }
-                    look = since.unwrap_or(look) + WRITE_IDLE;
+                    Err(_) if look >= by => return Err(SendError::Late),
+                    Err(_) => {
+                        let since = traffic.blocked_since();
+                        if since.is_some_and(|since| since + WRITE_IDLE <= look) {
+                            return Err(SendError::Unread);
+                        }
+                        look = since.unwrap_or(look) + WRITE_IDLE;
+                    }
                 }
             }
         }
@@ -174,6 +182,17 @@ impl Pool {
                 return Some(connection);
             }
         }
+        None
+    }
+
+    /// An idle connection that can take a request at once, if the one used last is such.
+    pub fn ready(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        let connection = self.take(now)?;
+        if connection.sender.is_ready() {
+            return Some(self.lend(connection, true, now));
+        }
+        // Its task has not seen the end of the last reply yet; `lease` waits for it.
+        self.put(connection);
         None
     }
 
@@ -325,15 +344,70 @@ impl Pools {
     }
 
     /// Keeps pools tidy for as long as the thread lives; `threads` share each origin's `min_idle`.
-    pub async fn tend(&self, threads: usize) {
+    pub async fn tend(&self, threads: usize, tables: &Tables) {
         let mut tick = tokio::time::interval(TEND_EVERY);
         loop {
             tick.tick().await;
-            let pools: Vec<Arc<Pool>> =
-                self.places.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect();
-            for pool in pools {
+            for pool in self.still_called(&tables.current()) {
                 pool.tend((pool.origin.load().min_idle as usize).div_ceil(threads.max(1))).await;
             }
+        }
+    }
+
+    /// The pools of a table. Those of no target any more are let go, and with them their idle connections; what an
+    /// exchange still has on loan ends with it.
+    fn still_called(&self, table: &Table) -> Vec<Arc<Pool>> {
+        let called: HashSet<usize> = table.origins().map(|origin| origin.id).collect();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, place) in places.iter_mut().enumerate() {
+            if !called.contains(&id) {
+                *place = None;
+            }
+        }
+        places.iter().flatten().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clocks::Patience;
+    use crate::table::{Kind, TableSpec};
+    use crate::tests::rig::table;
+
+    fn compiled(mut spec: TableSpec) -> Table {
+        for provider in &mut spec.providers {
+            provider.min_idle = 1;
+        }
+        Table::compile(spec).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_a_reload_removes_is_no_longer_kept_warm() {
+        let (removed, kept) =
+            (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let addresses = [removed.local_addr().unwrap(), kept.local_addr().unwrap()];
+        let first = compiled(table(1, &addresses, &Patience::default()));
+        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()));
+        for target in &first.targets {
+            let Kind::Http(origin) = &target.kind else { panic!("it has an address") };
+            pools.of(origin);
+        }
+        let tables = Tables::new(first);
+        let watching = async {
+            let (mut warmed, _) = removed.accept().await.unwrap();
+            let (mut other, _) = kept.accept().await.unwrap();
+            tables.swap(compiled(table(2, &addresses[1..], &Patience::default())));
+            assert_eq!(warmed.read(&mut [0; 8]).await.unwrap(), 0, "its connection is closed");
+            assert!(timeout(2 * TEND_EVERY, removed.accept()).await.is_err(), "and not replaced");
+            assert!(timeout(TEND_EVERY, other.read(&mut [0; 8])).await.is_err(), "the other stays");
+        };
+        tokio::select! {
+            () = pools.tend(1, &tables) => {}
+            () = watching => {}
         }
     }
 }
