@@ -55,14 +55,14 @@ impl Waits {
     }
 
     /// The client waits for the end of its reply no longer than this.
-    pub(crate) fn deadline(&self, started: Instant, stream: bool) -> Option<Instant> {
+    pub(crate) fn deadline(self, started: Instant, stream: bool) -> Option<Instant> {
         let first_byte = if stream { None } else { self.first_byte };
         self.whole.into_iter().chain(first_byte).min().map(|wait| started + duration(wait))
     }
 
     /// The client waits for the first byte of a stream no longer than this; `comments_after` is the silence after which
     /// it gets comments, which are bytes, too.
-    pub(crate) fn first_byte(&self, started: Instant, comments_after: Option<Duration>) -> Option<Instant> {
+    pub(crate) fn first_byte(self, started: Instant, comments_after: Option<Duration>) -> Option<Instant> {
         let wait = duration(self.first_byte?);
         let fed = comments_after.is_some_and(|after| after < wait);
         (!fed).then_some(started + wait)

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
 use crate::budget;
-use crate::clocks::{Due, Patience, seconds};
+use crate::clocks::{Due, IdleClock, Patience, seconds};
 use crate::course::Course;
 use crate::decider::Plan;
 use crate::exchange::InFlight;
@@ -22,8 +22,8 @@ use crate::outcome::{Story, blames_upstream};
 use crate::table::{Table, Target};
 
 /// What a walk came to.
-pub(crate) enum Walked<'t> {
-    Content(Found<'t>),
+pub(crate) enum Walked {
+    Content(Found),
     /// The failure is that of the last attempt. `spent`: another would have followed, had the route's budget paid for it.
     Nothing {
         failed: Box<Failed>,
@@ -33,11 +33,10 @@ pub(crate) enum Walked<'t> {
 }
 
 /// Content, and what watches over the rest of it.
-pub(crate) struct Found<'t> {
+pub(crate) struct Found {
     pub(crate) success: Success,
     pub(crate) flying: InFlight,
-    pub(crate) patience: &'t Patience,
-    pub(crate) deadline: Instant,
+    pub(crate) clock: IdleClock,
     /// When the content was there.
     pub(crate) now: Instant,
     pub(crate) story: Story,
@@ -51,11 +50,11 @@ pub(crate) fn walk<'t>(
     plan: &'t Plan,
     ingress: &'t Ingress,
     story: Story,
-) -> impl Future<Output = Walked<'t>> {
+) -> impl Future<Output = Walked> {
     async move {
         let mut story = story;
         let Some(route) = table.route(plan.route) else {
-            return Walked::Nothing { failed: nothing("the plan names no route"), spent: false, story };
+            return Walked::Nothing { failed: Box::new(nothing("the plan names no route")), spent: false, story };
         };
         let patience = &route.patience;
         let deadline = patience.deadline(ingress.started, ingress.stream());
@@ -89,7 +88,8 @@ pub(crate) fn walk<'t>(
                     if ingress.stream() {
                         target.ttft.record(now - began, now);
                     }
-                    return Walked::Content(Found { success, flying, patience, deadline, now, story });
+                    let clock = IdleClock::new(patience, now, deadline);
+                    return Walked::Content(Found { success, flying, clock, now, story });
                 }
                 Err(failed) => Box::new(failed),
             };
@@ -120,7 +120,7 @@ pub(crate) fn walk<'t>(
             }
             last = Some(failed);
         }
-        let mut failed = last.unwrap_or_else(|| nothing("the plan names no target"));
+        let mut failed = last.unwrap_or_else(|| Box::new(nothing("the plan names no target")));
         // The client may come back as soon as one of the targets takes requests again.
         let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         if failed.failure.retry_after_ms.is_some() || failed.failure.kind == Kind::RateLimited {
@@ -138,7 +138,7 @@ fn due(ingress: &Ingress, patience: &Patience, due: Due, first: Instant) -> Due 
         return due;
     }
     let due = due.or(first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
-    match ingress.waits.first_byte(ingress.started, None) {
+    match ingress.waits.first_byte(ingress.started, patience.comments_after()) {
         Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
         None => due,
     }
@@ -150,6 +150,6 @@ fn soft(patience: &Patience, target: &Target, began: Instant) -> Instant {
 }
 
 /// The plan itself is at fault.
-fn nothing(message: &'static str) -> Box<Failed> {
-    Box::new(Failure::new(Kind::Internal).saying(message).into())
+fn nothing(message: &'static str) -> Failed {
+    Failure::new(Kind::Internal).saying(message).into()
 }
