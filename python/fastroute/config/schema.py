@@ -110,6 +110,9 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "and 60 while fewer than 50 are known.",
         ),
     ] = None
+    retry_empty: Annotated[
+        bool, Meta(description="Take a reply without any content for a failure, so that another target is tried.")
+    ] = False
     keep_alive_s: Annotated[
         KeepAlive,
         Meta(

@@ -43,17 +43,15 @@ pub(crate) async fn reply(
 ) -> Reply {
     let (by, id, walks) = (ingress.started + after, ingress.request_id.clone(), io.clone());
     let mut walking: Walking = Box::pin(async move { walk(&walks, &table, &plan, &ingress, story).await });
-    match timeout_at(by, walking.as_mut()).await {
-        Ok(walked) => answer(&io, walked, true, &id),
-        Err(_) => {
-            let timer = Box::pin(tokio::time::sleep_until(by));
-            let mut headers = HeaderMap::with_capacity(4);
-            headers.insert(CONTENT_TYPE, EVENT_STREAM);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            let body = ReplyBody::Awaited(Box::new(Awaited { walking, io, timer, every: after / 2 }));
-            Reply { status: StatusCode::OK, headers, body }.with_request_id(&id)
-        }
+    if let Ok(walked) = timeout_at(by, walking.as_mut()).await {
+        return answer(&io, walked, true, &id);
     }
+    let timer = Box::pin(tokio::time::sleep_until(by));
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let body = ReplyBody::Awaited(Box::new(Awaited { walking, io, timer, every: after / 2 }));
+    Reply { status: StatusCode::OK, headers, body }.with_request_id(&id)
 }
 
 /// A walk that goes on behind a head. Dropping it is the client's leaving, like anywhere else.

@@ -67,6 +67,8 @@ pub struct Patience {
     pub wait_retry_after_s: Option<f64>,
     /// Retries that each request pays for, on average.
     pub retry_ratio: f64,
+    /// Whether a reply without any content counts as a failure.
+    pub retry_empty: bool,
     /// Silence towards the client of a stream, seconds, before comments keep it waiting, each half of that after the one
     /// before; 0: none are sent.
     pub keep_alive_s: f64,
@@ -94,6 +96,7 @@ impl Default for Patience {
             same_target_retries: None,
             wait_retry_after_s: None,
             retry_ratio: 0.1,
+            retry_empty: false,
             keep_alive_s: 30.0,
         }
     }

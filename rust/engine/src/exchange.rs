@@ -37,13 +37,11 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Fut
             Err(reply) => return *reply,
         };
         let comments = table.route(plan.route).and_then(|route| route.patience.comments_after());
-        match comments.filter(|_| ingress.stream()) {
-            Some(after) => awaited::reply(io, table, plan, ingress, story, after).await,
-            None => {
-                let walked = walk(&io, &table, &plan, &ingress, story).await;
-                answer(&io, walked, ingress.stream(), &ingress.request_id)
-            }
+        if let Some(after) = comments.filter(|_| ingress.stream()) {
+            return awaited::reply(io, table, plan, ingress, story, after).await;
         }
+        let walked = walk(&io, &table, &plan, &ingress, story).await;
+        answer(&io, walked, ingress.stream(), &ingress.request_id)
     }
 }
 
