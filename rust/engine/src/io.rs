@@ -90,8 +90,9 @@ impl Tables {
         both.1.as_ref().filter(|table| table.generation == generation).cloned()
     }
 
-    pub fn swap(&self, table: Table) {
+    pub fn swap(&self, mut table: Table) {
         let old = self.current();
+        table.inherit(&old);
         self.both.store(Arc::new((Arc::new(table), Some(old))));
     }
 }

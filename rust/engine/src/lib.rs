@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod awaited;
 mod budget;
 mod clocks;
 mod course;

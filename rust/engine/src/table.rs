@@ -229,6 +229,16 @@ impl Table {
         Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
     }
 
+    /// Routes of the same name and ratio go on with the retry budget they have: a reload must not refill it.
+    pub(crate) fn inherit(&mut self, old: &Self) {
+        let known: HashMap<&str, &Arc<Budget>> = old.routes.iter().map(|old| (&*old.name, &old.budget)).collect();
+        for route in &mut self.routes {
+            if let Some(budget) = known.get(&*route.name).filter(|budget| budget.earns_like(&route.budget)) {
+                route.budget = Arc::clone(budget);
+            }
+        }
+    }
+
     /// The route a model name leads to: a configured name, else `provider/anything`.
     pub fn resolve(&self, model: &str) -> Option<u32> {
         if let Some(route) = self.names.get(model) {
