@@ -203,7 +203,7 @@ def test_readers_of_a_kibibyte_a_second_hold_little_and_stop_their_upstreams_at_
         client.setblocking(False)
     sips(clients, for_s)
     rows = upstream.rows(route.first)
-    # A kernel announces room in pieces of tens of kibibytes, so such a reader may seem to take nothing for half a minute.
+    # A kernel announces room in pieces of tens of kibibytes: such a reader may seem to take nothing for half a minute.
     cut = [row for row in rows if row["ended"] == "cancelled"]
     assert cut == [] or for_s > STALL_S
     assert max(row["bytes_sent"] for row in rows) < SOCKETS_BYTES
