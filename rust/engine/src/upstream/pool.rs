@@ -36,6 +36,9 @@ const TEND_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection taken from the pool may take to be ready: its task has only to see the end of a reply that was
 /// already read. One that is not (its peer leaves half of an earlier request unread) is closed.
 const READY_WITHIN: Duration = Duration::from_millis(20);
+/// What is read ahead of a client; a frame on its way to it keeps another of these alive. hyper's own is 408 KiB, of which
+/// a few hundred readers that are slow made a few hundred megabytes.
+const READ_BUFFER: usize = 128 * 1024;
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -264,6 +267,7 @@ impl Pool {
         let stream = Stream { transport, received: received.clone() };
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
+            .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
