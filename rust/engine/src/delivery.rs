@@ -204,8 +204,8 @@ impl Delivery {
                 }
                 Poll::Pending => match self.poll_clock(task) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Expired::Idle) => self.break_off(Failure::new(Kind::Stalled))?,
-                    Poll::Ready(Expired::Total) => self.break_off(Failure::new(Kind::TotalTimeout))?,
+                    Poll::Ready(Expired::Idle) => self.run_out(Kind::Stalled)?,
+                    Poll::Ready(Expired::Total) => self.run_out(Kind::TotalTimeout)?,
                 },
             }
         }
@@ -274,6 +274,17 @@ impl Delivery {
         }
         let ending = if failure.is_some() { Ending::Broken } else { Ending::Complete };
         self.close(ending, failure);
+    }
+
+    /// A clock ran out. A stream that said its finish owes nothing: it ends as it stands, and its connection with it.
+    fn run_out(&mut self, kind: Kind) -> Result<(), BrokenOff> {
+        if !matches!(&self.flow, Flow::Stream(relay) if relay.finished()) {
+            return self.break_off(Failure::new(kind));
+        }
+        self.lease = None;
+        self.body = None;
+        self.finish();
+        Ok(())
     }
 
     fn break_off(&mut self, failure: Failure) -> Result<(), BrokenOff> {
