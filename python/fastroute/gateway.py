@@ -8,6 +8,7 @@ import logging
 import math
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import count
 from random import Random
 from types import FrameType
@@ -44,7 +45,7 @@ class _Seat(NamedTuple):
 class _Line:
     """A route compiled for deciding."""
 
-    __slots__ = ("members", "name", "place", "plan", "rank", "seats", "tripped_until_s")
+    __slots__ = ("last", "members", "name", "place", "plan", "rank", "seats", "tripped_until_s")
 
     def __init__(self, place: tuple[int, int], name: str, seats: Sequence[_Seat], rank: Rank) -> None:
         """`place` is its index and the generation of its table."""
@@ -57,6 +58,8 @@ class _Line:
         # Without a choice to make there is one plan for all requests, as long as everybody is in service.
         fixed = len(targets) == 1 or rank is ordered.rank
         self.plan = Plan(*place, targets, len(targets)) if fixed else None
+        self.last = targets
+        """The last good order."""
         self.tripped_until_s = 0.0
 
 
@@ -110,14 +113,14 @@ class Gateway:
             return self._unknown(facts.model)
         now_s = self._clock()
         if self._troubled and not self._troubled.isdisjoint(line.members):
-            answer = self._cautious(line, facts, now_s)
-            if not isinstance(answer, Plan):
-                return answer
-            plan = answer
+            plan = self._cautious(line, facts, now_s)
+            if isinstance(plan, Refusal):
+                return plan
         elif line.plan is not None:
             plan = line.plan
         else:
-            order = self._ranked(line, facts, [_candidate(seat, now_s, available=True) for seat in line.seats], now_s)
+            candidates = [_candidate(seat, now_s, available=True) for seat in line.seats]
+            order = self._ranked(line, facts, candidates, line.members, now_s)
             if order is None:
                 return None
             plan = Plan(*line.place, order, len(order))
@@ -135,7 +138,7 @@ class Gateway:
         hint = f"; the nearest names are {', '.join(near)}" if near else "; GET /v1/models lists all"
         return Refusal(404, "model_not_found", f"no route serves this model{hint}", "model")
 
-    def _cautious(self, line: _Line, facts: Facts, now_s: float) -> Plan | Refusal | None:
+    def _cautious(self, line: _Line, facts: Facts, now_s: float) -> Plan | Refusal:
         """Decides where somebody rests, or comes back from a rest."""
         tiers = {seat.target: seat.standing.tier(now_s, self._dice) for seat in line.seats}
         best = min(tiers.values())
@@ -147,10 +150,10 @@ class Gateway:
             order = tuple([seat.target for seat in seats])
         else:
             candidates = [_candidate(seat, now_s, available=tiers[seat.target] == FIT) for seat in seats]
-            ranked = self._ranked(line, facts, candidates, now_s)
-            if ranked is None:
-                return None
-            order = ranked
+            # The engine's snapshot does not know who rests now, so it cannot stand in for a policy that is tripped.
+            given = {seat.target for seat in seats}
+            ranked = self._ranked(line, facts, candidates, given, now_s)
+            order = ranked or tuple(filter(given.__contains__, line.last)) or tuple(seat.target for seat in seats)
         order = tuple(sorted(order, key=tiers.__getitem__))
         lead = self._standings[order[0]]
         probe = tiers[order[0]] <= THINNED and lead.claim(now_s)
@@ -160,18 +163,20 @@ class Gateway:
         return Plan(*line.place, order, may_lead, probe)
 
     def _ranked(
-        self, line: _Line, facts: Facts, candidates: Sequence[Candidate], now_s: float
+        self, line: _Line, facts: Facts, candidates: Sequence[Candidate], given: AbstractSet[int], now_s: float
     ) -> tuple[int, ...] | None:
         if now_s < line.tripped_until_s:
             return None
         try:
             order = tuple([candidate.index for candidate in line.rank(facts, candidates, self._dice)])
+            once = set(order)
             # Law 9: only given candidates, each once. What a policy leaves out is not tried.
-            if not order or len(set(order)) != len(order) or not line.members.issuperset(order):
+            if not order or len(once) != len(order) or not once <= given:
                 raise PolicyError("a policy returns given candidates, each once and at least one")
         except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises, traffic goes on
             self._trip(line, error)
             return None
+        line.last = order
         return order
 
     def _trip(self, line: _Line, error: Exception) -> None:
@@ -259,7 +264,9 @@ def _refusal(barred: Sequence[Standing], now_s: float) -> Refusal:
         return Refusal(429, "rate_limit_exceeded", message, None, wait_s)
     if all(standing.used_up() for standing in barred):
         # Nothing that a client could wait for.
-        message = "the accounts of this gateway with the providers of this model are used up; its operator knows"
+        message = (
+            "the accounts of this gateway with the providers of this model are used up; only its operator can mend that"
+        )
         return Refusal(503, "provider_quota", message)
     # What a client would be told if the keys were tried once more.
     message = f"the providers of this model refuse the keys of this gateway; they are tried again in {wait_s} s"

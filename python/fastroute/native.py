@@ -19,6 +19,7 @@ try:
         FIELDS,
         WATCHDOG_SIGNAL,
         Engine,
+        NextTable,
         load_script,
         read_segment,
         run_load,
@@ -28,7 +29,16 @@ except ImportError as error:
     # Its text names the file where there is one.
     raise EngineError(f"the extension cannot be used: {error}; {_REMEDY}") from error
 
-__all__ = ["DEBUG_BUILD", "WATCHDOG_SIGNAL", "Engine", "load_script", "read_segment", "run_load", "run_mock"]
+__all__ = [
+    "DEBUG_BUILD",
+    "WATCHDOG_SIGNAL",
+    "Engine",
+    "NextTable",
+    "load_script",
+    "read_segment",
+    "run_load",
+    "run_mock",
+]
 
 if _core.__version__ != VERSION:
     raise EngineError(f"{_core.__file__} is version {_core.__version__}, and this package is {VERSION}; {_REMEDY}")

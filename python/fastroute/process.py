@@ -28,6 +28,7 @@ from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
 from fastroute.health import render_health
+from fastroute.reload.channel import Channel, Next
 from fastroute.telemetry.logs import write_to_stderr
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ BACKLOG = 4096
 LAME_DUCK_S = 5.0
 """Readiness is off and requests are still taken: load balancers look about this often."""
 LAST_WORDS_S = 1.0
-"""For replies that are ended at the deadline to tell their clients so."""
+"""For replies that are ended at the deadline to tell their clients so; those that do not read are not waited for."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
 JOURNAL_S = 1.0
@@ -72,6 +73,9 @@ class Errand(msgspec.Struct, frozen=True):
     """Readable (end of file) when the supervisor is gone."""
     report: int
     """Where to write that the process is ready."""
+    control: int
+    """Where the next configuration comes from."""
+    generation: int = 1
     threads: int = 0
     journal: str | None = None
     """Folder of the journal."""
@@ -128,11 +132,16 @@ class DataProcess:
             loop.add_signal_handler(number, self._asked_to_stop, least)
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
         # Here and not above, because it imports the extension, and one that does not fit is told to the supervisor.
-        from fastroute.build import build
+        from fastroute.build import Terms, build
+        from fastroute.reload.takeover import Takeover
 
         found = find_providers(os.environ, self._errand.listeners)
-        gateway, engine = build(self._config, found, loop, self._errand.threads, self._errand.journal)
+        errand = self._errand
+        terms = Terms(errand.threads, errand.journal, errand.generation)
+        gateway, engine = build(self._config, found, loop, terms)
         listening = loop.create_task(_tell(engine))
+        control = Channel(socket.socket(fileno=errand.control), Next)
+        Takeover(control, found, gateway, engine, self._reconfigured).listen(loop)
         if self._errand.edge is not None:
             engine.serve(self._errand.edge)
         if self._errand.admin is not None:
@@ -161,6 +170,9 @@ class DataProcess:
         loop.remove_reader(engine.bell())
         return 0
 
+    def _reconfigured(self, config: Config) -> None:
+        self._config = config
+
     def _supervisor_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._errand.lifeline)
         self._asked_to_stop(_HURRY)
@@ -175,12 +187,13 @@ class DataProcess:
             return engine.in_flight() == 0 and engine.open_replies() == 0
 
         await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
-        if not quiet():
+        in_time = quiet()
+        if not in_time:
             log.warning("the time to finish is over for %d exchanges", engine.in_flight())
             app.end()
             engine.end()
             await _until(quiet, LAST_WORDS_S)
-        await asyncio.wait([serving], timeout=SETTLE_S)
+        await asyncio.wait([serving], timeout=SETTLE_S if in_time else LAST_WORDS_S / 2)
         engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
         # A disk that hangs must not hold up the end: what the kernel has outlives this process anyway.
@@ -227,6 +240,8 @@ def main() -> int:
     if not told:
         # The supervisor left before it could say anything.
         return 1
+    # For the supervisor, and sent to everybody of a name it would end this process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     errand = msgspec.msgpack.decode(told, type=Errand)
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)

@@ -16,11 +16,22 @@ from fastroute.config.schema import Config, Model, Provider, WeightedTarget
 from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
 from fastroute.gateway import TABLES, TRIP_S, Gateway, install_watchdog
 from fastroute.health.breaker import REST_CAP_S, RUN
+from fastroute.health.rest import ABSENT, BARRED, THINNED
 from fastroute.policies import REGISTRY, Dice, Rank
 from fastroute.secret import Secret
 from fastroute.table import Table, compile_table
 
 NOTHING = find_providers({})
+
+
+class Fixed:
+    """Dice that always fall the same way."""
+
+    def __init__(self, roll: float) -> None:
+        self._roll = roll
+
+    def random(self) -> float:
+        return self._roll
 
 
 class Clock:
@@ -467,6 +478,81 @@ def test_a_plan_says_who_stands_by_and_that_it_is_a_probe() -> None:
     clock.now_s += REST_CAP_S
     assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2, probe=True)
     assert planned(gateway, "smart") == Plan(0, 1, (second, first), 1), "one at a time"
+
+
+def test_a_tripped_policy_does_not_bring_back_who_is_out() -> None:
+    def fails_when_two_are_left(_facts: Facts, candidates: Sequence[Candidate], _dice: Dice) -> Sequence[Candidate]:
+        if len(candidates) < 3:
+            raise ValueError
+        return list(reversed(candidates))
+
+    models = {"smart": Model(targets=("a/one", "b/two", "b/three"))}
+    gateway = gateway_of(models, fails_when_two_are_left)
+    third, second, first = planned(gateway, "smart").targets
+    fails(gateway, third, "rate_limited", 60_000)
+    for _ in range(3):
+        assert planned(gateway, "smart").targets == (second, first), "the last good order of those who are left"
+
+
+def test_a_policy_cannot_bring_back_whom_it_was_not_given() -> None:
+    kept: list[Candidate] = []
+
+    def hoards(_facts: Facts, candidates: Sequence[Candidate], _dice: Dice) -> Sequence[Candidate]:
+        kept.extend(each for each in candidates if each.index not in {old.index for old in kept})
+        return list(kept)
+
+    gateway = gateway_of({"smart": Model(targets=("a/one", "b/two", "b/three"))}, hoards)
+    first, second, third = planned(gateway, "smart").targets
+    fails(gateway, first, "rate_limited", 60_000)
+    assert planned(gateway, "smart").targets == (second, third)
+
+
+TROUBLE = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from([None, "overloaded", "rate_limited", "auth", "quota", "not_found", "forbidden", "refused"]),
+        st.floats(0, 100),
+    ),
+    max_size=40,
+)
+
+
+@given(TROUBLE, st.sampled_from(sorted(REGISTRY)), st.integers(0, 2**32))
+def test_whatever_happens_a_plan_calls_only_who_may_be_called_and_first_who_is_fit(
+    trouble: list[tuple[int, str | None, float]], policy: str, seed: int
+) -> None:
+    clock = Clock()
+    providers = {
+        name: Provider(dialect="openai_chat", address=f"http://{name}.test/v1", keys=tuple(map(Secret, keys)))
+        for name, keys in (("a", ("a-1", "a-2")), ("b", ("b-1",)), ("c", ("c-1",)))
+    }
+    models = {"m": Model(targets=("a/x", "b/x", "c/x"), policy=policy)}
+    table = compile_table(Config(providers=providers, models=models), NOTHING, 1)
+    gateway = Gateway(table, REGISTRY, clock, Random(seed))
+    members = [choice.target.index for choice in table.routes["m"].choices]
+
+    def tiers(never: float) -> dict[int, int]:
+        return {index: gateway.health[index].tier(clock.now_s, Fixed(never)) for index in members}
+
+    for which, failure, passed_s in trouble:
+        clock.now_s += passed_s
+        before = tiers(0.0)
+        plan = gateway.decide(asking("m"))
+        if isinstance(plan, Refusal):
+            assert min(before.values()) >= ABSENT
+            assert BARRED in before.values()
+        else:
+            assert isinstance(plan, Plan)
+            assert len(set(plan.targets)) == len(plan.targets)
+            assert set(plan.targets) <= set(members)
+            assert BARRED not in {before[index] for index in plan.targets}
+            standing = [before[index] for index in plan.targets]
+            assert standing == sorted(standing)
+            assert 1 <= plan.may_lead <= len(plan.targets)
+            assert all(tier <= THINNED for tier in standing[: plan.may_lead]) or plan.may_lead == 1
+            gateway.settle(ended(plan, attempt(plan.targets[0]), ending="client_gone"))
+        gateway.report(1, attempt(members[which], failure), False, 0)
+    assert not any(standing.in_flight for standing in gateway.health)
 
 
 @pytest.mark.parametrize("ending", ["forgotten", "client_gone", "not the target's fault"])

@@ -12,6 +12,7 @@ from fastroute.catalogue import Found, find_providers
 from fastroute.cli.frame import abandon_stdout, command, config_option, option, state_dir_option
 from fastroute.config import load
 from fastroute.config.schema import Config, Listen
+from fastroute.reload.watch import ConfigFile
 from fastroute.state_dir import StateDirError, hold, state_home
 from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
 from fastroute.table import Table, compile_table
@@ -86,7 +87,11 @@ def serve(
         changes |= {"address": host, "edge_address": None}
     if open_:
         changes["open"] = True
-    settings = _with_options(load(config, found.known()) if config else Config(), changes)
+
+    def read() -> Config:
+        return _with_options(load(config, found.known()) if config else Config(), changes)
+
+    settings = read()
     # A table that does not compile is told before any port is taken.
     compile_table(settings, found, 0)
     if dry_run:
@@ -102,7 +107,8 @@ def serve(
     # Which variables point back at us is known only now that the ports are.
     found = find_providers(os.environ, [listener.place for listener in listeners])
     table = compile_table(settings, found, 0)
-    supervisor = Supervisor(settings, listeners, threads, instance)
+    file = ConfigFile(config, read) if config else None
+    supervisor = Supervisor(settings, listeners, threads, instance, file)
     supervisor.start()
     try:
         for line in _first_screen(table, found, listeners):

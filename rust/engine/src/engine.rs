@@ -70,6 +70,7 @@ impl Engine {
             .map(|spec| Journal::open(spec, count, metrics.journal.clone(), dice.clone()))
             .transpose()
             .map_err(StartError::Journal)?;
+        metrics.reloads.took(table.generation);
         let shared = Arc::new(Shared {
             tables: Tables::new(table),
             decider,
@@ -127,9 +128,9 @@ impl Engine {
     }
 
     /// Replaces the table; running exchanges keep theirs.
-    pub fn swap(&self, spec: TableSpec) -> Result<(), TableError> {
-        self.shared.tables.swap(Table::compile(spec)?);
-        Ok(())
+    pub fn swap(&self, table: Table) {
+        self.shared.metrics.reloads.took(table.generation);
+        self.shared.tables.swap(table);
     }
 
     /// `/readyz` turns to 503.

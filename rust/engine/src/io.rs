@@ -111,6 +111,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// A stop has begun: connections over HTTP/1 end with their reply, so that clients and balancers go elsewhere while
+    /// they are still served here.
+    pub fn leaving(&self) -> bool {
+        !self.ready.load(Ordering::Relaxed)
+    }
+
     /// Waits until the time for running exchanges is over.
     pub async fn over(&self) {
         let mut ending = self.ending.subscribe();

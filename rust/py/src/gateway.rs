@@ -3,13 +3,13 @@
 //! Nothing starts before the constructor runs, and a use from another process (a fork) raises and says what to do.
 
 use std::os::fd::FromRawFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, TableSpec, Waits, forwarded_names,
+    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, forwarded_names,
     fresh_request_id, request_id,
 };
 use hyper::Method;
@@ -42,6 +42,21 @@ pub(crate) struct Gateway {
     pub(crate) reservoir: Arc<Reservoir>,
     pub(crate) create_future: Py<PyAny>,
     watch: Arc<watchdog::Watch>,
+}
+
+/// A table compiled aside, on whatever thread, for `Engine.swap`.
+#[pyclass(frozen, module = "fastroute._core")]
+pub(crate) struct NextTable(Mutex<Option<Table>>);
+
+#[pymethods]
+impl NextTable {
+    /// `table` is JSON. The interpreter is free meanwhile.
+    #[new]
+    fn new(py: Python<'_>, table: &[u8]) -> PyResult<Self> {
+        let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
+        let compiled = py.detach(|| Table::compile(spec)).map_err(refused)?;
+        Ok(Self(Mutex::new(Some(compiled))))
+    }
 }
 
 fn refused(error: impl std::fmt::Display) -> PyErr {
@@ -113,10 +128,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Replaces the table (JSON); exchanges under way keep theirs.
-    fn swap(&self, table: &[u8]) -> PyResult<()> {
-        let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
-        self.here()?.engine.swap(spec).map_err(refused)
+    /// Replaces the table with a compiled one, which can be used once; exchanges under way keep theirs.
+    fn swap(&self, next: &NextTable) -> PyResult<()> {
+        let table = next.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let table = table.ok_or_else(|| PyValueError::new_err("this table was swapped in before; compile another"))?;
+        self.here()?.engine.swap(table);
+        Ok(())
+    }
+
+    /// A configuration was looked at and not taken; `/metrics` says so.
+    fn refused(&self) {
+        self.engine.shared().metrics.reloads.refused();
     }
 
     /// `/readyz` answers 503 from now on.
@@ -234,7 +256,7 @@ impl Gateway {
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
-        let reply = match endpoint(&method, &path) {
+        let mut reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
@@ -261,6 +283,9 @@ impl Gateway {
             }
             other => answer(shared, &other, &id),
         };
+        if shared.leaving() {
+            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         write(py, &protocol, reply)?;
         Ok(None)
     }

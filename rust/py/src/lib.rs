@@ -25,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
+    module.add_class::<gateway::NextTable>()?;
     journal::register(module)?;
     mock::register(module)?;
     module.add_class::<request::Request>()?;

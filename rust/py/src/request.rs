@@ -11,7 +11,7 @@ use fastroute_core::json::Scanner;
 use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Plan, Refusal};
 use fastroute_engine::doors::body;
 use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, Waits, by_snapshot, contained, run};
-use hyper::header::HeaderMap;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use pyo3::prelude::*;
 use tokio::time::Instant;
 
@@ -166,7 +166,10 @@ impl Request {
             let (_open, _in_flight) = (open, in_flight);
             let id = ingress.request_id.clone();
             let answer = Box::pin(run(io.clone(), ingress, decided.take()));
-            let reply = contained(&io.shared, &id, answer).await;
+            let mut reply = contained(&io.shared, &id, answer).await;
+            if io.shared.leaving() {
+                reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             drop(bodies);
             hand_over(outlet, reply).await;
         });

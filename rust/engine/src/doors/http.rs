@@ -211,7 +211,6 @@ fn serve_one(
     let mut in_flight = None;
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
-    let stopping = *io.shared.stopping.borrow();
     let misplaced = host_flaw_of(&request);
     let begun = begin(&io, request, &mut in_flight);
     async move {
@@ -224,7 +223,7 @@ fn serve_one(
             (None, Begun::Answered(reply)) => reply,
             (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
         };
-        Ok(respond(reply, running, version, head_only, stopping || flaw.is_some()))
+        Ok(respond(reply, running, version, head_only, io.shared.leaving() || flaw.is_some()))
     }
 }
 

@@ -27,6 +27,8 @@ const OTHER_PLACE_AFTER: u32 = 3;
 const GAP_EVERY: Duration = Duration::from_secs(1);
 /// Without anything to do but to look whether the files are still there.
 const IDLE: Duration = Duration::from_secs(5);
+/// Room for the records of a busy turn.
+const KEPT_BYTES: usize = 64 << 10;
 /// Files, however small: a process that keeps dying must not fill the folder.
 const MOST_FILES: usize = 4096;
 
@@ -283,6 +285,9 @@ impl Relay {
         let mut inner = lane.lock();
         inner.take_over(segment);
         inner.asked = inner.next.is_some();
+        // What a trouble piled up is not needed in good times.
+        inner.waiting.shrink_to(KEPT_BYTES);
+        self.waiting = Vec::new();
         lane.relayed.store(false, Ordering::Release);
         drop(inner);
         self.active = false;

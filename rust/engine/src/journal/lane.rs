@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastroute_core::journal::{AttemptId, Intent, Opened, Progress, Record, Settle};
-
 use tokio::sync::Notify;
 
 use super::open::{Ids, OpenAttempts};
