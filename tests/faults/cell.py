@@ -93,11 +93,9 @@ class Cell(Struct, frozen=True):
 
 def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) -> Iterator[Cell]:
     number = 0
-    for turn in range(rounds):
+    for _ in range(rounds):
         for fault in faults:
-            for case, what in enumerate(fault.cases):
-                if what.heavy and turn:
-                    continue
+            for case in range(len(fault.cases)):
                 for second in (True, False):
                     for door in doors:
                         yield Cell(fault, case, second, door, number)
