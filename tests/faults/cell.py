@@ -18,11 +18,11 @@ PROMPT_CANARY = "canary-of-the-prompt"
 
 CLOCKS: dict[str, dict[str, float]] = {
     "patient": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 30, "stream_total_timeout_s": 30},
-    "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 1.6, "idle_timeout_s": 5, "total_timeout_s": 30},
+    "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 2.4, "idle_timeout_s": 5, "total_timeout_s": 30},
     "quiet": {"ttft_timeout_s": 5, "idle_timeout_s": 0.8, "content_idle_timeout_s": 1.2, "total_timeout_s": 30},
     "short": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 0.8, "stream_total_timeout_s": 0.8},
 }
-LIMIT_S = {"patient": 10.0, "hasty": 1.6, "quiet": 1.2, "short": 0.8}
+LIMIT_S = {"patient": 10.0, "hasty": 2.4, "quiet": 1.2, "short": 0.8}
 """What the clocks of a set allow one exchange of a case to wait for the fault; `patient` holds waits and probes."""
 
 
