@@ -110,7 +110,8 @@ class Gateway:
         """Who is to answer. None leaves it to the engine's snapshot: the route's policy failed and rests."""
         line = self._lines.get(facts.model) or self._passing_through(facts.model)
         if line is None:
-            return self._unknown(facts.model)
+            # The engine adds the nearest names, which takes it a twentieth of the time and nobody else's.
+            return Refusal(404, "model_not_found", "no route serves this model", "model")
         now_s = self._clock()
         if self._troubled and not self._troubled.isdisjoint(line.members):
             plan = self._cautious(line, facts, now_s)
@@ -132,11 +133,6 @@ class Gateway:
     def _passing_through(self, model: str) -> _Line | None:
         provider, _, rest = model.partition("/")
         return self._direct.get(provider) if rest else None
-
-    def _unknown(self, model: str) -> Refusal:
-        near = self._table.nearest(model)
-        hint = f"; the nearest names are {', '.join(near)}" if near else "; GET /v1/models lists all"
-        return Refusal(404, "model_not_found", f"no route serves this model{hint}", "model")
 
     def _cautious(self, line: _Line, facts: Facts, now_s: float) -> Plan | Refusal:
         """Decides where somebody rests, or comes back from a rest."""

@@ -17,7 +17,6 @@ from fastroute.address import Address, parse_address
 from fastroute.catalogue import Found
 from fastroute.config import schema
 from fastroute.config.flaws import find_flaws
-from fastroute.config.names import nearest
 from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
 from fastroute.config.source import Source
 from fastroute.errors import ConfigError
@@ -94,10 +93,6 @@ class Table(Struct, frozen=True):
     direct: Mapping[str, tuple[Target, ...]]
     """Provider name → its targets for `provider/anything`, one per key."""
     defaults: schema.Routing
-
-    def nearest(self, name: str, n: int = 3) -> list[str]:
-        """At most `n` public names that `name` may be a slip of, best first."""
-        return nearest(name, self.routes, n)
 
 
 def compile_table(config: Config, found: Found, generation: int) -> Table:

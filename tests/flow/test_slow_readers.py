@@ -1,5 +1,6 @@
 """Clients that read slowly: true backpressure at the edge door, byte bounds at granian's."""
 
+import contextlib
 import fcntl
 import socket
 import sys
@@ -177,3 +178,55 @@ def test_two_small_writes_reach_the_client_without_waiting_for_its_acknowledgeme
             last = now
     assert len(gaps) > 25, "events came one by one"
     assert sorted(gaps)[len(gaps) // 2] < 0.025
+
+
+def sips(clients: list[socket.socket], for_s: float) -> None:
+    """Each client reads a kibibyte a second."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        turn = time.monotonic() + 1.0
+        for client in clients:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                client.recv(1024)
+        eventually(lambda: time.monotonic() > turn, "the next second", 5)  # noqa: B023 - run at once
+
+
+@pytest.mark.parametrize("readers, for_s", [(40, 3.0), pytest.param(200, 40.0, marks=pytest.mark.long)])
+def test_readers_of_a_kibibyte_a_second_hold_little_and_stop_their_upstreams_at_the_edge_door(
+    readers: int, for_s: float, upstream: Upstream, gateway: Gateway, route: Route
+) -> None:
+    flood(upstream, route)
+    before = gateway.memory_bytes
+    clients = [ask_raw(gateway.doors["edge"], route, stream=True) for _ in range(readers)]
+    for client in clients:
+        client.setblocking(False)
+    sips(clients, for_s)
+    rows = upstream.rows(route.first)
+    assert {row["ended"] for row in rows} == {"open"}, "they read, so they are not cut"
+    assert max(row["bytes_sent"] for row in rows) < SOCKETS_BYTES
+    grown = gateway.memory_bytes - before
+    print(f"{readers} slow readers: {grown >> 20} MiB")
+    assert grown < 64 << 20
+    for client in clients:
+        client.close()
+    eventually(lambda: all(row["ended"] == "cancelled" for row in upstream.rows(route.first)), "all were let go")
+
+
+@pytest.mark.long
+def test_readers_of_a_kibibyte_a_second_hold_no_more_than_granians_bounds(
+    upstream: Upstream, serve: Serve, route: Route
+) -> None:
+    flood(upstream, route)
+    gateway = serve(configuration(upstream.origin, free_port()))
+    before = gateway.memory_bytes
+    clients = [ask_raw(gateway.doors["granian"], route, stream=True) for _ in range(200)]
+    for client in clients:
+        client.setblocking(False)
+    sips(clients, 20)
+    grown = gateway.memory_bytes - before
+    print(f"200 slow readers: {grown >> 20} MiB")
+    assert grown < ALL_REPLIES_BYTES + (64 << 20)
+    assert gateway.doors["granian"].send("GET", "/readyz").status == 200
+    for client in clients:
+        client.close()
+    eventually(lambda: all(row["ended"] != "open" for row in upstream.rows()), "all were let go")

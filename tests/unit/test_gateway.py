@@ -121,16 +121,15 @@ def test_a_configured_name_is_found_before_a_provider_of_the_same_beginning() ->
     assert names_of(gateway, planned(gateway, "a/other")) == ["a/*"]
 
 
-def test_an_unknown_model_is_refused_with_the_nearest_names() -> None:
+def test_an_unknown_model_is_refused_without_repeating_it() -> None:
     refusal = gateway_of().decide(asking("smrat"))
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.code, refusal.param) == (404, "model_not_found", "model")
-    assert "smart" in refusal.message
     assert "smrat" not in refusal.message, "what a client wrote is not repeated"
 
 
 @pytest.mark.parametrize("model", ["", "zzz", "a", "a/", "c/model", "/one"])
-def test_a_name_nobody_answers_to_says_where_all_names_are(model: str) -> None:
+def test_a_name_nobody_answers_to_counts_nowhere(model: str) -> None:
     gateway = gateway_of()
     refusal = gateway.decide(asking(model))
     assert isinstance(refusal, Refusal)

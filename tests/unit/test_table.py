@@ -157,15 +157,6 @@ def test_a_name_that_passes_through_uses_the_providers_own_place_in_the_table() 
     assert (target.provider, target.model) == (table.providers["there"], None)
 
 
-def test_the_nearest_names_are_told() -> None:
-    models = {name: Model(targets=("a/x",)) for name in ("gpt-5", "gpt-5-mini", "claude", "GPT-4.1")}
-    table = table_of({"a": local()}, models)
-    assert table.nearest("gpt5")[0] == "gpt-5"
-    assert table.nearest("gpt-4.1") == ["GPT-4.1", "gpt-5"]
-    assert table.nearest("zzzz") == []
-    assert table.nearest("x" * 100_000) == []
-
-
 def test_without_a_configuration_everything_found_and_the_echo_can_be_called() -> None:
     table = compile_table(Config(), KEYS, 1)
     assert list(table.providers) == ["openai", "groq", "mock"]

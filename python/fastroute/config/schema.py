@@ -37,6 +37,8 @@ Repeats = Annotated[int, Meta(ge=0, le=9)]
 # Five minutes: nobody holds a request for longer to spare another target.
 Wait = Annotated[float, Meta(ge=0, le=300)]
 
+KeepAlive = Annotated[float, Meta(ge=0, le=86_400)]
+
 
 class Listen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where clients connect."""
@@ -108,6 +110,16 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "and 60 while fewer than 50 are known.",
         ),
     ] = None
+    retry_empty: Annotated[
+        bool, Meta(description="Take a reply without any content for a failure, so that another target is tried.")
+    ] = False
+    keep_alive_s: Annotated[
+        KeepAlive,
+        Meta(
+            description="Silence towards the client of a stream before it gets comments, each half of that after the "
+            "one before; 0: none. With the first one the status is out, and later errors come as events."
+        ),
+    ] = 30.0
     idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
     content_idle_timeout_s: Annotated[
         Seconds, Meta(description="Time without content within a stream; a comment does not count.")

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
 BODY_START_S = 10.0
 """First byte of a body."""
+GRACE_S = 5.0
+"""From its first byte, before a body must keep its pace."""
 FLOOR_BYTES_S = 1024
 """Average a body must keep."""
+WHOLE_BYTES = 1 << 20
+"""A body up to here is taken whole, because the two changes of thread that a chunk costs cost more than its bytes do. A
+longer one comes in chunks, so that no body holds the loop for much more than a millisecond."""
+WARY_BYTES = 4 << 10
+"""The same while `WARY_READS` are waited for already. Nobody sees a whole body begin, so the clock of a long one is
+long; a crowd that announces much and sends nothing meets the clock of the first byte."""
+WARY_READS = 64
 SWEEP_S = 1.0
 WATCH_AFTER_S = 0.05
 """A client is watched for leaving once its exchange is this old; most of the short ones never cost a task."""
@@ -52,9 +61,10 @@ class Rsgi:
             return
         now = time.monotonic()
         try:
-            if request.whole:
+            length = request.length
+            if length is not None and length <= (WHOLE_BYTES if len(self._reading) < WARY_READS else WARY_BYTES):
                 # Nobody sees it begin, so its first byte and its pace have one clock together.
-                self._reading[task] = now + min(self._body_timeout_s, BODY_START_S + request.length / FLOOR_BYTES_S)
+                self._reading[task] = now + min(self._body_timeout_s, BODY_START_S + length / FLOOR_BYTES_S)
                 complete = request.feed(await protocol())
             else:
                 complete = await self._read(request, protocol, task, now)
@@ -75,17 +85,17 @@ class Rsgi:
             if answered is not None:
                 await answered
 
-    async def _read(self, request: Any, protocol: Any, task: asyncio.Task[Any], began: float) -> bool:
-        read = 0
-        self._reading[task] = began + BODY_START_S
+    async def _read(self, request: Any, protocol: Any, task: asyncio.Task[Any], opened: float) -> bool:
+        read, began, last = 0, 0.0, opened + self._body_timeout_s
+        self._reading[task] = min(last, opened + BODY_START_S)
         async for chunk in protocol:
             if not chunk:
                 break
             if not request.feed(chunk):
                 return False
+            began = began or time.monotonic()
             read += len(chunk)
-            allowed = 5.0 + read / FLOOR_BYTES_S
-            self._reading[task] = began + min(self._body_timeout_s, allowed)
+            self._reading[task] = min(last, began + GRACE_S + read / FLOOR_BYTES_S)
         return True
 
     def end(self) -> None:

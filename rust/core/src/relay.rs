@@ -113,18 +113,28 @@ impl Relay {
                 return Ok(());
             }
         }
-        let Self { parser, seen, spec, .. } = self;
+        let Self { parser, seen, spec, preamble, open, .. } = self;
+        let mut waiting = Waiting { preamble: preamble.len(), open: open.len(), left_out: kept.from };
         let fed = parser.feed(&frame, |event| match (kept.end, seen.terminated) {
-            (None, _) => match seen.inspect(spec, &event) {
-                Verdict::Forward | Verdict::Broken => {}
-                Verdict::Hide => kept.leave_out(event.start..event.end),
-                Verdict::Last => kept.end = Some(event.end),
-                Verdict::Fail(failure) => {
-                    kept.leave_out(event.start..event.start);
-                    kept.end = Some(event.start);
-                    kept.failure = Some(failure);
+            (None, _) => {
+                if !seen.content_started && waiting.until(event.start) > spec.limits.event_bytes {
+                    kept.fail(event.start, Failure::new(Kind::ResponseTooLarge));
+                    return;
                 }
-            },
+                match seen.inspect(spec, &event) {
+                    Verdict::Forward | Verdict::Broken => {
+                        if !seen.content_started && waiting.until(event.end) > spec.limits.event_bytes {
+                            kept.fail(event.start, Failure::new(Kind::ResponseTooLarge));
+                        }
+                    }
+                    Verdict::Hide => {
+                        waiting.leave_out(event.start..event.end);
+                        kept.leave_out(event.start..event.end);
+                    }
+                    Verdict::Last => kept.end = Some(event.end),
+                    Verdict::Fail(failure) => kept.fail(event.start, failure),
+                }
+            }
             // An error is the last that goes on, but the usage that some send after it is still billed.
             (Some(_), false) if kept.failure.is_none() => seen.note_usage(spec, &event),
             (Some(_), _) => {}
@@ -328,6 +338,27 @@ impl Relay {
     }
 }
 
+/// Bytes that wait for content while a frame is read: counted block by block, because one frame may hold what would
+/// otherwise have come, and been refused, in many.
+struct Waiting {
+    preamble: usize,
+    /// The block that began in an earlier frame; it counts once it is finished.
+    open: usize,
+    left_out: usize,
+}
+
+impl Waiting {
+    /// With the finished blocks of this frame up to an offset.
+    fn until(&self, offset: usize) -> usize {
+        let finished = if offset == 0 { 0 } else { self.open + offset };
+        self.preamble + finished.saturating_sub(self.left_out)
+    }
+
+    fn leave_out(&mut self, block: Range<usize>) {
+        self.left_out += block.len() + if block.start == 0 { self.open } else { 0 };
+    }
+}
+
 /// What of one frame goes on.
 #[derive(Default)]
 struct Kept {
@@ -343,6 +374,13 @@ struct Kept {
 }
 
 impl Kept {
+    /// Nothing goes on from here.
+    fn fail(&mut self, at: usize, failure: Failure) {
+        self.leave_out(at..at);
+        self.end = Some(at);
+        self.failure = Some(failure);
+    }
+
     fn leave_out(&mut self, block: Range<usize>) {
         // Offset 0 means that the block began here or earlier; then nothing of this frame precedes it.
         self.leaves_out_open |= block.start == 0;

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{ErrorReply, Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
@@ -366,6 +367,9 @@ async fn whole(
         let reply = (failure.pass_through && json).then(|| frames.concat().into());
         Failed { failure, reply }
     })?;
+    if facts.empty && ingress.dialect == Dialect::OpenAiChat {
+        refuse_empty(patience, facts.finish_reason.as_deref())?;
+    }
     // Only now: a peer that answers with something else is not asked again on the same connection.
     lease.done();
     if ingress.stream() {
@@ -419,6 +423,9 @@ async fn first_content(
             next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
         }
     }
+    if relay.content_events() == 0 {
+        refuse_empty(patience, relay.finish_reason())?;
+    }
     Ok(Success::Running(Box::new(Running {
         headers: passed_on(parts.headers),
         first,
@@ -427,6 +434,15 @@ async fn first_content(
         flow: Flow::Stream(relay),
         length: None,
     })))
+}
+
+/// A reply without content is a failure where the route says so. One that a filter emptied is not: asking elsewhere
+/// would be shopping for another opinion.
+fn refuse_empty(patience: &Patience, finish_reason: Option<&str>) -> Result<(), Failure> {
+    if !patience.retry_empty || finish_reason == Some("content_filter") {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Malformed).saying("The provider's reply holds no content."))
 }
 
 /// The body's own framing was broken: a chunk size that is no number, or beyond any size.

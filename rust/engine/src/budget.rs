@@ -47,6 +47,10 @@ impl Budget {
         Self { saved: AtomicU64::new(CAPACITY), earns, floor: Mutex::default() }
     }
 
+    pub(crate) fn earns_like(&self, other: &Self) -> bool {
+        self.earns == other.earns
+    }
+
     /// A request came. While the account is full, which it is without failures, nothing is written.
     pub(crate) fn earn(&self) {
         if self.saved.load(Ordering::Relaxed) < CAPACITY {

@@ -67,6 +67,11 @@ pub struct Patience {
     pub wait_retry_after_s: Option<f64>,
     /// Retries that each request pays for, on average.
     pub retry_ratio: f64,
+    /// Whether a reply without any content counts as a failure.
+    pub retry_empty: bool,
+    /// Silence towards the client of a stream, seconds, before comments keep it waiting, each half of that after the one
+    /// before; 0: none are sent.
+    pub keep_alive_s: f64,
 }
 
 /// See [`Patience::ambiguous_retry`].
@@ -91,6 +96,8 @@ impl Default for Patience {
             same_target_retries: None,
             wait_retry_after_s: None,
             retry_ratio: 0.1,
+            retry_empty: false,
+            keep_alive_s: 30.0,
         }
     }
 }
@@ -108,6 +115,11 @@ impl Patience {
     pub fn deadline(&self, started: Instant, stream: bool) -> Instant {
         let total = if stream { self.stream_total_timeout_s } else { self.total_timeout_s };
         started + seconds(total)
+    }
+
+    /// The silence after which a stream's client gets a comment.
+    pub(crate) fn comments_after(&self) -> Option<Duration> {
+        (self.keep_alive_s > 0.0).then(|| seconds(self.keep_alive_s))
     }
 }
 
@@ -147,6 +159,8 @@ pub struct IdleClock {
     deadline: Instant,
     last_byte: Instant,
     last_content: Instant,
+    comments_after: Option<Duration>,
+    commented: Option<Instant>,
 }
 
 /// Which clock ran out.
@@ -166,7 +180,30 @@ impl IdleClock {
             deadline,
             last_byte: now,
             last_content: now,
+            comments_after: patience.comments_after(),
+            commented: None,
         }
+    }
+
+    /// The same for a plain reply, which has no place for comments.
+    pub(crate) fn without_comments(self) -> Self {
+        Self { comments_after: None, ..self }
+    }
+
+    /// When the client would have heard nothing for too long, as things stand.
+    fn comment_at(&self) -> Option<Instant> {
+        let after = self.comments_after?;
+        let silent = self.last_byte + after;
+        Some(self.commented.map_or(silent, |last| silent.max(last + after / 2)))
+    }
+
+    /// Whether a comment is due; then it counts as sent.
+    pub fn comments(&mut self, now: Instant) -> bool {
+        let due = self.comment_at().is_some_and(|at| at <= now);
+        if due {
+            self.commented = Some(now);
+        }
+        due
     }
 
     /// Bytes arrived; `content` says whether they carried any.
@@ -184,9 +221,10 @@ impl IdleClock {
         self.last_content = (self.last_content + pause).min(now);
     }
 
-    /// When the earliest of the three would run out, as things stand.
+    /// When the earliest of the three would run out or a comment is due, as things stand.
     pub fn next(&self) -> Instant {
-        (self.last_byte + self.idle).min(self.last_content + self.content_idle).min(self.deadline)
+        let end = (self.last_byte + self.idle).min(self.last_content + self.content_idle).min(self.deadline);
+        self.comment_at().map_or(end, |comment| end.min(comment))
     }
 
     /// When all attempts together have used their time up.

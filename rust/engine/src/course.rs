@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use fastroute_core::failure::{Failure, Kind, Retry};
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::clocks::{Ambiguous, Patience, seconds};
@@ -31,9 +30,9 @@ pub(crate) struct Course<'t> {
     patience: &'t Patience,
     deadline: Instant,
     attempts: u32,
-    tried: SmallVec<[Tried; 2]>,
+    tried: Vec<Tried>,
     /// Keys that are out, for every model alike.
-    keys: SmallVec<[(usize, Option<usize>); 2]>,
+    keys: Vec<(usize, Option<usize>)>,
     /// Failures after which only one more try elsewhere is right.
     doubts: u32,
     /// Replies of "too early" (425): worth one repeat.
@@ -68,8 +67,8 @@ impl<'t> Course<'t> {
             patience,
             deadline,
             attempts: 0,
-            tried: SmallVec::new(),
-            keys: SmallVec::new(),
+            tried: Vec::new(),
+            keys: Vec::new(),
             doubts: 0,
             early: 0,
             repeats: 0,

@@ -19,7 +19,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
-use crate::clocks::{Expired, IdleClock, Patience};
+use crate::awaited::{Awaited, COMMENT, Next};
+use crate::clocks::{Expired, IdleClock};
 use crate::exchange::InFlight;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
@@ -40,6 +41,8 @@ impl std::error::Error for BrokenOff {}
 pub enum ReplyBody {
     Frames(VecDeque<Bytes>),
     Relay(Box<Delivery>),
+    /// The head is out, and who answers is not known yet.
+    Awaited(Box<Awaited>),
 }
 
 impl ReplyBody {
@@ -56,13 +59,21 @@ impl ReplyBody {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
             Self::Relay(delivery) => delivery.poll_next(task),
+            Self::Awaited(awaited) => match awaited.poll_next(task) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
+                Poll::Ready(Next::Body(body)) => {
+                    *self = body;
+                    self.poll_next(task)
+                }
+            },
         }
     }
 
     /// Waits until this reply has no time left, for a door that has no room and therefore does not ask for more.
     pub async fn overdue(&mut self) -> Kind {
         match self {
-            Self::Frames(_) => std::future::pending().await,
+            Self::Frames(_) | Self::Awaited(_) => std::future::pending().await,
             Self::Relay(delivery) => tokio::select! {
                 () = delivery.told_to_end.as_mut() => Kind::Shutdown,
                 () = tokio::time::sleep_until(delivery.clock.deadline()) => Kind::TotalTimeout,
@@ -91,6 +102,7 @@ impl Body for ReplyBody {
         match self {
             Self::Frames(frames) => frames.is_empty(),
             Self::Relay(delivery) => delivery.ended && delivery.ready.is_empty(),
+            Self::Awaited(_) => false,
         }
     }
 
@@ -98,6 +110,7 @@ impl Body for ReplyBody {
         match self {
             Self::Frames(frames) => SizeHint::with_exact(frames.iter().map(|frame| frame.len() as u64).sum()),
             Self::Relay(delivery) => delivery.length.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Awaited(_) => SizeHint::default(),
         }
     }
 }
@@ -128,14 +141,13 @@ pub struct Delivery {
 impl Delivery {
     pub(crate) fn new(
         running: Running,
-        patience: &Patience,
-        now: Instant,
-        deadline: Instant,
+        clock: IdleClock,
         mut ending: watch::Receiver<bool>,
         story: Story,
         flying: InFlight,
     ) -> Self {
         let Running { first, body, lease, flow, length, headers: _ } = running;
+        let clock = if matches!(flow, Flow::Stream(_)) { clock } else { clock.without_comments() };
         let mut delivery = Self {
             relayed: first.iter().map(|frame| frame.len() as u64).sum(),
             ready: first.into_iter().collect(),
@@ -143,7 +155,7 @@ impl Delivery {
             lease,
             flow,
             length,
-            clock: IdleClock::new(patience, now, deadline),
+            clock,
             timer: None,
             waiting: false,
             told_to_end: Box::pin(async move {
@@ -204,8 +216,10 @@ impl Delivery {
                 }
                 Poll::Pending => match self.poll_clock(task) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Expired::Idle) => self.run_out(Kind::Stalled)?,
-                    Poll::Ready(Expired::Total) => self.run_out(Kind::TotalTimeout)?,
+                    // Still waiting: a comment of ours must not pass for a sign of life.
+                    Poll::Ready(None) => return Poll::Ready(Ok(Some(COMMENT))),
+                    Poll::Ready(Some(Expired::Idle)) => self.run_out(Kind::Stalled)?,
+                    Poll::Ready(Some(Expired::Total)) => self.run_out(Kind::TotalTimeout)?,
                 },
             }
         }
@@ -321,7 +335,8 @@ impl Delivery {
         }
     }
 
-    fn poll_clock(&mut self, task: &mut Context<'_>) -> Poll<Expired> {
+    /// What has run out, or `None` where the client has heard nothing for so long that it gets a comment.
+    fn poll_clock(&mut self, task: &mut Context<'_>) -> Poll<Option<Expired>> {
         if !self.waiting {
             self.waiting = true;
             self.clock.resume(Instant::now());
@@ -331,10 +346,15 @@ impl Delivery {
             if timer.as_mut().poll(task).is_pending() {
                 return Poll::Pending;
             }
-            if let Some(expired) = self.clock.expired(Instant::now()) {
-                return Poll::Ready(expired);
+            let now = Instant::now();
+            if let Some(expired) = self.clock.expired(now) {
+                return Poll::Ready(Some(expired));
             }
+            let comments = self.clock.comments(now);
             timer.as_mut().reset(self.clock.next());
+            if comments {
+                return Poll::Ready(None);
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::Patience;
+use crate::awaited;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
@@ -24,17 +24,33 @@ use crate::outcome::{Ending, Opening, Story, micros};
 use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::render::{digits, trimmed};
 use crate::table::{Table, Target};
-use crate::walk::{Walked, walk};
+use crate::walk::{Found, Walked, walk};
 
 /// Runs one exchange. `decided` carries the decision where the door already asked (granian's, on the loop thread).
 ///
 /// Dropping the future aborts whatever is under way and settles the story as the client's leaving.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice; these are 600 bytes")]
 pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Future<Output = Reply> {
-    async move { exchange(&io, &ingress, decided).await }
+    async move {
+        let (table, plan, story) = match planned(&io, &ingress, decided).await {
+            Ok(planned) => planned,
+            Err(reply) => return *reply,
+        };
+        let comments = table.route(plan.route).and_then(|route| route.patience.comments_after());
+        if let Some(after) = comments.filter(|_| ingress.stream()) {
+            return awaited::reply(io, table, plan, ingress, story, after).await;
+        }
+        let walked = walk(&io, &table, &plan, &ingress, story).await;
+        answer(&io, walked, ingress.stream(), &ingress.request_id)
+    }
 }
 
-async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) -> Reply {
+/// Opens the story of an exchange and has its plan made; else this is the reply.
+async fn planned(
+    io: &Arc<Io>,
+    ingress: &Ingress,
+    decided: Option<Decision>,
+) -> Result<(Arc<Table>, Plan, Story), Box<Reply>> {
     let table = io.shared.tables.current();
     let opening = Opening {
         request_id: ingress.request_id.clone(),
@@ -48,7 +64,8 @@ async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) ->
         if let Some(Decision::Plan(plan)) = &decided {
             io.shared.decider.forget(plan);
         }
-        return Problem::overloaded("too many outcomes wait to be recorded; please retry").reply(&ingress.request_id);
+        let problem = Problem::overloaded("too many outcomes wait to be recorded; please retry");
+        return Err(Box::new(problem.reply(&ingress.request_id)));
     }
     let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);
     let decision = match decided {
@@ -57,24 +74,22 @@ async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) ->
     };
     let planned = match decision {
         Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model()),
-        Ok(Decision::Refusal(refusal)) => return refuse(&refusal, ingress, story),
+        Ok(Decision::Refusal(refusal)) => return Err(Box::new(refuse(&table, &refusal, ingress, story))),
         Err(NoDecision::Late | NoDecision::Busy) => None,
     };
     let Some((table, plan)) = planned else {
         let problem = Problem::overloaded("no routing decision was made in time; please try again");
-        return settle_problem(&problem, ingress, story);
+        return Err(Box::new(settle_problem(&problem, ingress, story)));
     };
     story.planned(&plan);
-    answer(io, walk(io, &table, &plan, ingress, story).await, ingress)
+    Ok((table, plan, story))
 }
 
 /// The reply that a walk came to.
-fn answer(io: &Io, walked: Walked<'_>, ingress: &Ingress) -> Reply {
+pub(crate) fn answer(io: &Io, walked: Walked, stream: bool, id: &Arc<str>) -> Reply {
     match walked {
-        Walked::Content { success, flying, patience, deadline, story } => {
-            deliver(io, success, flying, ingress, patience, deadline, story)
-        }
-        Walked::Nothing { failed, spent, story } => end_failed(failed, spent, ingress, story),
+        Walked::Content(found) => deliver(io, found, stream, id),
+        Walked::Nothing { failed, spent, story } => end_failed(*failed, spent, id, story),
     }
 }
 
@@ -173,27 +188,26 @@ impl Drop for InFlight {
     }
 }
 
-fn deliver(
-    io: &Io,
-    mut success: Success,
-    flying: InFlight,
-    ingress: &Ingress,
-    patience: &Patience,
-    deadline: Instant,
-    mut story: Story,
-) -> Reply {
-    let now = Instant::now();
-    story.content(now);
-    let mut headers = success.take_headers();
-    headers.insert(CONTENT_TYPE, if ingress.stream() { EVENT_STREAM } else { JSON });
+fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
+    found.story.content(found.now);
+    let mut headers = found.success.take_headers();
+    headers.insert(CONTENT_TYPE, if stream { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_TARGET, flying.label());
-    headers.insert(X_ATTEMPTS, problem::count(story.attempts()));
-    headers.insert(SERVER_TIMING, timing(&mut story, now));
+    headers.insert(X_TARGET, found.flying.label());
+    headers.insert(X_ATTEMPTS, problem::count(found.story.attempts()));
+    headers.insert(SERVER_TIMING, timing(&mut found.story, found.now));
+    let body = content(io, found);
+    Reply { status: StatusCode::OK, headers, body }.with_request_id(id)
+}
+
+/// The body of a reply that has content, and the end of its story where all of it is there.
+pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
+    let Found { success, flying, clock, now, mut story } = found;
+    story.content(now);
     if let Some(outcome) = story.outcome() {
         outcome.status = 200;
     }
-    let body = match success {
+    match success {
         Success::Whole(whole) => {
             let attempt::Whole { frames, facts, headers: _ } = *whole;
             if let Some(outcome) = story.outcome() {
@@ -205,10 +219,9 @@ fn deliver(
         }
         Success::Running(running) => {
             let ending = io.shared.ending.subscribe();
-            ReplyBody::Relay(Box::new(Delivery::new(*running, patience, now, deadline, ending, story, flying)))
+            ReplyBody::Relay(Box::new(Delivery::new(*running, clock, ending, story, flying)))
         }
-    };
-    Reply { status: StatusCode::OK, headers, body }.with_request_id(&ingress.request_id)
+    }
 }
 
 /// `gw` is what the gateway added before the last attempt began, `up` the time that attempt took to show content.
@@ -232,8 +245,13 @@ fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
     text.extend_from_slice(&[b'.', c, b, a]);
 }
 
-fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
-    settle_problem(&Problem::refusal(refusal), ingress, story)
+fn refuse(table: &Table, refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
+    let mut problem = Problem::refusal(refusal);
+    if &*problem.code == "model_not_found" {
+        // Not the decider's to say: looking through a thousand names would keep everybody else waiting for Python.
+        problem.message = format!("{}; {}", problem.message, table.where_to_look(ingress.model())).into();
+    }
+    settle_problem(&problem, ingress, story)
 }
 
 fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Reply {
@@ -244,12 +262,12 @@ fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Rep
     problem.reply(&ingress.request_id)
 }
 
-fn end_failed(attempt: Failed, spent: bool, ingress: &Ingress, mut story: Story) -> Reply {
+fn end_failed(attempt: Failed, spent: bool, id: &Arc<str>, mut story: Story) -> Reply {
     if let Some(outcome) = story.outcome() {
         outcome.status = attempt.failure.status;
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts, spent);
+    let reply = failed(&attempt.failure, attempt.reply, id, attempts, spent);
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

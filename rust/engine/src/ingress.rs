@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scan;
-use hyper::header::HeaderMap;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
@@ -64,13 +64,22 @@ impl Ingress {
 
 /// Picks the headers that go upstream.
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let connection = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let mut picked = HeaderMap::new();
     for (name, value) in headers {
-        if FORWARDED.contains(&name.as_str()) {
+        if FORWARDED.contains(&name.as_str()) && !is_for_one_hop(name.as_str(), connection()) {
             picked.entry(name).or_insert_with(|| value.clone());
         }
     }
     picked
+}
+
+/// Whether the values of `connection` name this header as one for the next hop alone (RFC 9110, section 7.6.1).
+pub fn is_for_one_hop<'a>(name: &str, mut connection: impl Iterator<Item = &'a [u8]>) -> bool {
+    connection.any(|value| {
+        let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// The names a door must look up when it cannot iterate over a header map.
@@ -87,4 +96,96 @@ pub fn request_id(offered: impl Iterator<Item: AsRef<str>>, fresh: impl FnOnce()
         |id: &str| !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
     let mut offered = offered.filter(|id| usable(id.as_ref()));
     offered.next().map_or_else(fresh, |id| id.as_ref().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderName;
+
+    use super::*;
+
+    const CASES: u64 = 200_000;
+    const NAMES: [&str; 16] = [
+        "traceparent",
+        "tracestate",
+        "openai-beta",
+        "idempotency-key",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "authorization",
+        "cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "x-request-id",
+    ];
+    const PIECES: [&[u8]; 16] = [
+        b"a",
+        b"close",
+        b"keep-alive",
+        b", ",
+        b",",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\t",
+        b" ",
+        b"\xff",
+        b"x: y",
+        b"traceparent",
+        b"Idempotency-Key",
+        b"\x7f",
+    ];
+
+    /// A number below `most` (Marsaglia's xorshift).
+    fn drawn(state: &mut u64, most: usize) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        usize::try_from(*state >> 33).unwrap() % most
+    }
+
+    fn text(state: &mut u64) -> Vec<u8> {
+        (0..drawn(state, 6)).flat_map(|_| PIECES[drawn(state, PIECES.len())]).copied().collect()
+    }
+
+    #[test]
+    fn nothing_a_client_writes_makes_a_header_of_its_own_or_goes_further_than_it_may() {
+        let (mut state, mut kept, mut dropped, mut taken) = (0x9E37_79B9_7F4A_7C15, 0, 0, 0);
+        for _ in 0..CASES {
+            let mut headers = HeaderMap::new();
+            for _ in 0..drawn(&mut state, 8) {
+                let name = HeaderName::from_static(NAMES[drawn(&mut state, NAMES.len())]);
+                if let Ok(value) = HeaderValue::from_bytes(&text(&mut state)) {
+                    headers.append(name, value);
+                }
+            }
+            let named = headers.get_all(CONNECTION).iter().map(|value| value.as_bytes().to_ascii_lowercase());
+            let named: Vec<Vec<u8>> = named.collect();
+            let picked = forwarded(&headers);
+            for (name, value) in &picked {
+                assert!(FORWARDED.contains(&name.as_str()), "{name}");
+                assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{value:?}");
+                let whole = |named: &Vec<u8>| {
+                    named.split(|byte| *byte == b',').any(|one| one.trim_ascii() == name.as_str().as_bytes())
+                };
+                assert!(!named.iter().any(whole), "{name} was for one hop: {headers:?}");
+                assert_eq!(headers.get_all(name).iter().next(), Some(value));
+            }
+            kept += picked.len();
+            dropped += headers.keys_len() - picked.len();
+
+            let offered = [text(&mut state), text(&mut state)];
+            let offered = offered.iter().filter_map(|id| std::str::from_utf8(id).ok());
+            let id = request_id(offered, || "fresh".into());
+            assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id:?}");
+            taken += usize::from(&*id != "fresh");
+        }
+        assert!(kept > 10_000 && dropped > 10_000 && taken > 10_000, "{kept}, {dropped}, {taken}: too few of a kind");
+    }
 }

@@ -14,6 +14,7 @@ use crate::decider::{Decider, Desk};
 use crate::dice::Dice;
 use crate::journal::Lane;
 use crate::metrics::Metrics;
+use crate::share;
 use crate::table::Table;
 use crate::upstream::{Pools, Resolver};
 
@@ -89,8 +90,9 @@ impl Tables {
         both.1.as_ref().filter(|table| table.generation == generation).cloned()
     }
 
-    pub fn swap(&self, table: Table) {
+    pub fn swap(&self, mut table: Table) {
         let old = self.current();
+        table.inherit(&old);
         self.both.store(Arc::new((Arc::new(table), Some(old))));
     }
 }
@@ -230,12 +232,10 @@ impl Share {
     /// Takes more; false (and nothing taken) when that would pass the bound.
     pub fn grow(&mut self, wanted: usize) -> bool {
         let (counter, limit) = self.bound();
-        let before = counter.fetch_add(wanted, Ordering::Relaxed);
-        let within = before.saturating_add(wanted) <= limit;
+        let within = share::take(counter, wanted, limit);
         if within {
             self.held += wanted;
         } else {
-            counter.fetch_sub(wanted, Ordering::Relaxed);
             self.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
         }
         within
@@ -251,6 +251,6 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.bound().0.fetch_sub(self.held, Ordering::Relaxed);
+        share::give_back(self.bound().0, self.held);
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod awaited;
 mod budget;
 mod clocks;
 mod course;
@@ -25,6 +26,8 @@ pub mod mock;
 mod outcome;
 mod problem;
 mod render;
+mod share;
+mod sync;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,7 +41,7 @@ pub use delivery::{BrokenOff, ReplyBody};
 pub use engine::{Engine, StartError};
 pub use exchange::{by_snapshot, contained, run};
 pub use identity::fresh as fresh_request_id;
-pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, request_id};
+pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, is_for_one_hop, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
 pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;

@@ -188,11 +188,12 @@ impl Story {
         }
     }
 
-    /// The running attempt showed content (or its whole reply).
+    /// The running attempt showed content (or its whole reply). Told again, it stays as it was.
     pub(crate) fn content(&mut self, now: Instant) {
         let since_start = micros(self.started, now);
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
+            && attempt.first_content_us.is_none()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
             // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.

@@ -229,6 +229,16 @@ impl Table {
         Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
     }
 
+    /// Routes of the same name and ratio go on with the retry budget they have: a reload must not refill it.
+    pub(crate) fn inherit(&mut self, old: &Self) {
+        let known: HashMap<&str, &Arc<Budget>> = old.routes.iter().map(|old| (&*old.name, &old.budget)).collect();
+        for route in &mut self.routes {
+            if let Some(budget) = known.get(&*route.name).filter(|budget| budget.earns_like(&route.budget)) {
+                route.budget = Arc::clone(budget);
+            }
+        }
+    }
+
     /// The route a model name leads to: a configured name, else `provider/anything`.
     pub fn resolve(&self, model: &str) -> Option<u32> {
         if let Some(route) = self.names.get(model) {
@@ -259,9 +269,12 @@ impl Table {
         Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
     }
 
-    /// The configured names that `id` may be a slip of, nearest first.
-    pub fn nearest(&self, id: &str) -> Vec<&str> {
-        names::nearest(id, self.names.keys().map(|name| &**name))
+    /// For whoever asked for a model that is not there: the configured names that `id` may be a slip of, nearest first.
+    pub fn where_to_look(&self, id: &str) -> String {
+        match &names::nearest(id, self.names.keys().map(|name| &**name))[..] {
+            [] => "GET /v1/models lists all".to_owned(),
+            near => format!("the nearest names are {}", near.join(", ")),
+        }
     }
 
     /// The order the engine itself would choose now: the decider's last one, its lead drawn by weight where the route

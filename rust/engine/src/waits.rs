@@ -1,11 +1,10 @@
 //! How long a client itself will wait, as the headers of its request say. They only ever lower a clock of ours.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
-
-use crate::clocks::seconds;
 
 /// Milliseconds from the request to the end of its reply.
 const OURS: &str = "x-fastroute-timeout-ms";
@@ -16,8 +15,19 @@ const STAINLESS: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"]
 /// See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Waits {
-    whole: Option<Duration>,
-    first_byte: Option<Duration>,
+    /// Milliseconds.
+    whole: Option<NonZeroU32>,
+    first_byte: Option<NonZeroU32>,
+}
+
+/// A time of above zero; one of more than 49 days is taken for that.
+fn milliseconds(number: f64) -> Option<NonZeroU32> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above zero, and the cast saturates")]
+    NonZeroU32::new(number.ceil() as u32)
+}
+
+fn duration(wait: NonZeroU32) -> Duration {
+    Duration::from_millis(wait.get().into())
 }
 
 impl Waits {
@@ -38,22 +48,22 @@ impl Waits {
     pub fn note(&mut self, name: &str, value: &str) {
         let Some(number) = value.trim().parse::<f64>().ok().filter(|number| *number > 0.0) else { return };
         if name == OURS {
-            self.whole = Some(seconds(number / 1000.0));
+            self.whole = milliseconds(number);
         } else {
-            self.first_byte = Some(seconds(number));
+            self.first_byte = milliseconds(number * 1000.0);
         }
     }
 
     /// The client waits for the end of its reply no longer than this.
-    pub(crate) fn deadline(&self, started: Instant, stream: bool) -> Option<Instant> {
+    pub(crate) fn deadline(self, started: Instant, stream: bool) -> Option<Instant> {
         let first_byte = if stream { None } else { self.first_byte };
-        self.whole.into_iter().chain(first_byte).min().map(|wait| started + wait)
+        self.whole.into_iter().chain(first_byte).min().map(|wait| started + duration(wait))
     }
 
     /// The client waits for the first byte of a stream no longer than this; `comments_after` is the silence after which
     /// it gets comments, which are bytes, too.
-    pub(crate) fn first_byte(&self, started: Instant, comments_after: Option<Duration>) -> Option<Instant> {
-        let wait = self.first_byte?;
+    pub(crate) fn first_byte(self, started: Instant, comments_after: Option<Duration>) -> Option<Instant> {
+        let wait = duration(self.first_byte?);
         let fed = comments_after.is_some_and(|after| after < wait);
         (!fed).then_some(started + wait)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
     Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, forwarded_names,
-    fresh_request_id, request_id,
+    fresh_request_id, is_for_one_hop, request_id,
 };
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
@@ -264,6 +264,7 @@ impl Gateway {
                         let mut forward = HeaderMap::new();
                         for name in forwarded_names() {
                             if let Some(value) = get(name)?
+                                && !is_named_by_connection(headers, name)?
                                 && let Ok(value) = HeaderValue::try_from(value)
                             {
                                 forward.insert(HeaderName::from_static(name), value);
@@ -309,6 +310,12 @@ fn is_encoded_body(headers: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
     let codings: Vec<PyBackedStr> = headers.call_method1(intern!(headers.py(), "get_all"), (name,))?.extract()?;
     Ok(codings.is_empty() || is_encoded(codings.iter().map(|coding| coding.as_bytes())))
+}
+
+fn is_named_by_connection(headers: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    let options = headers.call_method1(intern!(headers.py(), "get_all"), (intern!(headers.py(), "connection"),))?;
+    let options: Vec<PyBackedStr> = options.extract()?;
+    Ok(is_for_one_hop(name, options.iter().map(|option| option.as_bytes())))
 }
 
 impl Gateway {

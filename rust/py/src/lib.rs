@@ -2,6 +2,7 @@
 //!
 //! The one rule: nothing but the loop thread attaches to Python. I/O threads carry slot numbers, never `Py` objects.
 
+mod bell;
 mod brain;
 mod core;
 mod decider;
@@ -13,6 +14,7 @@ mod queue;
 mod reply;
 mod request;
 mod rsgi;
+mod sync;
 mod taps;
 mod watchdog;
 

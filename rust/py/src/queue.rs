@@ -3,32 +3,33 @@
 //! An I/O thread rings when it parks, not at its first push: everything that became ready in one turn travels with
 //! one system call. At [`RING_AT`] waiting items it rings anyway, so that a long turn does not hold up answers.
 //! The surprise: what nobody waits for (the end of a story) does not ring at all; it rides along with the next item
-//! that does, or with the loop's own tick.
+//! that does, or with the loop's own tick. `rust/models` compiles this file a second time, with loom's primitives.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+use crate::bell::Bell;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Enough to make a wake-up worth its cost, small enough for a batch to stay well under a millisecond.
 const RING_AT: usize = 64;
 
 pub(crate) struct Queue<T> {
     items: Mutex<VecDeque<T>>,
-    bell: OwnedFd,
+    bell: Bell,
     /// Something was pushed since the last ring.
     unrung: AtomicBool,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { items: Mutex::default(), bell: eventfd()?, unrung: AtomicBool::new(false) })
+        Ok(Self { items: Mutex::default(), bell: Bell::new()?, unrung: AtomicBool::new(false) })
     }
 
     /// The descriptor to watch for reading.
     pub(crate) fn bell(&self) -> i32 {
-        self.bell.as_raw_fd()
+        self.bell.descriptor()
     }
 
     /// Queues an item somebody waits for.
@@ -68,37 +69,18 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn ring(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // A full counter cannot be: it is read whenever the loop wakes.
-        #[expect(
-            unsafe_code,
-            reason = "write(2) on a descriptor this queue owns, from eight bytes that live long enough"
-        )]
-        let _ = unsafe { libc::write(self.bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        self.bell.ring();
     }
 
     /// Silences the bell and moves everything that waits behind `into`.
     pub(crate) fn take(&self, into: &mut VecDeque<T>) {
-        let mut count = [0_u8; 8];
-        #[expect(
-            unsafe_code,
-            reason = "read(2) on a descriptor this queue owns, into eight bytes that live long enough"
-        )]
-        let _ = unsafe { libc::read(self.bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        self.bell.silence();
         let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         if into.is_empty() {
             std::mem::swap(&mut *items, into);
         } else {
             into.append(&mut items);
         }
-    }
-}
-
-fn eventfd() -> io::Result<OwnedFd> {
-    #[expect(unsafe_code, reason = "eventfd(2) takes no pointers; the result is checked and owned at once")]
-    unsafe {
-        let descriptor = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
-        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(descriptor)) }
     }
 }
 

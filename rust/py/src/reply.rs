@@ -29,7 +29,7 @@ pub(crate) fn write(py: Python<'_>, protocol: &Py<PyAny>, mut reply: Reply) -> P
     let head = Head::of(&mut reply);
     let body = match reply.body {
         ReplyBody::Frames(frames) => joined(frames),
-        ReplyBody::Relay(_) => Bytes::new(),
+        ReplyBody::Relay(_) | ReplyBody::Awaited(_) => Bytes::new(),
     };
     let headers = header_list(py, &head.headers)?;
     let body = pyo3::types::PyBytes::new(py, &body);

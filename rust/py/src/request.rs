@@ -19,10 +19,6 @@ use crate::gateway::Gateway;
 use crate::reply::{Outlet, hand_over, write};
 use crate::taps::Tap;
 
-/// A body up to here is taken from granian whole, because the two changes of thread that a chunk costs cost more than its
-/// bytes do. A longer one comes in chunks, so that no body holds the loop for much more than a millisecond.
-const WHOLE_BODY: usize = 1024 * 1024;
-
 /// A request of granian's door whose body is being read.
 #[pyclass(frozen, module = "fastroute._core")]
 pub(crate) struct Request {
@@ -89,12 +85,6 @@ impl Request {
 
 #[pymethods]
 impl Request {
-    /// True when the announced body is short enough to be taken whole.
-    #[getter]
-    fn whole(&self) -> bool {
-        self.length.is_some_and(|length| length <= WHOLE_BODY)
-    }
-
     /// Announced bytes of the body, if any were.
     #[getter]
     fn length(&self) -> Option<usize> {

@@ -25,6 +25,8 @@ pub struct ReplyFacts {
     pub model: Option<Box<str>>,
     /// Bytes of generated text, as written in JSON; unknown, so 0, for a long reply.
     pub content_bytes: u64,
+    /// It has no choices, or no text, call or anything else in them; unknown, so false, for a long reply.
+    pub empty: bool,
 }
 
 /// Reads a whole reply that came with status 200. Refuses what is not one whole JSON object as malformed or
@@ -52,6 +54,7 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
         finish_reason: chunk.finish.map(|(_, reason)| name(reason)),
         model: chunk.model.map(name),
         content_bytes: chunk.content_bytes as u64,
+        empty: !chunk.has_content(),
     })
 }
 
@@ -133,6 +136,7 @@ impl TailInspector {
             finish_reason: finish_reason.map(|reason| name(&reason)),
             model: model.map(|model| name(&model)),
             content_bytes: 0,
+            empty: false,
         })
     }
 

@@ -140,6 +140,27 @@ fn an_endless_preamble_is_refused() {
 }
 
 #[test]
+fn a_preamble_is_too_long_or_not_whatever_frames_it_came_in() {
+    let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+    let error = "data: {\"error\":{\"message\":\"No\",\"code\":500}}\n\n";
+    for (stream, limit, code) in [
+        ([role, role, role, CONTENT].concat(), role.len() * 2, Some("response_too_large")),
+        ([role, role, role, error].concat(), role.len() * 2, Some("response_too_large")),
+        ([role, ": ping\n\n", error].concat(), role.len(), Some("response_too_large")),
+        ([role, role, CONTENT].concat(), role.len() * 2, None),
+    ] {
+        for size in [1, 7, stream.len()] {
+            let mut relay = relay_with(limit);
+            let fed = stream
+                .as_bytes()
+                .chunks(size)
+                .try_for_each(|frame| relay.feed(Bytes::copy_from_slice(frame), &mut Slices::new()));
+            assert_eq!(fed.err().map(|failure| failure.code), code, "{stream} in frames of {size}");
+        }
+    }
+}
+
+#[test]
 fn nothing_comes_out_before_content_and_then_everything_at_once() {
     let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
     let mut relay = relay_with(1 << 20);

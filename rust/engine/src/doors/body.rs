@@ -91,7 +91,7 @@ where
     let share = Share::take(shared, Of::BodyBytes, announced);
     let mut share = share.ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
     let mut body = pin!(body);
-    let mut pace = Pace { bounds, started, timer: None };
+    let mut pace = Pace { bounds, started, began: None, timer: None };
     let mut scanner = scanner(dialect, bounds);
     let mut frames = Frames::default();
     let mut read = 0;
@@ -167,23 +167,26 @@ fn as_param(pointer: &str) -> String {
     param
 }
 
-/// The timers of a body: its first byte, an average floor after a grace, and the whole of it.
+/// The timers of a body: its first byte, from there an average floor after a grace, and the whole of it.
 ///
 /// The timer exists only once a read has to wait; small bodies arrive with their head.
 struct Pace<'a> {
     bounds: &'a Bounds,
     started: Instant,
+    /// When a read first had to wait for more after the first byte: not sooner, so that a body at hand reads no clock.
+    began: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace<'_> {
-    fn due(&self, read: usize) -> Instant {
+    fn due(&mut self, read: usize) -> Instant {
         let whole = self.started + seconds(self.bounds.body_timeout_s);
         if read == 0 {
             return whole.min(self.started + seconds(self.bounds.body_start_timeout_s));
         }
         let earned = Duration::from_millis(1000 * read as u64 / self.bounds.body_floor_bytes_s.max(1));
-        whole.min(self.started + seconds(self.bounds.body_grace_s) + earned)
+        let began = *self.began.get_or_insert_with(Instant::now);
+        whole.min(began + seconds(self.bounds.body_grace_s) + earned)
     }
 
     async fn next<B>(&mut self, mut body: Pin<&mut B>, read: usize) -> Result<Option<Frame<Bytes>>, Problem>

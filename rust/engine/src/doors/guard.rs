@@ -1,4 +1,4 @@
-//! A client socket under watch: heads that trickle, connections that idle, readers that do not read.
+//! A client socket under watch: heads that trickle, connections that idle, readers that do not read, floods.
 //!
 //! The surprise: timers are armed once and checked late. A request touches an atomic; only a timer that fires asks
 //! what is really due.
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::floods::Floods;
 use super::framing::{Flaw, Framing};
 
 /// What the connection's service is doing; shared with the socket's guard.
@@ -80,12 +81,20 @@ pub(super) struct Timeouts {
     pub(super) write_stall: Duration,
 }
 
+/// What the bytes that are read are checked for.
+enum Watch {
+    Http1(Framing),
+    /// Its frames have one reading only.
+    Http2(Floods),
+}
+
 pub(super) struct Guarded {
     stream: TcpStream,
-    /// Absent for HTTP/2, whose frames have one reading only.
-    framing: Option<Framing>,
-    /// A body is not framed as it should be: nothing more is read.
+    watch: Watch,
+    /// What came is not to be obeyed, such as a body that is not framed as it should be: nothing more is read.
     broken: Option<&'static str>,
+    /// The last write left off in the middle of what it was given.
+    mid_write: bool,
     activity: Arc<Activity>,
     timeouts: Timeouts,
     /// When the head being read began, or `None` between requests.
@@ -100,11 +109,12 @@ pub(super) struct Guarded {
 impl Guarded {
     /// `opened` is when the connection was accepted: the clock of its first head runs from there.
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts, opened: Instant) -> Self {
-        let framing = timeouts.head.map(|_| Framing::new());
+        let watch = if timeouts.head.is_some() { Watch::Http1(Framing::new()) } else { Watch::Http2(Floods::new()) };
         Self {
             stream,
-            framing,
+            watch,
             broken: None,
+            mid_write: false,
             activity,
             timeouts,
             head_since: Some(opened),
@@ -141,10 +151,24 @@ impl Guarded {
         }
     }
 
-    /// Has the framing of what was read checked; false when all of it is behind a fault.
+    /// Has what was read checked; false when none of it is to be seen by anybody.
     fn check(&mut self, into: &mut ReadBuf<'_>, before: usize) -> bool {
-        let Some(framing) = &mut self.framing else { return true };
         let read = into.filled().get(before..).unwrap_or_default();
+        let framing = match &mut self.watch {
+            Watch::Http1(framing) => framing,
+            Watch::Http2(floods) => {
+                let calm = floods.feed(read);
+                if !calm {
+                    // Between two writes of whole frames, or not at all: the connection ends either way.
+                    if !self.mid_write {
+                        let _ = self.stream.try_write(&floods.goaway());
+                    }
+                    self.broken = Some("the client floods its connection");
+                    into.set_filled(before);
+                }
+                return calm;
+            }
+        };
         match framing.feed(read) {
             Ok(()) => true,
             Err(Flaw::Head(number, flaw)) => {
@@ -173,7 +197,13 @@ impl Guarded {
         }
     }
 
-    fn wrote(&mut self, written: Poll<io::Result<usize>>, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn wrote(
+        &mut self,
+        offered: usize,
+        written: Poll<io::Result<usize>>,
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.mid_write = !matches!(written, Poll::Ready(Ok(taken)) if taken == offered);
         if written.is_ready() {
             self.stalled_since = None;
             return written;
@@ -211,7 +241,7 @@ impl AsyncWrite for Guarded {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(task, from);
-        this.wrote(written, task)
+        this.wrote(from.len(), written, task)
     }
 
     fn poll_write_vectored(
@@ -221,7 +251,7 @@ impl AsyncWrite for Guarded {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(task, from);
-        this.wrote(written, task)
+        this.wrote(from.iter().map(|part| part.len()).sum(), written, task)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub mod body;
+mod floods;
 mod framing;
 mod guard;
 pub mod http;
@@ -89,7 +90,7 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
             let table = shared.tables.current();
             match table.model(id) {
                 Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
-                None => no_model(&table.nearest(id)).reply(request_id),
+                None => no_model(&table.where_to_look(id)).reply(request_id),
             }
         }
         Endpoint::Live => {
@@ -115,11 +116,7 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
     }
 }
 
-fn no_model(near: &[&str]) -> Problem {
-    let hint = match near {
-        [] => "GET /v1/models lists all".to_owned(),
-        near => format!("the nearest names are {}", near.join(", ")),
-    };
+fn no_model(hint: &str) -> Problem {
     Problem::request(404, "model_not_found", format!("there is no such model; {hint}")).at("model")
 }
 

@@ -162,6 +162,11 @@ impl Lane {
         Ok((attempt, place))
     }
 
+    /// Somebody else writes for this lane, because its disk is in trouble.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.relayed.load(Ordering::Relaxed)
+    }
+
     /// Waits for the keeper, while it writes, to have the intents made so far on record; not for long, and not while it
     /// fails. A lane that writes for itself is not waited for.
     pub(crate) async fn caught_up(&self) {

@@ -23,7 +23,8 @@ fn seconds(waited: Duration) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_never_begins_ends_at_its_first_token_clock() {
     for steps in [r#"["stall"]"#, r#"[{"comments": {"count": 1000, "every_ms": 1000}}]"#] {
-        let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
+        let patience = Patience { keep_alive_s: 0.0, ..Patience::default() };
+        let rig = Rig::new(table(1, &[playing(steps).await], &patience), at_once(&[0])).await;
         let began = Instant::now();
         let reply = rig.stream().await;
         assert_eq!((reply.status(), reply.code().as_str()), (504, "upstream_timeout"), "{steps}");
@@ -41,7 +42,7 @@ async fn two_slow(patience: &Patience) -> (Rig, [SocketAddr; 2]) {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_slow_to_begin_is_left_for_another_target_at_once() {
-    let (rig, upstreams) = two_slow(&Patience::default()).await;
+    let (rig, upstreams) = two_slow(&Patience { keep_alive_s: 0.0, ..Patience::default() }).await;
     let began = Instant::now();
     let reply = rig.stream().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p1/up-1-1")));
@@ -74,7 +75,8 @@ async fn how_slow_is_slow_is_learnt_from_the_targets_own_streams_or_said_by_the_
 #[tokio::test(start_paused = true)]
 async fn the_hard_limit_for_the_first_token_is_one_for_all_attempts() {
     let upstreams = [playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await];
-    let rig = Rig::new(table(1, &upstreams, &Patience::default()), at_once(&[0, 1, 2])).await;
+    let patience = Patience { keep_alive_s: 0.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &upstreams, &patience), at_once(&[0, 1, 2])).await;
     let began = Instant::now();
     let reply = rig.stream().await;
     assert_eq!((reply.status(), reply.code().as_str()), (504, "upstream_timeout"));

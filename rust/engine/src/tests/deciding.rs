@@ -104,6 +104,7 @@ async fn a_refusal_is_told_in_the_clients_words() {
     let reply = rig.ask(&chat("unheard-of", false)).await;
     assert_eq!((reply.status(), reply.code().as_str()), (404, "model_not_found"));
     assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert!(reply.body.contains("no such model; GET /v1/models lists all"), "{}", reply.body);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,47 @@ async fn whoever_falls_silent_is_let_go_at_the_clock_of_what_is_missing() {
     assert_eq!(rig.in_flight(), 0);
 }
 
+/// Sends a head, then so many bytes of a body so often, and gives what came back with the seconds until then.
+async fn in_crumbs(rig: &Rig, first_s: u64, bytes: usize, every_s: u64) -> (String, u64) {
+    let length = 8 << 20;
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: {length}\r\n\r\n");
+    let began = Instant::now();
+    let (mut reader, mut writer) = TcpStream::connect(rig.door).await.unwrap().into_split();
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let crumbs = async {
+        tokio::time::sleep(Duration::from_secs(first_s)).await;
+        let _ = writer.write_all(b"{\"x\":\"").await;
+        loop {
+            tokio::time::sleep(Duration::from_secs(every_s)).await;
+            let _ = writer.write_all(&vec![b'x'; bytes]).await;
+        }
+    };
+    let mut answer = Vec::new();
+    tokio::select! {
+        _ = reader.read_buf(&mut answer) => {}
+        () = crumbs => {}
+    }
+    (String::from_utf8_lossy(&answer).into_owned(), began.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_time_to_begin_then_a_pace_to_keep_and_an_end_to_reach() {
+    let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
+    // First byte, bytes and seconds between crumbs; from when to when it is given up.
+    for (first_s, bytes, every_s, ends) in [
+        (60, 1, 60, 10..=10),
+        (9, 1, 60, 14..=14),
+        (0, 1, 1, 5..=6),
+        (8, 512, 1, 17..=19),
+        (8, 4096, 4, 120..=120),
+        (0, 65_536, 1, 120..=120),
+    ] {
+        let (reply, after) = in_crumbs(&rig, first_s, bytes, every_s).await;
+        assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
+        assert!(ends.contains(&after), "{bytes} bytes every {every_s} s after {first_s} s: ended after {after} s");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn bodies_that_are_no_requests_are_refused_before_anybody_is_asked() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds { body_bytes: 1000, ..Bounds::default() }).await;

@@ -173,6 +173,36 @@ async fn of_several_limits_the_client_is_told_the_shortest_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reply_without_content_is_a_failure_where_the_route_says_so() {
+    fn whole(message: &str, finish: &str) -> String {
+        let choice = format!(r#"{{"index": 0, "message": {message}, "finish_reason": "{finish}"}}"#);
+        format!(r#"[{{"status": {{"code": 200, "body": {{"object": "chat.completion", "choices": [{choice}]}}}}}}]"#)
+    }
+    let call = r#"{"role": "assistant", "content": null, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}"#;
+    let empty = r#"{"role": "assistant", "content": ""}"#;
+    for (steps, stream, is_empty) in [
+        (whole(empty, "stop"), false, true),
+        (r#"[{"status": {"code": 200, "body": {"object": "chat.completion", "choices": []}}}]"#.into(), false, true),
+        (whole(call, "tool_calls"), false, false),
+        (whole(empty, "content_filter"), false, false),
+        (r#"[{"finish": {}}, "done"]"#.into(), true, true),
+        (r#"["done"]"#.into(), true, true),
+        (r#"[{"finish": {"reason": "content_filter"}}, "done"]"#.into(), true, false),
+        (r#"[{"tool_call": {"name": "f", "arguments": "{}"}}, {"finish": {}}, "done"]"#.into(), true, false),
+    ] {
+        for retry_empty in [false, true] {
+            let patience = Patience { retry_empty, ..Patience::default() };
+            let upstreams = [playing(&steps).await, playing(WELL).await];
+            let rig = Rig::new(table(1, &upstreams, &patience), at_once(&[0, 1])).await;
+            let reply = rig.ask(&chat("m", stream)).await;
+            let attempts = if retry_empty && is_empty { "2" } else { "1" };
+            let told = (reply.status(), reply.header("x-fastroute-attempts"));
+            assert_eq!(told, (200, Some(attempts)), "{steps}, retry_empty {retry_empty}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_only_target_is_waited_for_when_it_says_how_long_and_asked_again() {
     let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
     let rig = Rig::new(table(1, &[upstream(script).await], &Patience::default()), at_once(&[0])).await;
@@ -220,8 +250,11 @@ async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
     let metrics = rig.io.shared.metrics.render();
     assert!(metrics.contains("\nfastroute_retries_total 110\n"), "{metrics}");
     assert!(metrics.contains("\nfastroute_retries_denied_total 5\n"), "{metrics}");
+    rig.swap(table(2, &upstreams, &patience));
+    let refilled = rig.io.shared.tables.current().routes[0].budget.spend(1_000, tokio::time::Instant::now());
+    assert!(!refilled, "a reload is no refill");
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(rig.chat().await.status(), 200, "a quiet route retries again");
+    assert!(rig.io.shared.tables.current().routes[0].budget.spend(1_000, tokio::time::Instant::now()));
 }
 
 #[tokio::test(start_paused = true)]

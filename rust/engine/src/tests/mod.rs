@@ -4,6 +4,7 @@
 //! takes none, and nothing here sleeps to see a state.
 
 mod clocks;
+mod comments;
 mod deciding;
 mod doors;
 mod dropping;

@@ -118,31 +118,37 @@ impl Lease {
         self.connection.as_ref().is_none_or(|connection| connection.traffic.received() == self.received_before)
     }
 
-    /// Sends a request and waits for the head of its answer, at the longest until `by`. `now` may be a little old.
-    pub async fn send(
+    /// Hands the request to the connection at once; what is awaited, at the longest until `by`, is the head of the reply.
+    /// `now` may be a little old.
+    pub fn send(
         &mut self,
         request: Request<Outgoing>,
         now: Instant,
         by: Instant,
-    ) -> Result<Response<Incoming>, SendError> {
-        // Only `done` takes the connection, and it consumes the lease.
-        let Some(Connection { sender, traffic, .. }) = &mut self.connection else { return Err(SendError::Late) };
-        traffic.expect_head();
-        let mut sending = pin!(sender.send_request(request));
-        let mut look = now + WRITE_IDLE;
-        loop {
-            match timeout_at(look.min(by), sending.as_mut()).await {
-                Ok(answered) => {
-                    traffic.has_head();
-                    return answered.map_err(SendError::Broken);
-                }
-                Err(_) if look >= by => return Err(SendError::Late),
-                Err(_) => {
-                    let since = traffic.blocked_since();
-                    if since.is_some_and(|since| since + WRITE_IDLE <= look) {
-                        return Err(SendError::Unread);
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> + use<'_> {
+        let sent = self.connection.as_mut().map(|Connection { sender, traffic, .. }| {
+            traffic.expect_head();
+            (sender.send_request(request), &**traffic)
+        });
+        async move {
+            // Only `done` takes the connection, and it consumes the lease.
+            let Some((answer, traffic)) = sent else { return Err(SendError::Late) };
+            let mut answer = pin!(answer);
+            let mut look = now + WRITE_IDLE;
+            loop {
+                match timeout_at(look.min(by), answer.as_mut()).await {
+                    Ok(answered) => {
+                        traffic.has_head();
+                        return answered.map_err(SendError::Broken);
                     }
-                    look = since.unwrap_or(look) + WRITE_IDLE;
+                    Err(_) if look >= by => return Err(SendError::Late),
+                    Err(_) => {
+                        let since = traffic.blocked_since();
+                        if since.is_some_and(|since| since + WRITE_IDLE <= look) {
+                            return Err(SendError::Unread);
+                        }
+                        look = since.unwrap_or(look) + WRITE_IDLE;
+                    }
                 }
             }
         }

@@ -193,6 +193,7 @@ fn write_request_turn(message: &mut Members<'_>, turn: &Turn<'_>) {
     };
     message.text("role", role);
     write_body(message, turn, turn.spelling);
+    message.extras(DIALECT, &turn.extras);
 }
 
 /// Writes the message of a reply, with the members that the published schema requires.
@@ -213,6 +214,7 @@ fn has_refusal(turn: &Turn<'_>) -> bool {
     turn.blocks.iter().any(|block| matches!(block.content, Content::Refusal { spelling: Spelling::Plain, .. }))
 }
 
+/// All but the extras, which come last because they yield to whatever has been written.
 fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling) {
     let parts: Vec<_> = turn.blocks.iter().filter(|block| parts::is_part(block)).collect();
     parts::write_content(message, &parts, spelling);
@@ -227,7 +229,6 @@ fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling) {
     write_reasoning(message, turn);
     write_citations(message, turn);
     tools::write_calls(message, &turn.blocks);
-    message.extras(DIALECT, &turn.extras);
 }
 
 fn write_reasoning(message: &mut Members<'_>, turn: &Turn<'_>) {
@@ -301,8 +302,8 @@ pub(super) fn write_citation(out: &mut Buffer, start: u64, citation: &Citation<'
         annotation.object("url_citation", |link| {
             link.text_if("url", citation.url.as_deref());
             link.text_if("title", citation.title.as_deref());
-            link.whole_if("start_index", citation.start_index.map(|at| at + start));
-            link.whole_if("end_index", citation.end_index.map(|at| at + start));
+            link.whole_if("start_index", citation.start_index.map(|at| at.saturating_add(start)));
+            link.whole_if("end_index", citation.end_index.map(|at| at.saturating_add(start)));
             link.extras(DIALECT, &citation.extras);
         });
     });

@@ -1,0 +1,58 @@
+//! The laws that fuzzers hunt against, held by every input under `fuzz/seeds`: seeds, and what was found once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken law is a failure of the test"
+)]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../../fuzz/src/lib.rs"]
+mod laws;
+
+/// Every file of a target's folder; a target without seeds would prove nothing.
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 5, "few seeds in {}", folder.display());
+    for file in files {
+        let input = fs::read(&file).unwrap();
+        // A failure names its file: the panic's own message follows.
+        println!("{}", file.display());
+        check(&input);
+    }
+}
+
+#[test]
+fn a_body_is_judged_alike_however_it_is_cut() {
+    replay("json", laws::json::check);
+}
+
+#[test]
+fn a_stream_tells_the_same_events_however_it_is_cut() {
+    replay("sse", laws::sse::check);
+}
+
+#[test]
+fn a_relayed_stream_is_what_came_and_no_end_is_made_up() {
+    replay("relay", laws::relay::check);
+}
+
+#[test]
+fn an_upstreams_error_never_reaches_a_client_in_its_own_words() {
+    replay("failure", laws::failure::check);
+}
+
+#[test]
+fn counting_is_bounded_whatever_the_text() {
+    replay("tokens", laws::tokens::check);
+}
+
+#[test]
+fn what_a_dialect_read_it_writes_so_that_it_reads_the_same() {
+    replay("dialects", laws::dialects::check);
+}

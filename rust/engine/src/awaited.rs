@@ -1,0 +1,108 @@
+//! A stream whose head goes out before anyone knows who answers, because its client has heard nothing for too long.
+//!
+//! Comments keep the client and everything between from giving up. They commit status and head but no content: failover
+//! goes on unseen behind them, and only what nobody can mend any more is told, as an event, for the status is out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::sse::writer;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::time::{Instant, Sleep, timeout_at};
+
+use crate::decider::Plan;
+use crate::delivery::ReplyBody;
+use crate::exchange::{answer, content};
+use crate::ingress::Ingress;
+use crate::io::Io;
+use crate::outcome::{Ending, Story};
+use crate::problem::{EVENT_STREAM, Reply};
+use crate::table::Table;
+use crate::walk::{Walked, walk};
+
+/// What a silent stream says; clients pass over it.
+pub(crate) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+type Walking = Pin<Box<dyn Future<Output = Walked> + Send>>;
+
+/// Walks, and answers after a silence of `after` at the latest.
+pub(crate) async fn reply(
+    io: Arc<Io>,
+    table: Arc<Table>,
+    plan: Plan,
+    ingress: Ingress,
+    story: Story,
+    after: Duration,
+) -> Reply {
+    let (by, id, walks) = (ingress.started + after, ingress.request_id.clone(), io.clone());
+    let mut walking: Walking = Box::pin(async move { walk(&walks, &table, &plan, &ingress, story).await });
+    if let Ok(walked) = timeout_at(by, walking.as_mut()).await {
+        return answer(&io, walked, true, &id);
+    }
+    let timer = Box::pin(tokio::time::sleep_until(by));
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let body = ReplyBody::Awaited(Box::new(Awaited { walking, io, timer, every: after / 2 }));
+    Reply { status: StatusCode::OK, headers, body }.with_request_id(&id)
+}
+
+/// A walk that goes on behind a head. Dropping it is the client's leaving, like anywhere else.
+pub struct Awaited {
+    walking: Walking,
+    io: Arc<Io>,
+    timer: Pin<Box<Sleep>>,
+    every: Duration,
+}
+
+/// What comes next of an awaited body.
+pub(crate) enum Next {
+    Comment,
+    /// The walk is over; this is what is left to say.
+    Body(ReplyBody),
+}
+
+impl Awaited {
+    pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Next> {
+        // Outside of the exchange's own containment: a defect is told, and ends this stream alone.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.walking.as_mut().poll(task)));
+        match polled {
+            Ok(Poll::Ready(walked)) => return Poll::Ready(Next::Body(body(&self.io, walked))),
+            Ok(Poll::Pending) => {}
+            Err(_) => {
+                self.io.shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                let told = render_openai_error_event(&Failure::new(Kind::Internal));
+                return Poll::Ready(Next::Body(ReplyBody::whole(told)));
+            }
+        }
+        if self.timer.as_mut().poll(task).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer.as_mut().reset(Instant::now() + self.every);
+        Poll::Ready(Next::Comment)
+    }
+}
+
+fn body(io: &Io, walked: Walked) -> ReplyBody {
+    match walked {
+        Walked::Content(found) => content(io, found),
+        Walked::Nothing { failed, mut story, .. } => {
+            let told = match &failed.reply {
+                Some(theirs) => writer::data(theirs),
+                None => render_openai_error_event(&failed.failure),
+            };
+            if let Some(outcome) = story.outcome() {
+                outcome.status = 200;
+            }
+            story.close(Ending::Broken, Some(failed.failure));
+            ReplyBody::whole(told)
+        }
+    }
+}
