@@ -18,11 +18,11 @@ PROMPT_CANARY = "canary-of-the-prompt"
 
 CLOCKS: dict[str, dict[str, float]] = {
     "patient": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 30, "stream_total_timeout_s": 30},
-    "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 1.6, "idle_timeout_s": 5, "total_timeout_s": 30},
+    "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 2.4, "idle_timeout_s": 5, "total_timeout_s": 30},
     "quiet": {"ttft_timeout_s": 5, "idle_timeout_s": 0.8, "content_idle_timeout_s": 1.2, "total_timeout_s": 30},
     "short": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 0.8, "stream_total_timeout_s": 0.8},
 }
-LIMIT_S = {"patient": 10.0, "hasty": 1.6, "quiet": 1.2, "short": 0.8}
+LIMIT_S = {"patient": 10.0, "hasty": 2.4, "quiet": 1.2, "short": 0.8}
 """What the clocks of a set allow one exchange of a case to wait for the fault; `patient` holds waits and probes."""
 
 
@@ -93,11 +93,9 @@ class Cell(Struct, frozen=True):
 
 def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) -> Iterator[Cell]:
     number = 0
-    for turn in range(rounds):
+    for _ in range(rounds):
         for fault in faults:
-            for case, what in enumerate(fault.cases):
-                if what.heavy and turn:
-                    continue
+            for case in range(len(fault.cases)):
                 for second in (True, False):
                     for door in doors:
                         yield Cell(fault, case, second, door, number)

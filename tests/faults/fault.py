@@ -131,8 +131,6 @@ class Case(Struct, frozen=True, kw_only=True):
     """Requests before them that the upstream answers well."""
     rest_s: float = 0
     """Between one request and the next."""
-    heavy: bool = False
-    """Megabytes: once is enough."""
 
     @property
     def calls(self) -> int:

@@ -28,6 +28,7 @@ def refusal(
     tries: int = 1,
     tries_inside: int | None = None,
     state: State = State.REFUSED,
+    state_inside: State | None = None,
     inside: bool = True,
     clocks: str = "patient",
 ) -> Fault:
@@ -71,7 +72,7 @@ def refusal(
                 way=way,
                 steps=event if way in STREAM else (status(200, said),),
                 alone=told_inside,
-                record=Record(state, kind),
+                record=Record(state_inside or state, kind),
                 elsewhere=elsewhere,
                 tries=tries_inside,
                 clocks=clocks,
@@ -276,6 +277,8 @@ REFUSALS = (
         code="upstream_error",
         elsewhere=True,
         state=State.UNKNOWN,
+        # Inside a reply of its own a provider speaks of itself: it knows what it did.
+        state_inside=State.REFUSED,
     ),
     refusal(
         "gateway-timeout",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from faults.broken import BROKEN_ANSWERS
-from faults.fault import Case, Ending, Fault, Phase, Seen, State
+from faults.fault import Case, Ending, Fault, Phase, Record, Seen, State
 from faults.refusals import REFUSALS
 from faults.table import FAULTS
 from faults.transport import TRANSPORT
@@ -122,8 +122,12 @@ def _again(case: Case) -> str:
 
 
 def _record(case: Case) -> str:
-    kind = f" `{case.record.kind}`" if case.record.kind else ""
-    return f"`{case.record.state}`{kind}"
+    alone = f"; alone {_entry(case.record_alone)}" if case.record_alone else ""
+    return _entry(case.record) + alone
+
+
+def _entry(record: Record) -> str:
+    return f"`{record.state}` `{record.kind}`" if record.kind else f"`{record.state}`"
 
 
 def states(faults: Iterable[Fault]) -> set[State]:

@@ -166,7 +166,7 @@ def test_an_endless_event_is_cut_at_its_bound(size_mib: int, words: str, stage: 
 
 @pytest.mark.parametrize("size_mib", SIZES_MIB)
 def test_a_stream_without_end_takes_no_memory(size_mib: int, stage: Stage, door: Door) -> None:
-    """The edge door passes it on for as long as its client reads; granian's has a bound, and says so."""
+    """Both doors have a bound for it, and say so where it is reached."""
     warm(door, stage)
     model = fresh()
     event = chunk("w" * 4_000)
@@ -174,11 +174,13 @@ def test_a_stream_without_end_takes_no_memory(size_mib: int, stage: Stage, door:
     stage.upstream.script({"match": {"model": model}, "steps": steps}, keep_alive=False)
     with bounded(stage, ROOM_BYTES[door.name]):
         heard = listen(door, chat(f"up/{model}", stream=True))
-    if door.name == "edge":
+    most_mib = {"edge": 256, "granian": 16}[door.name]
+    if size_mib < most_mib:
         assert heard.size > (size_mib - 1) * MIB
         assert b"data: [DONE]" in heard.tail
     else:
-        assert heard.size < 18 * MIB
+        # Chunks and heads come beside the content.
+        assert heard.size < (most_mib + most_mib // 8) * MIB
         assert b'"response_too_large"' in heard.tail
         assert b"[DONE]" not in heard.tail
         given_up(stage.upstream, model)

@@ -3,7 +3,7 @@
 One rule: what was never written may be tried anywhere; what was written and not answered is tried once more, elsewhere.
 """
 
-from faults.fault import BOTH, STREAM, Case, Ending, Fault, Phase, Record, Seen, State, Upstream, Way
+from faults.fault import BOTH, STREAM, WHOLE, Case, Ending, Fault, Phase, Record, Seen, State, Upstream, Way
 from faults.script import REPLY, SETTLE, raw
 
 
@@ -83,7 +83,7 @@ TRANSPORT = (
                 phase=Phase.UNWRITTEN,
                 way=way,
                 steps=(REPLY, {"snub": {"after_ms": 1050}}),
-                alone=Seen(ending=Ending.WHOLE, status=200),
+                alone=WHOLE,
                 record=Record(State.COMPLETE),
                 requests=3,
                 rest_s=RESTED_S,
@@ -143,6 +143,23 @@ TRANSPORT = (
                 alone=LATE,
                 record=Record(State.CANCELLED, "first_token_soft"),
                 record_alone=Record(State.UNKNOWN, "first_token_hard"),
+                elsewhere=True,
+                clocks="hasty",
+            ),
+        ),
+    ),
+    Fault(
+        name="late-first-token",
+        title="First content between the soft and the hard limit",
+        rule="Another target is asked and the first let go. Where there is no other, it is waited for.",
+        cases=(
+            Case(
+                phase=Phase.BEGUN,
+                way=Way.STREAM,
+                steps=({"reply": {"first_ms": 1400}},),
+                alone=WHOLE,
+                record=Record(State.CANCELLED, "first_token_soft"),
+                record_alone=Record(State.COMPLETE),
                 elsewhere=True,
                 clocks="hasty",
             ),

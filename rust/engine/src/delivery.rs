@@ -218,8 +218,8 @@ impl Delivery {
                     Poll::Pending => return Poll::Pending,
                     // Still waiting: a comment of ours must not pass for a sign of life.
                     Poll::Ready(None) => return Poll::Ready(Ok(Some(COMMENT))),
-                    Poll::Ready(Some(Expired::Idle)) => self.break_off(Failure::new(Kind::Stalled))?,
-                    Poll::Ready(Some(Expired::Total)) => self.break_off(Failure::new(Kind::TotalTimeout))?,
+                    Poll::Ready(Some(Expired::Idle)) => self.run_out(Kind::Stalled)?,
+                    Poll::Ready(Some(Expired::Total)) => self.run_out(Kind::TotalTimeout)?,
                 },
             }
         }
@@ -288,6 +288,17 @@ impl Delivery {
         }
         let ending = if failure.is_some() { Ending::Broken } else { Ending::Complete };
         self.close(ending, failure);
+    }
+
+    /// A clock ran out. A stream that said its finish owes nothing: it ends as it stands, and its connection with it.
+    fn run_out(&mut self, kind: Kind) -> Result<(), BrokenOff> {
+        if !matches!(&self.flow, Flow::Stream(relay) if relay.finished()) {
+            return self.break_off(Failure::new(kind));
+        }
+        self.lease = None;
+        self.body = None;
+        self.finish();
+        Ok(())
     }
 
     fn break_off(&mut self, failure: Failure) -> Result<(), BrokenOff> {

@@ -173,7 +173,7 @@ impl Story {
     /// The running attempt failed; health hears of it now.
     pub(crate) fn setback(&mut self, failure: &Failure, now: Instant) {
         if let Some(pledge) = self.pledge.take() {
-            pledge.end(State::after(failure.kind), Some(failure.kind), Told::default());
+            pledge.end(State::after(failure), Some(failure.kind), Told::default());
         }
         let since_start = micros(self.started, now);
         if let Some(outcome) = &mut self.outcome

@@ -3,7 +3,7 @@
 use super::fields::{Put, Take};
 use super::frame::framed;
 use super::identity::AttemptId;
-use crate::failure::Kind;
+use crate::failure::{Failure, Kind};
 use crate::usage::{Basis, Usage};
 
 /// What a segment holds, in the order it was written.
@@ -101,8 +101,8 @@ impl State {
     }
 
     /// What a failure leaves of its attempt, seen from what the upstream did and will ask money for.
-    pub const fn after(kind: Kind) -> Self {
-        match kind {
+    pub fn after(failure: &Failure) -> Self {
+        match failure.kind {
             // Cancelled by us, because another target may be quicker, or by whoever asked.
             Kind::FirstTokenSoft | Kind::ClientGone | Kind::Shutdown => Self::Cancelled,
             Kind::Stalled | Kind::Truncated | Kind::ResponseTooLarge | Kind::SlowClient => Self::Partial,
@@ -113,6 +113,8 @@ impl State {
             | Kind::TotalTimeout
             | Kind::Malformed
             | Kind::Internal => Self::Unknown,
+            // What stands between us and the model, a 502 say, can only tell that it heard nothing.
+            _ if failure.ambiguous() => Self::Unknown,
             _ => Self::Refused,
         }
     }

@@ -1,6 +1,7 @@
 //! Whatever happens to a segment's bytes, what is read of it is what was written, from the start and in order.
 
 use super::*;
+use crate::failure::{Failure, Kind};
 use crate::usage::{Basis, Usage};
 
 /// Xorshift64 (Marsaglia 2003): the same cases on every run.
@@ -216,5 +217,13 @@ fn a_line_is_one_json_object() {
         assert!(!line.contains('\n'));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert!(value["record"].is_string());
+    }
+}
+
+#[test]
+fn who_stands_between_us_and_the_model_leaves_its_attempt_in_doubt() {
+    for (upstream_status, state) in [(500, State::Refused), (502, State::Unknown), (524, State::Unknown)] {
+        let failure = Failure { upstream_status: Some(upstream_status), ..Failure::new(Kind::UpstreamError) };
+        assert_eq!(State::after(&failure), state, "{upstream_status}");
     }
 }
