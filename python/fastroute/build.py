@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from random import Random
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -57,13 +58,61 @@ def bounds_of(config: Config) -> Mapping[str, object]:
     }
 
 
-def build(
-    config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0
-) -> tuple[Gateway, native.Engine]:
-    """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core."""
-    table = compile_table(config, found, generation=1)
+def journal_of(config: Config, folder: str | None) -> Mapping[str, object] | None:
+    """The journal of a configuration under the engine's names; None where there is none."""
+    if folder is None:
+        return None
+    journal = config.journal
+    instance = Path(folder).parent.name
+    return {
+        "dir": folder,
+        "instance": instance,
+        "fsync": journal.fsync,
+        "required": journal.required,
+        "max_bytes": journal.max_bytes,
+    }
+
+
+class Successor(NamedTuple):
+    """What takes over from a table that decides: compiled, and not yet in use."""
+
+    config: Config
+    table: Table
+    policies: Mapping[str, Rank]
+    engine_table: native.NextTable
+
+
+def prepare(config: Config, found: Found, generation: int) -> Successor:
+    """Compiles aside what a running gateway is to decide by next. May run on any thread. Raises ConfigError."""
+    table = compile_table(config, found, generation)
+    policies = find_policies(table)
+    try:
+        compiled = native.NextTable(msgspec.json.encode(as_wire(table)))
+    except ValueError as error:
+        # The engine's own checks, whose texts name places and no values.
+        raise ConfigError([Mistake("", 0, 0, "", str(error))]) from error
+    return Successor(config, table, policies, compiled)
+
+
+class Terms(NamedTuple):
+    """What a data process is told of itself beside its configuration."""
+
+    threads: int = 0
+    """I/O threads; 0: one per usable core."""
+    journal: str | None = None
+    """Folder to keep a journal in."""
+    generation: int = 1
+    """Number of its first table."""
+
+
+def build(config: Config, found: Found, loop: asyncio.AbstractEventLoop, terms: Terms) -> tuple[Gateway, native.Engine]:
+    """Starts the engine on `loop` with a gateway that decides for it."""
+    threads, journal, generation = terms
+    table = compile_table(config, found, generation)
     gateway = Gateway(table, find_policies(table), time.monotonic, Random())  # noqa: S311 - dice, not secrets
     encode = msgspec.json.encode
-    engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts)
+    kept = journal_of(config, journal)
+    record = None if kept is None else encode(kept)
+    engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts, record)
     install_watchdog(engine, native.WATCHDOG_SIGNAL)
     return gateway, engine

@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,9 +27,12 @@ from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
+from fastroute.health import render_health
+from fastroute.reload.channel import Channel, Next
 from fastroute.telemetry.logs import write_to_stderr
 
 if TYPE_CHECKING:
+    from fastroute.gateway import Gateway
     from fastroute.native import Engine
 
 log = logging.getLogger("fastroute.process")
@@ -36,13 +40,19 @@ log = logging.getLogger("fastroute.process")
 # What a signal asks for; each further one asks for more: no wait for balancers, then none for running replies.
 _GRACE, _HURRY, _NOW = 1, 2, 3
 
+TELL_HEALTH_S = 1.0
+"""More often than anybody scrapes."""
 BACKLOG = 4096
 LAME_DUCK_S = 5.0
 """Readiness is off and requests are still taken: load balancers look about this often."""
 LAST_WORDS_S = 1.0
-"""For replies that are ended at the deadline to tell their clients so."""
+"""For replies that are ended at the deadline to tell their clients so; those that do not read are not waited for."""
 SETTLE_S = 5.0
 """For the last outcomes to be settled."""
+JOURNAL_S = 1.0
+"""For the journal to be synced; the kernel has it by then."""
+NOTICES_S = 0.25
+"""An alarm is heard within a second."""
 LOOP_NICE = 10
 """Beside a loop busy 5 % of the time, the edge door's p99 fell from 1.4 to 0.8 of nginx's (benches, W11)."""
 HEAD_TIMEOUT_MS = 10_000
@@ -63,7 +73,12 @@ class Errand(msgspec.Struct, frozen=True):
     """Readable (end of file) when the supervisor is gone."""
     report: int
     """Where to write that the process is ready."""
+    control: int
+    """Where the next configuration comes from."""
+    generation: int = 1
     threads: int = 0
+    journal: str | None = None
+    """Folder of the journal."""
 
 
 class _Door(Server):
@@ -117,10 +132,16 @@ class DataProcess:
             loop.add_signal_handler(number, self._asked_to_stop, least)
         loop.add_reader(self._errand.lifeline, self._supervisor_gone, loop)
         # Here and not above, because it imports the extension, and one that does not fit is told to the supervisor.
-        from fastroute.build import build
+        from fastroute.build import Terms, build
+        from fastroute.reload.takeover import Takeover
 
         found = find_providers(os.environ, self._errand.listeners)
-        _gateway, engine = build(self._config, found, loop, self._errand.threads)
+        errand = self._errand
+        terms = Terms(errand.threads, errand.journal, errand.generation)
+        gateway, engine = build(self._config, found, loop, terms)
+        listening = loop.create_task(_tell(engine))
+        control = Channel(socket.socket(fileno=errand.control), Next)
+        Takeover(control, found, gateway, engine, self._reconfigured).listen(loop)
         if self._errand.edge is not None:
             engine.serve(self._errand.edge)
         if self._errand.admin is not None:
@@ -140,10 +161,17 @@ class DataProcess:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._errand.report, b"ready\n")
         os.close(self._errand.report)
+        telling = loop.create_task(_tell_health(gateway, engine))
         await self._stop.wait()
         await self._wind_down(engine, app, door, serving)
+        listening.cancel()
+        telling.cancel()
+        _pass_on(engine)
         loop.remove_reader(engine.bell())
         return 0
+
+    def _reconfigured(self, config: Config) -> None:
+        self._config = config
 
     def _supervisor_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._errand.lifeline)
@@ -159,14 +187,37 @@ class DataProcess:
             return engine.in_flight() == 0 and engine.open_replies() == 0
 
         await _until(lambda: quiet() or self._urgency >= _NOW, self._config.limits.drain_timeout_s)
-        if not quiet():
+        in_time = quiet()
+        if not in_time:
             log.warning("the time to finish is over for %d exchanges", engine.in_flight())
             app.end()
             engine.end()
             await _until(quiet, LAST_WORDS_S)
-        await asyncio.wait([serving], timeout=SETTLE_S)
+        await asyncio.wait([serving], timeout=SETTLE_S if in_time else LAST_WORDS_S / 2)
         engine.nudge()
         await _until(lambda: engine.unsettled() == 0, SETTLE_S)
+        # A disk that hangs must not hold up the end: what the kernel has outlives this process anyway.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(engine.close_journal), JOURNAL_S)
+
+
+async def _tell(engine: "Engine") -> None:
+    """Logs what the journal has to tell, for as long as it may have something."""
+    while True:
+        _pass_on(engine)
+        await asyncio.sleep(NOTICES_S)
+
+
+def _pass_on(engine: "Engine") -> None:
+    for alarm, text in engine.notices():
+        log.log(logging.ERROR if alarm else logging.WARNING, "%s", text)
+
+
+async def _tell_health(gateway: "Gateway", engine: "Engine") -> None:
+    """Keeps `/metrics` up to date on who rests."""
+    while True:
+        engine.tell_metrics(render_health(gateway.health, time.monotonic()))
+        await asyncio.sleep(TELL_HEALTH_S)
 
 
 async def _until(done: Callable[[], bool], limit_s: float) -> None:
@@ -189,6 +240,8 @@ def main() -> int:
     if not told:
         # The supervisor left before it could say anything.
         return 1
+    # For the supervisor, and sent to everybody of a name it would end this process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     errand = msgspec.msgpack.decode(told, type=Errand)
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)

@@ -1,11 +1,13 @@
 """The parent process: binds the listeners, starts the data process by exec, forwards signals, starts it again.
 
 The rule: it holds the sockets, so a data process that dies loses its exchanges but not one waiting connection. It
-answers no request itself.
+answers no request itself. The surprise: it keeps the last configuration that was taken over, and whoever is started
+again gets that one, whatever the file says by then.
 """
 
 import contextlib
 import errno
+import logging
 import os
 import select
 import signal
@@ -22,13 +24,23 @@ import msgspec
 from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.schema import Config, Listen, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
+from fastroute.reload.channel import Channel, Next, Verdict
+from fastroute.reload.watch import LOOK_S, ConfigFile, Watch, not_at_run_time
+from fastroute.state_dir import Instance
+from fastroute.telemetry.logs import write_to_stderr
+
+log = logging.getLogger("fastroute.supervisor")
 
 BACKLOG = 4096
 YOUNG_S = 5.0
 """A data process that ends sooner than this after it was ready did not really run."""
 YOUNG_DEATHS = 5
-"""So many of those in a row and the fault is not passing."""
-BACKOFF_S = 0.5
+"""So many of those in a row, of its own accord or before it was ready, and the fault is not passing."""
+OWN_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS))
+"""Signals that a process earns by itself; every other one was sent to it."""
+BACKOFF_S = 0.1
+BACKOFF_CAP_S = 0.5
+"""With a start of a second, whoever is killed over and over serves again within two."""
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 """glibc gives memory back to the kernel as soon as a few bodies of 1 MiB are free, and the next ones pay for every page
 of it again. What it would come to keep by itself, after a body of 32 MiB, it keeps from the start (mallopt(3))."""
@@ -37,6 +49,14 @@ PROBE_PORTS = 100
 
 class ListenerError(FastrouteError):
     """A listener cannot be opened; the text says why and what to do."""
+
+
+class NotServing(FastrouteError):
+    """A data process ended before it served anybody."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the data process ended with status {status} before it was ready")
+        self.status = status
 
 
 class Listener(NamedTuple):
@@ -145,14 +165,34 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 class Supervisor:
-    """Keeps one data process running on the given listeners until told to stop."""
+    """Keeps one data process running on the given listeners until told to stop.
 
-    def __init__(self, config: Config, listeners: Sequence[Listener], threads: int = 0) -> None:
+    `file` is where `config` came from, to be read again when it changes or on SIGHUP.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        threads: int = 0,
+        instance: Instance | None = None,
+        file: ConfigFile | None = None,
+    ) -> None:
         self._config = config
+        self._generation = 1
         self._listeners = listeners
         self._threads = threads
+        self._instance = instance
+        self._file = file
+        self._watch = Watch(file.path) if file else None
         self._child: subprocess.Popen[bytes] | None = None
+        self._channel: Channel[Verdict] | None = None
+        self._offered: dict[int, Config] = {}
+        """Configurations the data process has not judged yet."""
+        self._last_offer = self._generation
         self._stopping = False
+        self._hung_up = False
+        self._terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
         self._bell, self._wake = socket.socketpair()
         # Held open for as long as we live; its end of file is how a data process notices that we are gone.
         self._lifeline_read, self._lifeline_write = os.pipe()
@@ -161,8 +201,10 @@ class Supervisor:
         """Starts a data process and waits until it serves. Raises ConfigError with what it said if it does not."""
         errand_read, errand_write = os.pipe()
         report_read, report_write = os.pipe()
+        ours, theirs = socket.socketpair()
         sockets = {listener.name: listener.socket.fileno() for listener in self._listeners}
-        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read)
+        held = () if self._instance is None else (self._instance.lock,)
+        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read, theirs.fileno(), *held)
         self._child = subprocess.Popen(
             [sys.executable, "-m", "fastroute.process", str(errand_read)],
             pass_fds=inherited,
@@ -180,10 +222,17 @@ class Supervisor:
             "admin": sockets.get("admin"),
             "lifeline": self._lifeline_read,
             "report": report_write,
+            "control": theirs.fileno(),
+            "generation": self._generation,
             "threads": self._threads,
+            "journal": None if self._instance is None else str(self._instance.journal),
         }
+        theirs.close()
+        self._hang_up_on_it()
+        self._channel = Channel(ours, Verdict)
         try:
-            with os.fdopen(errand_write, "wb") as pipe:
+            # One that is killed before it reads says nothing either, and that is looked at below.
+            with contextlib.suppress(BrokenPipeError), os.fdopen(errand_write, "wb") as pipe:
                 pipe.write(msgspec.msgpack.encode(errand))
             with os.fdopen(report_read, "rb") as pipe:
                 said = pipe.read().decode().strip()
@@ -195,35 +244,47 @@ class Supervisor:
         if said != "ready":
             status = self._child.wait()
             if not said:
-                raise FastrouteError(f"the data process ended with status {status} before it was ready")
+                raise NotServing(status)
             # What it takes back in its own words is for the user to put right, such as a policy that is not there.
             raise ConfigError([Mistake("", 0, 0, "", said)])
         # From here on it can be stopped well; who waits for the first screen may stop it with the first line.
         self._watch_signals()
 
     def run(self) -> int:
-        """Waits, forwards signals and starts the data process again when it dies. Returns the exit status."""
-        deaths = 0
+        """Waits, forwards signals, reads the configuration again, and starts the data process again when it dies.
+
+        Returns the exit status.
+        """
+        write_to_stderr(self._config.observability.log_level)
+        deaths = faults = 0
         while True:
             began = time.monotonic()
-            status = self._wait()
+            status = self._attend()
             if self._stopping:
                 return 0 if status == 0 else 1
-            deaths = deaths + 1 if time.monotonic() - began < YOUNG_S else 1
-            print(f"fastroute: the data process ended with status {status}", file=sys.stderr)
-            if deaths > YOUNG_DEATHS:
-                print("fastroute: it does not stay up; giving up", file=sys.stderr)
-                return 1
-            time.sleep(BACKOFF_S * (deaths - 1))
-            if self._stopping:
-                return 0
-            try:
-                self.start()
-            except FastrouteError:
-                # The stop reached a child that could not yet stop well; nothing served, so nothing was cut.
+            if time.monotonic() - began >= YOUNG_S:
+                deaths = faults = 0
+            log.error("the data process ended with status %d and is started again", status)
+            while True:
+                deaths += 1
+                # Whoever was killed may be killed again, and it is no fault that adds up.
+                faults = 0 if _was_killed(status) else faults + 1
+                if faults > YOUNG_DEATHS:
+                    log.critical("the data process does not stay up; giving up")
+                    return 1
+                self._pause(min(BACKOFF_S * 2 ** (deaths - 2), BACKOFF_CAP_S) if deaths > 1 else 0.0)
                 if self._stopping:
                     return 0
-                raise
+                try:
+                    self.start()
+                except FastrouteError as error:
+                    # A stop may reach a child that cannot yet stop well; nothing served, so nothing was cut.
+                    if self._stopping:
+                        return 0
+                    log.error("the data process could not be started again: %s", error)
+                    status = error.status if isinstance(error, NotServing) else 1
+                else:
+                    break
             if self._stopping and self._child is not None:
                 # The signal came while there was no child to pass it on to.
                 self._child.send_signal(signal.SIGTERM)
@@ -235,21 +296,126 @@ class Supervisor:
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._forward)
+        signal.signal(signal.SIGHUP, self._hang_up)
         # Its death rings too; there is nothing more to do.
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
-    def _wait(self) -> int:
+    def _attend(self) -> int:
+        """Does what comes up until the data process ends; returns its status."""
         # Not waitpid: Python runs a handler between two instructions or when a call is interrupted, so a signal that
         # comes just before the call would wait for the next one. The bell has rung by then.
         while self._child is not None:
             status = self._child.poll()
             if status is not None:
                 return status
-            select.select([self._bell], [], [])
-            self._bell.recv(4096)
+            if not self._stopping:
+                self._look_for_another_configuration()
+            heard = [self._bell] if self._channel is None else [self._bell, self._channel]
+            ready, _, _ = select.select(heard, [], [], LOOK_S if self._watch and not self._stopping else None)
+            if self._bell in ready:
+                self._bell.recv(4096)
+            if self._channel in ready:
+                self._hear()
         return 0
+
+    def _pause(self, pause_s: float) -> None:
+        """Sleeps, unless told to stop."""
+        end = time.monotonic() + pause_s
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            select.select([self._bell], [], [], left)
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(4096)
+
+    def _look_for_another_configuration(self) -> None:
+        if self._hung_up:
+            self._hung_up = False
+            if self._file is None or self._watch is None:
+                log.info("there is no configuration file to read again")
+                return
+            self._watch.taken()
+            self._offer(self._file)
+        elif self._file is not None and self._watch is not None and self._watch.look():
+            self._offer(self._file)
+
+    def _offer(self, file: ConfigFile) -> None:
+        """Reads the file and passes it on. What is wrong with it is told, and changes nothing."""
+        self._last_offer += 1
+        try:
+            config = file.read()
+        except ConfigError as error:
+            self._refused([str(mistake) for mistake in error.mistakes])
+            self._say(Next(self._last_offer))
+            return
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not take the gateway down
+            self._refused([f"{file.path}: it could not be read: {type(error).__name__}"])
+            self._say(Next(self._last_offer))
+            return
+        self._offered[self._last_offer] = config
+        self._say(Next(self._last_offer, pack(config)))
+
+    def _say(self, told: Next) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(told)
+        except OSError:
+            log.error("the data process does not listen; it gets another configuration when it is started again")
+            self._hang_up_on_it()
+
+    def _hear(self) -> None:
+        """Takes the data process's verdicts."""
+        if self._channel is None:
+            return
+        try:
+            for verdict in self._channel.receive():
+                config = self._offered.pop(verdict.generation, None)
+                if verdict.flaws:
+                    self._refused(verdict.flaws)
+                elif config is not None and verdict.generation > self._generation:
+                    self._taken_over(config, verdict.generation)
+        except (EOFError, OSError):
+            # It is about to end.
+            self._hang_up_on_it()
+
+    def _taken_over(self, config: Config, generation: int) -> None:
+        later = not_at_run_time(self._config, config)
+        self._config, self._generation = config, generation
+        logging.getLogger().setLevel(config.observability.log_level.upper())
+        log.info("the configuration was taken over as generation %d", generation)
+        if later:
+            log.warning("changed in the file, and in use from the next start on: %s", ", ".join(later))
+
+    def _refused(self, flaws: Sequence[str]) -> None:
+        for flaw in flaws:
+            # Not as an argument: the throttle on repeated lines goes by the template, and each mistake is to be seen.
+            log.error(flaw)
+        log.error("the configuration was not taken over; the one of generation %d goes on", self._generation)
+
+    def _hang_up_on_it(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self._offered.clear()
 
     def _forward(self, number: int, _frame: object) -> None:
         self._stopping = True
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)
+
+    def _hang_up(self, _number: int, frame: object) -> None:
+        if self._terminal and not _has_terminal():
+            # Nobody asks for another configuration: the window was closed.
+            self._forward(signal.SIGINT, frame)
+        self._hung_up = True
+
+
+def _was_killed(status: int) -> bool:
+    return status < 0 and -status not in OWN_FAULTS
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

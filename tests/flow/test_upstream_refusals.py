@@ -29,11 +29,11 @@ def test_a_mistake_of_the_client_comes_back_as_it_was_told_and_is_not_tried_else
 
 @pytest.mark.parametrize("status, answered", [(401, 502), (403, 502), (402, 503)])
 def test_what_is_wrong_with_the_operators_account_is_not_shown_to_clients(
-    status: int, answered: int, upstream: Upstream, door: Door, route: Route
+    status: int, answered: int, upstream: Upstream, door: Door, account: Route
 ) -> None:
     step = {"status": {"code": status, "body": error_body("invalid_api_key")}}
-    upstream.script(route.rule(step), route.rule(step, second=True))
-    reply = door.ask(route)
+    upstream.script(account.rule(step), account.rule(step, second=True))
+    reply = door.ask(account)
     assert reply.status == answered
     assert CANARY.encode() not in reply.body
     assert CANARY not in str(reply.headers)
@@ -49,19 +49,19 @@ def test_a_limit_at_every_target_is_a_limit_for_the_client_with_the_shortest_wai
             "status": {"code": 429, "headers": {"retry-after": str(seconds)}, "body": error_body("rate_limit_exceeded")}
         }
 
-    upstream.script(route.rule(limited(3)), route.rule(limited(9), second=True))
+    upstream.script(route.rule(limited(7)), route.rule(limited(9), second=True))
     reply = door.ask(route)
     assert reply.status == 429
-    assert reply.headers["retry-after"] == "3"
+    assert reply.headers["retry-after"] == "7"
     assert reply.headers["x-should-retry"] == "true"
     assert reply.attempts == 2
 
 
 def test_an_overload_of_every_target_is_told_with_its_wait(upstream: Upstream, door: Door, route: Route) -> None:
-    step = {"status": {"code": 503, "headers": {"retry-after": "4"}}}
+    step = {"status": {"code": 503, "headers": {"retry-after": "8"}}}
     upstream.script(route.rule(step), route.rule(step, second=True))
     reply = door.ask(route)
-    assert (reply.status, reply.headers["retry-after"]) == (503, "4")
+    assert (reply.status, reply.headers["retry-after"]) == (503, "8")
     assert reply.headers["x-should-retry"] == "true"
 
 

@@ -215,7 +215,9 @@ def test_an_interrupt_while_something_is_imported_is_silent(module: str) -> None
 
 
 @pytest.mark.parametrize("place", ["msgspec.msgpack.encode", "fastroute.supervisor.os.fdopen", "subprocess.Popen"])
-def test_an_interrupt_while_the_data_process_starts_is_silent_and_leaves_none_behind(place: str) -> None:
+def test_an_interrupt_while_the_data_process_starts_is_silent_and_leaves_none_behind(
+    place: str, tmp_path: Path
+) -> None:
     holder, _, name = place.rpartition(".")
     code = f"""
 import fastroute.supervisor, msgspec, subprocess, sys
@@ -233,7 +235,7 @@ main()
 """
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore"},
+        env={"PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore", "FASTROUTE_STATE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,7 +11,10 @@ from fastroute import facts
 from fastroute.version import VERSION
 
 PACKAGE = Path(__file__).parents[2] / "python" / "fastroute"
-NAMES = "DEBUG_BUILD = False\nWATCHDOG_SIGNAL = 0\nEngine = load_script = run_load = run_mock = None\n"
+NAMES = (
+    "DEBUG_BUILD = False\nWATCHDOG_SIGNAL = 0\n"
+    "Engine = NextTable = load_script = read_segment = run_load = run_mock = None\n"
+)
 REMEDY = "; build it again with `make dev`, or reinstall fastroute"
 
 
@@ -25,7 +28,7 @@ def beside(tmp_path: Path) -> Path:
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", "from fastroute.cli import main; main()", *arguments],
-        env={"PYTHONPATH": str(folder)},
+        env={"PYTHONPATH": str(folder), "FASTROUTE_STATE_DIR": str(folder / "state")},
         capture_output=True,
         text=True,
         timeout=60,

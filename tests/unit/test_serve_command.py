@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Generator
 from pathlib import Path
@@ -61,12 +62,15 @@ def test_what_check_would_say_is_said_with_line_and_column(folder: Path) -> None
 @contextlib.contextmanager
 def serving(*arguments: str, **environ: str) -> Generator[list[str]]:
     """The lines of the first screen of a gateway on free ports, which is ended afterwards."""
-    with subprocess.Popen(
-        [sys.executable, "-c", "from fastroute.cli import main; main()", "serve", *arguments],
-        env=ENVIRON | environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        subprocess.Popen(
+            [sys.executable, "-c", "from fastroute.cli import main; main()", "serve", *arguments],
+            env=ENVIRON | {"FASTROUTE_STATE_DIR": state} | environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         try:
             yield list(itertools.takewhile(lambda line: "SDKs" not in line, process.stdout or ()))
         finally:
@@ -125,7 +129,7 @@ def test_a_port_without_room_above_it_says_which_options_make_room(folder: Path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_gateway_serves_on_although_its_first_screen_cannot_be_written() -> None:
+def test_a_gateway_serves_on_although_its_first_screen_cannot_be_written(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = ["serve", "--port", str(port), "--edge-port", "0", "--admin-port", "0"]
@@ -133,7 +137,7 @@ def test_a_gateway_serves_on_although_its_first_screen_cannot_be_written() -> No
         Path("/dev/full").open("w") as full,
         subprocess.Popen(
             [sys.executable, "-c", "from fastroute.cli import main; main()", *arguments],
-            env=ENVIRON,
+            env=ENVIRON | {"FASTROUTE_STATE_DIR": str(tmp_path)},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

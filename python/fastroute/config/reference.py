@@ -41,7 +41,8 @@ models:
 - Providers of the catalogue (`python/fastroute/catalogue/providers.toml`) need no entry here when their key is in the
   environment. A file that names providers or models offers those alone.
 - Times are in seconds, sizes in bytes. An unknown key is a mistake.
-- Changes take effect at the next start.
+- A change is taken over while requests run; `listen` and `limits` wait for the next start. See
+  [operate.md](operate.md#another-configuration).
 """
 
 _NAMES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}

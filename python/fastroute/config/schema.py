@@ -33,6 +33,10 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 # A day: longer than any reply and short enough that a value meant as milliseconds is noticed.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
+Repeats = Annotated[int, Meta(ge=0, le=9)]
+# Five minutes: nobody holds a request for longer to spare another target.
+Wait = Annotated[float, Meta(ge=0, le=300)]
+
 
 class Listen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where clients connect."""
@@ -75,7 +79,35 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Literal["once", "never"],
         Meta(description="Whether a request that may have been carried out is tried again, at another target."),
     ] = "once"
-    ttft_timeout_s: Annotated[Seconds, Meta(description="Time to the first content before the attempt fails.")] = 120.0
+    same_target_retries: Annotated[
+        Repeats | None,
+        Meta(
+            description="How often a target is tried again before another one; null: not while there is another, "
+            "else once.",
+        ),
+    ] = None
+    wait_retry_after_s: Annotated[
+        Wait | None,
+        Meta(
+            description="How long a target that named a wait is waited for before another one is tried; null: not "
+            "while there is another, else up to 5.",
+        ),
+    ] = None
+    retry_ratio: Annotated[
+        float,
+        Meta(ge=0, le=10, description="Further attempts that a request pays for, on average over all of this model."),
+    ] = 0.1
+    ttft_timeout_s: Annotated[
+        Seconds, Meta(description="Time to the first content of a stream, all attempts together.")
+    ] = 120.0
+    ttft_soft_timeout_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content of a stream before another target is tried instead; null: three "
+            "times what 95 of 100 streams of the target needed in the last five minutes, at least 15 and at most 60, "
+            "and 60 while fewer than 50 are known.",
+        ),
+    ] = None
     idle_timeout_s: Annotated[Seconds, Meta(description="Silence within a stream; a comment ends the silence.")] = 30.0
     content_idle_timeout_s: Annotated[
         Seconds, Meta(description="Time without content within a stream; a comment does not count.")
@@ -109,6 +141,15 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             examples=["${OPENAI_API_KEY}"],
         ),
     ] = None
+    keys: Annotated[
+        tuple[Secret, ...],
+        Meta(
+            max_length=64,
+            description="Several keys in place of one. A request that one of them is refused, limited or used up for "
+            "goes on with the next.",
+            examples=[["${OPENAI_KEY_A}", "${OPENAI_KEY_B}"]],
+        ),
+    ] = ()
     key_header: Annotated[
         str,
         Meta(description="Header that carries the key: `authorization` as a bearer token, any other as it is."),
@@ -180,6 +221,23 @@ class Observability(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     log_level: Annotated[LogLevel, Meta(description="Least important lines that are still written.")] = "info"
 
 
+class Journal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must survive a kill: every attempt is on record before it is sent, and how it ended after."""
+
+    enabled: Annotated[bool, Meta(description="Keep a journal, in the instance's state folder.")] = True
+    fsync: Annotated[
+        bool,
+        Meta(description="Sync what is written at once, for when the machine goes down; requests do not wait for it."),
+    ] = False
+    required: Annotated[
+        bool,
+        Meta(description="While the journal's disk is in trouble, answer 503 instead of keeping records in memory."),
+    ] = False
+    max_bytes: Annotated[
+        int, Meta(ge=1 << 20, le=1 << 40, description="All segments together; the oldest are deleted.")
+    ] = 256 << 20
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. Every section may be left out."""
 
@@ -188,6 +246,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models: Annotated[dict[str, Model], Meta(description="Names clients ask for, and who answers.")] = {}
     routing: Annotated[Routing, Meta(description="Defaults of models and providers.")] = Routing()
     limits: Annotated[Limits, Meta(description="What clients may ask of this process.")] = Limits()
+    journal: Annotated[Journal, Meta(description="What must survive a kill.")] = Journal()
     observability: Annotated[Observability, Meta(description="What the gateway says about itself.")] = Observability()
 
 

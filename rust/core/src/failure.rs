@@ -98,12 +98,35 @@ impl Failure {
         }
     }
 
+    /// The upstream may have carried the request out, and billed it: another try may pay twice. A plain 500 says that it
+    /// failed; what stands between us and the model can only say that it heard nothing.
+    pub fn ambiguous(&self) -> bool {
+        match self.kind {
+            Kind::UpstreamError => self.upstream_status.is_some_and(|status| status == 502 || status >= 520),
+            _ => self.retry == Retry::ElsewhereOnce,
+        }
+    }
+
+    /// It was time that ran out.
+    pub fn timed_out(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::UpstreamTimeout
+                | Kind::ConnectTimeout
+                | Kind::FirstTokenSoft
+                | Kind::FirstTokenHard
+                | Kind::TotalTimeout
+                | Kind::Stalled
+        )
+    }
+
     /// The value of `x-should-retry`, sent with every error: our own attempts are spent by then, so only what passes
     /// by itself is worth a client's second try.
     pub fn client_should_retry(&self) -> bool {
+        let soon = self.retry_after_ms.is_some_and(|wait| wait <= PATIENT_CLIENT_MS);
         match self.kind {
-            Kind::RateLimited => self.retry_after_ms.is_some_and(|wait| wait <= PATIENT_CLIENT_MS),
-            Kind::Overloaded => self.origin == Origin::Gateway || self.retry_after_ms.is_some(),
+            Kind::RateLimited => soon,
+            Kind::Overloaded => soon || self.origin == Origin::Gateway,
             Kind::Shutdown | Kind::LedgerUnavailable => true,
             _ => false,
         }

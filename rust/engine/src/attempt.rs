@@ -12,32 +12,41 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use fastroute_core::failure::{ErrorReply, Failure, Kind};
+use fastroute_core::failure::{ErrorReply, Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
 use fastroute_core::sse;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clocks::Patience;
+use crate::clocks::{Due, Patience};
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::table::{self, Head, Target};
-use crate::upstream::{ConnectError, Lease, Outgoing, Pool};
+use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
 use crate::{echo, render};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
+/// A plain reply beyond this is refused: nobody's answer is that long, and each open one may fill buffers on its way.
+pub(crate) const REPLY_BYTES: u64 = 64 * 1024 * 1024;
+/// The same for a stream: some 128,000 tokens, each in an event of its own, stay below a quarter of it.
+pub(crate) const STREAM_BYTES: u64 = 256 * 1024 * 1024;
 /// What is kept of an error reply.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// Names the attempt to the upstream as the journal does, so that the two can be matched.
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
 
 pub(crate) type Frames = Slices;
 
@@ -103,52 +112,50 @@ pub(crate) async fn attempt(
     target: &Target,
     ingress: &Ingress,
     patience: &Patience,
-    began: Instant,
-    deadline: Instant,
+    due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
         table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
     let Some(head) = target.head(ingress.dialect) else {
-        return Err(Failure::new(Kind::NotFound)
+        // The client's mistake: the target was not asked, and other requests do well there.
+        return Err(Failure::at(Kind::NotFound, Origin::Client)
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };
     let frames = edited(ingress, target)?;
-    // A unary reply's head often comes only with its last token, so only streams have a clock for the first one.
-    let content_by = if ingress.stream() { patience.first_token_by(began, deadline) } else { deadline };
-    let due = Due { began, by: content_by, deadline };
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
     if !response.status().is_success() {
-        return Err(Box::pin(refused(response, lease, content_by)).await);
+        return Err(Box::pin(refused(response, lease, due.by)).await);
     }
-    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
-    if response.headers().contains_key(CONTENT_LENGTH) && response.headers().contains_key(TRANSFER_ENCODING) {
-        return Err(Failure::new(Kind::Malformed).into());
-    }
+    acceptable(&response)?;
     if ingress.stream() && is_event_stream(response.headers()) {
-        first_content(response, lease, target, ingress, due).await
+        first_content(response, lease, target, ingress, patience, due).await
     } else {
         whole(response, lease, target, ingress, patience, due).await
     }
 }
 
-/// When an attempt began, when it must have shown content, and when its exchange is over.
-#[derive(Clone, Copy)]
-struct Due {
-    began: Instant,
-    by: Instant,
-    deadline: Instant,
-}
-
-impl Due {
-    /// What it means that `by` has passed.
-    fn missed(self) -> Failure {
-        // While the exchange has time left, another target may be quicker.
-        Failure::new(if self.by < self.deadline { Kind::FirstTokenSoft } else { Kind::TotalTimeout })
+/// Refuses a reply by its head, before its first byte is looked at.
+fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
+    let headers = response.headers();
+    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Failure::new(Kind::Malformed));
     }
+    // Asked for as it is. What comes packed all the same may be a bomb, and nothing in it could be looked at.
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(
+            Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
+        );
+    }
+    if response.body().size_hint().exact().is_some_and(|length| length > REPLY_BYTES) {
+        return Err(Failure::new(Kind::ResponseTooLarge));
+    }
+    Ok(())
 }
 
 /// The client's frames with the model renamed and, for streams, usage asked for.
@@ -172,14 +179,16 @@ fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
         .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
 }
 
-/// Sends, with one replay of our own: only when the connection was reused and not one byte came back, because then
-/// the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request.
+/// Sends, with one replay of our own: only when the connection was reused after a rest and not one byte came back, because
+/// then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper says
+/// that it wrote nothing.
 async fn send(
     pool: &Arc<Pool>,
     head: &Head,
     ingress: &Ingress,
     frames: &Frames,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -191,18 +200,26 @@ async fn send(
             let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
             leased.map_err(|error| unreachable(&error))?
         };
-        let answer = lease.send(compose(head, ingress, frames));
-        match timeout_at(due.by, answer).await {
-            Err(_) => return Err(due.missed()),
-            Ok(Ok(response)) => return Ok((response, lease)),
-            Ok(Err(_)) if lease.reused() && lease.silent() && !fresh => fresh = true,
-            Ok(Err(error)) => return Err(broken(&error, lease.silent())),
+        match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(SendError::Late) => return Err(due.missed()),
+            Err(SendError::Unread) => {
+                return Err(
+                    Failure::new(Kind::UpstreamTimeout).saying("The provider did not take the request in time.")
+                );
+            }
+            Err(SendError::Broken(error))
+                if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) =>
+            {
+                fresh = true;
+            }
+            Err(SendError::Broken(error)) => return Err(broken(&error, lease.silent())),
         }
     }
 }
 
 /// The request as it goes upstream.
-fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing> {
+fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderValue>) -> Request<Outgoing> {
     let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(head.path.clone());
@@ -213,6 +230,9 @@ fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing>
     for (name, value) in &ingress.forward {
         // What the operator set for this provider stands; a second value beside it would mean nothing.
         headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(id) = id {
+        headers.insert(X_ATTEMPT, id);
     }
     request
 }
@@ -300,7 +320,7 @@ async fn whole(
             Err(_) => return Err(due.missed().into()),
             Ok(None) => break true,
             Ok(Some(Err(error))) => {
-                let kind = if error.is_parse() { Kind::Malformed } else { Kind::Truncated };
+                let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
                 return Err(Failure::new(kind).into());
             }
             Ok(Some(Ok(frame))) => {
@@ -336,11 +356,18 @@ async fn whole(
             length,
         })));
     }
-    lease.done();
-    let facts = match frames.as_slice() {
+    let inspected = match frames.as_slice() {
         [only] => inspect_reply(only, target.usage_rule),
         several => inspect_reply(&several.concat(), target.usage_rule),
-    }?;
+    };
+    // An error in a reply that says it is none: where it speaks of the request, the client reads it as it was told.
+    let facts = inspected.map_err(|failure| {
+        let json = frames.first().is_some_and(|first| first.first() == Some(&b'{'));
+        let reply = (failure.pass_through && json).then(|| frames.concat().into());
+        Failed { failure, reply }
+    })?;
+    // Only now: a peer that answers with something else is not asked again on the same connection.
+    lease.done();
     if ingress.stream() {
         return Err(Failure::new(Kind::Malformed)
             .saying("the upstream answered a stream request without a stream")
@@ -355,6 +382,7 @@ async fn first_content(
     lease: Lease,
     target: &Target,
     ingress: &Ingress,
+    patience: &Patience,
     due: Due,
 ) -> Result<Success, Failed> {
     let (parts, mut body) = response.into_parts();
@@ -367,9 +395,10 @@ async fn first_content(
     let mut relay = Box::new(Relay::new(spec));
     let mut first = Frames::new();
     let mut ended = false;
+    let mut next_by = due;
     while !relay.content_started() && !ended {
-        let fed = match frame_by(&mut body, || due.by).await {
-            Err(_) => Err(due.missed()),
+        let fed = match frame_by(&mut body, || next_by.by).await {
+            Err(_) => Err(next_by.missed()),
             Ok(None) => {
                 ended = true;
                 relay.end(&mut first)
@@ -385,6 +414,10 @@ async fn first_content(
             let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
             return Err(Failed { failure, reply });
         }
+        if !relay.content_started() {
+            // From its first bytes on a silence is a stall; until then the model may be reading a long prompt.
+            next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
+        }
     }
     Ok(Success::Running(Box::new(Running {
         headers: passed_on(parts.headers),
@@ -396,10 +429,17 @@ async fn first_content(
     })))
 }
 
+/// The body's own framing was broken: a chunk size that is no number, or beyond any size.
+fn misframed(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_parse()
+        || source.is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
 /// The failure of a body that broke off, where what came until then ended with `failure`.
 pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
     match failure.kind {
-        Kind::Truncated | Kind::Malformed if error.is_parse() => Failure::new(Kind::Malformed),
+        Kind::Truncated | Kind::Malformed if misframed(error) => Failure::new(Kind::Malformed),
         Kind::Truncated | Kind::Malformed => Failure::new(Kind::Truncated),
         _ => failure,
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fastroute_core::failure::{Failure, Kind};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -40,9 +41,12 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patience {
-    /// Request sent to first content event of a stream, seconds. A unary reply's head often comes only with its last
-    /// token, so it has the total clock alone.
+    /// First attempt begun to first content event of a stream, seconds. A unary reply's head often comes only with its
+    /// last token, so it has the total clock alone.
     pub ttft_timeout_s: f64,
+    /// Attempt begun to first content event of a stream, seconds, before another target is tried instead; `None`: what
+    /// is slow for this target. Without another target this one is waited for.
+    pub ttft_soft_timeout_s: Option<f64>,
     /// Longest silence of the upstream, any byte, seconds. Comments and pings reset it.
     pub idle_timeout_s: f64,
     /// Longest silence without content, seconds: pings must not hide a dead generation.
@@ -55,6 +59,14 @@ pub struct Patience {
     pub attempts: u32,
     /// Whether an attempt that may have been carried out is followed by another, elsewhere.
     pub ambiguous_retry: Ambiguous,
+    /// How often a target that failed is tried again before another one. `None`: not at all while there is another,
+    /// else once.
+    pub same_target_retries: Option<u32>,
+    /// How long a target that named a wait is waited for before another one is tried, seconds. `None`: not at all
+    /// while there is another, else up to five.
+    pub wait_retry_after_s: Option<f64>,
+    /// Retries that each request pays for, on average.
+    pub retry_ratio: f64,
 }
 
 /// See [`Patience::ambiguous_retry`].
@@ -69,12 +81,16 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             ttft_timeout_s: 120.0,
+            ttft_soft_timeout_s: None,
             idle_timeout_s: 30.0,
             content_idle_timeout_s: 120.0,
             total_timeout_s: 600.0,
             stream_total_timeout_s: 1800.0,
             attempts: 3,
             ambiguous_retry: Ambiguous::Once,
+            same_target_retries: None,
+            wait_retry_after_s: None,
+            retry_ratio: 0.1,
         }
     }
 }
@@ -93,10 +109,30 @@ impl Patience {
         let total = if stream { self.stream_total_timeout_s } else { self.total_timeout_s };
         started + seconds(total)
     }
+}
 
-    /// The instant by which an attempt that starts now must have shown content.
-    pub fn first_token_by(&self, now: Instant, deadline: Instant) -> Instant {
-        deadline.min(now + seconds(self.ttft_timeout_s))
+/// When an attempt must have shown content, and what it means if it has not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// When the attempt began.
+    pub(crate) began: Instant,
+    pub(crate) by: Instant,
+    kind: Kind,
+}
+
+impl Due {
+    /// At the deadline that all attempts share.
+    pub(crate) fn at(deadline: Instant, began: Instant) -> Self {
+        Self { began, by: deadline, kind: Kind::TotalTimeout }
+    }
+
+    /// The same, or as this kind of failure already at `by`, if that is earlier.
+    pub(crate) fn or(self, by: Instant, kind: Kind) -> Self {
+        if by < self.by { Self { by, kind, ..self } } else { self }
+    }
+
+    pub(crate) fn missed(self) -> Failure {
+        Failure::new(self.kind)
     }
 }
 

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::attempt::{Flow, Frames, Running, cut};
+use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::clocks::{Expired, IdleClock, Patience};
 use crate::exchange::InFlight;
 use crate::outcome::{Ending, Story};
@@ -111,6 +111,8 @@ pub struct Delivery {
     flow: Flow,
     /// Bytes still promised to the client, where the upstream announced a length.
     length: Option<u64>,
+    /// Bytes of a plain reply so far.
+    relayed: u64,
     clock: IdleClock,
     timer: Option<Pin<Box<Sleep>>>,
     /// The last poll found nothing: the wait is the upstream's, not the client's.
@@ -135,6 +137,7 @@ impl Delivery {
     ) -> Self {
         let Running { first, body, lease, flow, length, headers: _ } = running;
         let mut delivery = Self {
+            relayed: first.iter().map(|frame| frame.len() as u64).sum(),
             ready: first.into_iter().collect(),
             body: Some(body),
             lease,
@@ -213,7 +216,10 @@ impl Delivery {
             Flow::Stream(relay) => {
                 let before = relay.content_events();
                 let fed = relay.feed(data, &mut self.scratch);
-                self.clock.touch(Instant::now(), relay.content_events() > before);
+                let fed = fed.and_then(|()| within(relay.delivered_bytes(), STREAM_BYTES));
+                let now = Instant::now();
+                self.clock.touch(now, relay.content_events() > before);
+                self.story.reach(relay.content_events(), Some(now));
                 self.ready.extend(self.scratch.drain(..));
                 fed?;
                 if self.over() {
@@ -221,7 +227,11 @@ impl Delivery {
                 }
             }
             Flow::Long(inspector) => {
-                self.clock.touch(Instant::now(), true);
+                let now = Instant::now();
+                self.clock.touch(now, true);
+                self.story.reach(0, Some(now));
+                self.relayed += data.len() as u64;
+                within(self.relayed, REPLY_BYTES)?;
                 inspector.feed(data.clone());
                 self.ready.push_back(data);
             }
@@ -290,6 +300,9 @@ impl Delivery {
             Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
         };
+        if let Flow::Stream(relay) = &self.flow {
+            self.story.reach(relay.content_events(), None);
+        }
         let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();
         if let Some(outcome) = self.story.outcome() {
             outcome.usage = usage;
@@ -313,6 +326,10 @@ impl Delivery {
             timer.as_mut().reset(self.clock.next());
         }
     }
+}
+
+fn within(bytes: u64, limit: u64) -> Result<(), Failure> {
+    if bytes > limit { Err(Failure::new(Kind::ResponseTooLarge)) } else { Ok(()) }
 }
 
 /// How long, and how far, a connection is read on after the stream's last word. What comes then is the transport's

@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use fastroute_core::failure::{Failure, Kind, Retry};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::attempt::{self, Failed, Success};
-use crate::clocks::{Ambiguous, Patience};
+use crate::clocks::Patience;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
 use crate::delivery::{Delivery, ReplyBody};
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
-use crate::outcome::{Ending, Opening, Story, blames_upstream, micros};
+use crate::outcome::{Ending, Opening, Story, micros};
 use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::render::{digits, trimmed};
 use crate::table::{Table, Target};
+use crate::walk::{Walked, walk};
 
 /// Runs one exchange. `decided` carries the decision where the door already asked (granian's, on the loop thread).
 ///
@@ -65,7 +65,17 @@ async fn exchange(io: &Arc<Io>, ingress: &Ingress, decided: Option<Decision>) ->
         return settle_problem(&problem, ingress, story);
     };
     story.planned(&plan);
-    walk(io, &table, &plan, ingress, story).await
+    answer(io, walk(io, &table, &plan, ingress, story).await, ingress)
+}
+
+/// The reply that a walk came to.
+fn answer(io: &Io, walked: Walked<'_>, ingress: &Ingress) -> Reply {
+    match walked {
+        Walked::Content { success, flying, patience, deadline, story } => {
+            deliver(io, success, flying, ingress, patience, deadline, story)
+        }
+        Walked::Nothing { failed, spent, story } => end_failed(failed, spent, ingress, story),
+    }
 }
 
 /// A plan's numbers mean something in the table of its generation only. Where that one is forgotten (two swaps passed
@@ -109,7 +119,7 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decisi
         && plan.generation == table.generation
         && let Some(route) = table.route(plan.route)
     {
-        route.remember(&plan.targets);
+        route.remember(plan);
     }
     match asked {
         Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
@@ -126,98 +136,15 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
     let index = table.resolve(model)?;
     let route = table.route(index)?;
     shared.metrics.snapshots.fetch_add(1, Ordering::Relaxed);
+    let targets = table.snapshot(route, &shared.dice);
     Some(Plan {
         route: index,
         generation: table.generation,
-        targets: table.snapshot(route, &shared.dice),
+        may_lead: targets.len(),
+        targets,
+        probe: false,
         by: DecidedBy::Snapshot,
     })
-}
-
-/// Tries the plan's targets in order until one shows content.
-async fn walk(io: &Arc<Io>, table: &Arc<Table>, plan: &Plan, ingress: &Ingress, mut story: Story) -> Reply {
-    let Some(route) = table.route(plan.route) else {
-        let failure = Failure::new(Kind::Internal).saying("the plan names no route");
-        return end_failed(failure.into(), ingress, story);
-    };
-    let patience = &route.patience;
-    let deadline = patience.deadline(ingress.started, ingress.stream());
-    let mut last: Option<Failed> = None;
-    let mut soonest_ms: Option<u64> = None;
-    let mut doubts = 0;
-    let mut barred = Barred::default();
-    let targets = plan.targets.iter().filter_map(|index| Some((*index, table.target(*index)?)));
-    for (index, target) in targets {
-        if story.attempts() >= patience.attempts.max(1) as usize {
-            break;
-        }
-        if barred.bars(target) {
-            continue;
-        }
-        let began = Instant::now();
-        story.attempt(index, began);
-        let flying = InFlight::enter(table, target);
-        // Nothing was sent yet: a client that is told so can go to another gateway.
-        let tried = tokio::select! {
-            biased;
-            tried = attempt::attempt(io, target, ingress, patience, began, deadline) => tried,
-            () = io.shared.over() => Err(Failure::new(Kind::Shutdown).into()),
-        };
-        match tried {
-            Ok(success) => {
-                target.failures_in_a_row.store(0, Ordering::Relaxed);
-                return deliver(io, success, flying, ingress, patience, deadline, story);
-            }
-            Err(attempt) => {
-                let now = Instant::now();
-                if blames_upstream(&attempt.failure) {
-                    target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-                }
-                story.setback(&attempt.failure, now);
-                barred.after(&attempt.failure, target);
-                let again = match attempt.failure.retry {
-                    Retry::Never => false,
-                    // The upstream may have done the work (and billed it): once, and only elsewhere.
-                    Retry::ElsewhereOnce => {
-                        doubts += 1;
-                        doubts <= 1 && patience.ambiguous_retry == Ambiguous::Once
-                    }
-                    _ => true,
-                };
-                soonest_ms = soonest_ms.into_iter().chain(attempt.failure.retry_after_ms).min();
-                last = Some(attempt);
-                if !again || now >= deadline {
-                    break;
-                }
-            }
-        }
-    }
-    let mut attempt = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
-    // The client may come back as soon as one of the targets takes requests again.
-    attempt.failure.retry_after_ms = attempt.failure.retry_after_ms.and(soonest_ms);
-    end_failed(attempt, ingress, story)
-}
-
-/// Where a failure said that trying again is useless.
-#[derive(Default)]
-struct Barred {
-    targets: SmallVec<[u32; 4]>,
-    /// Rows of providers whose key is out: every target of such a row has the same.
-    keys: SmallVec<[usize; 2]>,
-}
-
-impl Barred {
-    fn after(&mut self, failure: &Failure, target: &Target) {
-        match failure.retry {
-            Retry::SameOrElsewhere => {}
-            Retry::OtherKey => self.keys.push(target.provider_row),
-            Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => self.targets.push(target.index),
-        }
-    }
-
-    fn bars(&self, target: &Target) -> bool {
-        self.targets.contains(&target.index) || self.keys.contains(&target.provider_row)
-    }
 }
 
 /// An attempt or a reply under way, counted at its target until it is dropped.
@@ -227,7 +154,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    fn enter(table: &Arc<Table>, target: &Target) -> Self {
+    pub(crate) fn enter(table: &Arc<Table>, target: &Target) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { table: table.clone(), target: target.index }
     }
@@ -306,9 +233,7 @@ fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
 }
 
 fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
-    let mut problem = Problem::request(refusal.status, &refusal.code, refusal.message.clone());
-    problem.param = refusal.param.map(Into::into);
-    settle_problem(&problem, ingress, story)
+    settle_problem(&Problem::refusal(refusal), ingress, story)
 }
 
 fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Reply {
@@ -319,18 +244,12 @@ fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Rep
     problem.reply(&ingress.request_id)
 }
 
-fn end_failed(mut attempt: Failed, ingress: &Ingress, mut story: Story) -> Reply {
+fn end_failed(attempt: Failed, spent: bool, ingress: &Ingress, mut story: Story) -> Reply {
     if let Some(outcome) = story.outcome() {
         outcome.status = attempt.failure.status;
-        // The first target to come back serves the client's next try: of several waits the shortest holds.
-        if attempt.failure.kind == Kind::RateLimited {
-            let limited = outcome.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
-            let limited = limited.filter(|failure| failure.kind == Kind::RateLimited);
-            attempt.failure.retry_after_ms = limited.filter_map(|failure| failure.retry_after_ms).min();
-        }
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts);
+    let reply = failed(&attempt.failure, attempt.reply, &ingress.request_id, attempts, spent);
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

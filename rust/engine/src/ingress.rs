@@ -9,6 +9,7 @@ use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
+use crate::waits::Waits;
 
 /// Client headers that go upstream unchanged. Everything else (keys, cookies, hosts, hop-by-hop) stays here.
 const FORWARDED: [&str; 4] = ["traceparent", "tracestate", "openai-beta", "idempotency-key"];
@@ -23,6 +24,8 @@ pub struct Ingress {
     pub dialect: Dialect,
     /// Headers for the upstream.
     pub forward: HeaderMap,
+    /// How long the client will wait.
+    pub waits: Waits,
     /// The body as it was received, never joined.
     pub frames: Vec<Bytes>,
     pub scan: Scan,

@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod budget;
 mod clocks;
+mod course;
 pub mod decider;
 mod delivery;
 pub mod dice;
@@ -16,6 +18,7 @@ mod exchange;
 mod identity;
 mod ingress;
 mod io;
+mod journal;
 mod metrics;
 pub mod mock;
 
@@ -26,8 +29,11 @@ mod share;
 mod sync;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod ttft;
 mod upstream;
+mod waits;
+mod walk;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};
@@ -36,7 +42,9 @@ pub use exchange::{by_snapshot, contained, run};
 pub use identity::fresh as fresh_request_id;
 pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
+pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};
+pub use waits::Waits;

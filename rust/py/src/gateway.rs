@@ -3,13 +3,14 @@
 //! Nothing starts before the constructor runs, and a use from another process (a fork) raises and says what to do.
 
 use std::os::fd::FromRawFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, forwarded_names, fresh_request_id, request_id,
+    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, forwarded_names,
+    fresh_request_id, request_id,
 };
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
@@ -43,6 +44,21 @@ pub(crate) struct Gateway {
     watch: Arc<watchdog::Watch>,
 }
 
+/// A table compiled aside, on whatever thread, for `Engine.swap`.
+#[pyclass(frozen, module = "fastroute._core")]
+pub(crate) struct NextTable(Mutex<Option<Table>>);
+
+#[pymethods]
+impl NextTable {
+    /// `table` is JSON. The interpreter is free meanwhile.
+    #[new]
+    fn new(py: Python<'_>, table: &[u8]) -> PyResult<Self> {
+        let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
+        let compiled = py.detach(|| Table::compile(spec)).map_err(refused)?;
+        Ok(Self(Mutex::new(Some(compiled))))
+    }
+}
+
 fn refused(error: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
@@ -63,8 +79,10 @@ impl Gateway {
     /// Starts the engine on `event_loop`, which must be the running or soon-to-run loop of this thread.
     ///
     /// `table` and `bounds` are JSON; `gateway` has `decide`, `settle`, `report` and `forget`; `values` is the module
-    /// `fastroute.facts`; `threads` of 0 means one I/O thread per usable core.
+    /// `fastroute.facts`; `threads` of 0 means one I/O thread per usable core; `journal` is JSON, or None for none.
     #[new]
+    #[pyo3(signature = (event_loop, table, bounds, threads, gateway, values, journal=None))]
+    #[expect(clippy::too_many_arguments, reason = "one caller, and each is another thing")]
     fn new(
         py: Python<'_>,
         event_loop: &Bound<'_, PyAny>,
@@ -73,9 +91,11 @@ impl Gateway {
         threads: usize,
         gateway: &Bound<'_, PyAny>,
         values: &Bound<'_, PyAny>,
+        journal: Option<&[u8]>,
     ) -> PyResult<Self> {
         let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
         let bounds: Bounds = serde_json::from_slice(bounds).map_err(refused)?;
+        let journal: Option<JournalSpec> = journal.map(serde_json::from_slice).transpose().map_err(refused)?;
         let queue = Arc::new(Queue::new()?);
         let backlog = Arc::new(Backlog::default());
         let brain = Arc::new(Brain::new(gateway, values)?);
@@ -83,7 +103,7 @@ impl Gateway {
         let decider = Arc::new(PythonDecider { queue: queue.clone(), backlog: backlog.clone() });
         let bell = queue.clone();
         let on_park: fastroute_engine::OnPark = Arc::new(move || bell.ring_if_needed());
-        let engine = Engine::start(spec, bounds, threads, decider, &on_park).map_err(refused)?;
+        let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
         let drain = Py::new(py, Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone()))?;
         event_loop.call_method1(intern!(py, "add_reader"), (queue.bell(), drain))?;
         let watch = watchdog::Watch::start(brain.deciding.clone())?;
@@ -108,10 +128,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Replaces the table (JSON); exchanges under way keep theirs.
-    fn swap(&self, table: &[u8]) -> PyResult<()> {
-        let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
-        self.here()?.engine.swap(spec).map_err(refused)
+    /// Replaces the table with a compiled one, which can be used once; exchanges under way keep theirs.
+    fn swap(&self, next: &NextTable) -> PyResult<()> {
+        let table = next.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let table = table.ok_or_else(|| PyValueError::new_err("this table was swapped in before; compile another"))?;
+        self.here()?.engine.swap(table);
+        Ok(())
+    }
+
+    /// A configuration was looked at and not taken; `/metrics` says so.
+    fn refused(&self) {
+        self.engine.shared().metrics.reloads.refused();
     }
 
     /// `/readyz` answers 503 from now on.
@@ -160,6 +187,24 @@ impl Gateway {
     /// Counters in Prometheus' text format.
     fn metrics(&self) -> String {
         self.engine.shared().metrics.render()
+    }
+
+    /// What the journal has to tell since the last call: `(alarm, text)`.
+    fn notices(&self) -> Vec<(bool, String)> {
+        let notices = self.engine.journal().map(Journal::notices).unwrap_or_default();
+        notices.into_iter().map(|notice| (notice.alarm, notice.text)).collect()
+    }
+
+    /// Writes out and syncs the journal, for the end of the process. Blocks for as long as the disk does.
+    fn close_journal(&self, py: Python<'_>) {
+        if let Some(journal) = self.engine.journal() {
+            py.detach(|| journal.close());
+        }
+    }
+
+    /// Rows that `metrics` shows below the engine's own, in the same format, in place of those told before.
+    fn tell_metrics(&self, rows: String) {
+        self.engine.shared().metrics.tell(rows);
     }
 
     /// True while a decision has been running for longer than the watchdog allows.
@@ -211,7 +256,7 @@ impl Gateway {
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
-        let reply = match endpoint(&method, &path) {
+        let mut reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
@@ -225,13 +270,22 @@ impl Gateway {
                             }
                         }
                         let scanner = body::scanner(dialect, &shared.bounds);
-                        let opening = Opening { protocol, id, dialect, forward };
+                        let mut waits = Waits::default();
+                        for name in Waits::NAMES {
+                            if let Some(value) = get(name)? {
+                                waits.note(name, &value);
+                            }
+                        }
+                        let opening = Opening { protocol, id, dialect, forward, waits };
                         return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
                     }
                 }
             }
             other => answer(shared, &other, &id),
         };
+        if shared.leaving() {
+            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         write(py, &protocol, reply)?;
         Ok(None)
     }

@@ -8,6 +8,7 @@ mod core;
 mod decider;
 mod drain;
 mod gateway;
+mod journal;
 mod mock;
 mod queue;
 mod reply;
@@ -26,6 +27,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
+    module.add_class::<gateway::NextTable>()?;
+    journal::register(module)?;
     mock::register(module)?;
     module.add_class::<request::Request>()?;
     core::register(module)

@@ -10,8 +10,8 @@ use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scanner;
 use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Plan, Refusal};
 use fastroute_engine::doors::body;
-use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, by_snapshot, contained, run};
-use hyper::header::HeaderMap;
+use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, Waits, by_snapshot, contained, run};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use pyo3::prelude::*;
 use tokio::time::Instant;
 
@@ -45,6 +45,7 @@ pub(crate) struct Opening {
     pub(crate) id: Arc<str>,
     pub(crate) dialect: Dialect,
     pub(crate) forward: HeaderMap,
+    pub(crate) waits: Waits,
 }
 
 struct Reading {
@@ -52,6 +53,7 @@ struct Reading {
     id: Arc<str>,
     dialect: Dialect,
     forward: HeaderMap,
+    waits: Waits,
     frames: body::Frames,
     read: usize,
     scanner: Scanner,
@@ -62,13 +64,14 @@ struct Reading {
 
 impl Request {
     pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
-        let Opening { protocol, id, dialect, forward } = opening;
+        let Opening { protocol, id, dialect, forward, waits } = opening;
         let Admitted { started, length, in_flight, bodies } = admitted;
         let reading = Reading {
             protocol,
             id,
             dialect,
             forward,
+            waits,
             frames: body::Frames::default(),
             read: 0,
             scanner,
@@ -163,7 +166,10 @@ impl Request {
             let (_open, _in_flight) = (open, in_flight);
             let id = ingress.request_id.clone();
             let answer = Box::pin(run(io.clone(), ingress, decided.take()));
-            let reply = contained(&io.shared, &id, answer).await;
+            let mut reply = contained(&io.shared, &id, answer).await;
+            if io.shared.leaving() {
+                reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             drop(bodies);
             hand_over(outlet, reply).await;
         });
@@ -178,6 +184,7 @@ fn no_decision() -> Decision {
         code: "overloaded".into(),
         message: "no routing decision could be made; please try again".into(),
         param: None,
+        retry_after_s: Some(1),
     })
 }
 
@@ -186,7 +193,7 @@ fn remember(shared: &Shared, plan: &Plan) {
     if table.generation == plan.generation
         && let Some(route) = table.route(plan.route)
     {
-        route.remember(&plan.targets);
+        route.remember(plan);
     }
 }
 
@@ -224,6 +231,7 @@ impl Reading {
                     door: Door::Granian,
                     dialect: self.dialect,
                     forward: self.forward,
+                    waits: self.waits,
                     frames: self.frames.finish(),
                     scan,
                 };

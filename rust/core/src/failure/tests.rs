@@ -94,11 +94,28 @@ fn a_key_that_is_out_calls_for_another_key_and_an_ambiguous_failure_for_one_more
         (429, Retry::SameOrElsewhere),
         (500, Retry::ElsewhereOnce),
         (502, Retry::ElsewhereOnce),
-        (503, Retry::Elsewhere),
+        (503, Retry::SameOrElsewhere),
         (504, Retry::ElsewhereOnce),
-        (529, Retry::Elsewhere),
+        (529, Retry::SameOrElsewhere),
     ] {
         assert_eq!(classified(status, "").retry, retry, "{status}");
+    }
+}
+
+#[test]
+fn only_what_may_have_been_carried_out_is_in_doubt() {
+    for (status, in_doubt) in [(408, true), (500, false), (502, true), (503, false), (504, true), (524, true)] {
+        assert_eq!(classified(status, "").ambiguous(), in_doubt, "{status}");
+    }
+    for (kind, in_doubt) in [
+        (Kind::Reset, true),
+        (Kind::Truncated, true),
+        (Kind::Malformed, true),
+        (Kind::FirstTokenSoft, true),
+        (Kind::Refused, false),
+        (Kind::ResetUnwritten, false),
+    ] {
+        assert_eq!(Failure::new(kind).ambiguous(), in_doubt, "{kind:?}");
     }
 }
 

@@ -36,6 +36,7 @@ use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Of, Share, Shared};
 use crate::problem::{Problem, Reply};
+use crate::waits::Waits;
 use crate::{exchange, identity};
 
 /// One read of a head or body.
@@ -210,7 +211,6 @@ fn serve_one(
     let mut in_flight = None;
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
-    let stopping = *io.shared.stopping.borrow();
     let misplaced = host_flaw_of(&request);
     let begun = begin(&io, request, &mut in_flight);
     async move {
@@ -223,7 +223,7 @@ fn serve_one(
             (None, Begun::Answered(reply)) => reply,
             (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
         };
-        Ok(respond(reply, running, version, head_only, stopping || flaw.is_some()))
+        Ok(respond(reply, running, version, head_only, io.shared.leaving() || flaw.is_some()))
     }
 }
 
@@ -314,7 +314,7 @@ async fn generate(
         return unsupported_encoding().reply(&id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let forward = forwarded(&headers);
+    let (forward, waits) = (forwarded(&headers), Waits::of(&headers));
     drop(headers);
     let received = tokio::select! {
         biased;
@@ -323,7 +323,8 @@ async fn generate(
     };
     let (running, _held) = match received {
         Ok(Received { frames, scan, share }) => {
-            let ingress = Ingress { started, request_id: id.clone(), door: Door::Edge, dialect, forward, frames, scan };
+            let (door, request_id) = (Door::Edge, id.clone());
+            let ingress = Ingress { started, request_id, door, dialect, forward, waits, frames, scan };
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => return problem.reply(&id),

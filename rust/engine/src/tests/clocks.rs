@@ -1,7 +1,8 @@
 //! Every clock of an exchange, on a clock that jumps.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::rig::{Rig, at_once, chat, ingress, playing, read_request, request, table, upstream_of};
+use super::rig::{Reply, Rig, at_once, chat, ingress, playing, read_request, request, seen_by, table, upstream_of};
 use crate::clocks::Patience;
 use crate::exchange::run;
 use crate::outcome::Ending;
@@ -29,6 +30,97 @@ async fn a_stream_that_never_begins_ends_at_its_first_token_clock() {
         assert_eq!(seconds(began.elapsed()), 120, "{steps}");
         assert_eq!(reply.header("x-should-retry"), Some("false"));
     }
+}
+
+/// The second of two targets answers after 50 s, the first not at all.
+async fn two_slow(patience: &Patience) -> (Rig, [SocketAddr; 2]) {
+    let upstreams =
+        [playing(r#"["stall"]"#).await, playing(r#"[{"delay": {"ms": 50000}}, {"reply": {"events": 1}}]"#).await];
+    (Rig::new(table(1, &upstreams, patience), at_once(&[0, 1])).await, upstreams)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_slow_to_begin_is_left_for_another_target_at_once() {
+    let (rig, upstreams) = two_slow(&Patience::default()).await;
+    let began = Instant::now();
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p1/up-1-1")));
+    assert_eq!(seconds(began.elapsed()), 60 + 50, "60 s while nothing is known of the target");
+    let left = &seen_by(upstreams[0]).await[0];
+    assert_eq!(left["ended"], "cancelled");
+    let story = rig.story().await;
+    assert_eq!(story.attempts[0].failure.as_ref().unwrap().kind.name(), "first_token_soft");
+    assert!(story.attempts[1].started_us - 60_000_000 < 100_000, "the next one begins at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_slow_is_slow_is_learnt_from_the_targets_own_streams_or_said_by_the_route() {
+    let (rig, _) = two_slow(&Patience::default()).await;
+    let table = rig.io.shared.tables.current();
+    for _ in 0..50 {
+        table.targets[0].ttft.record(Duration::from_secs(6), Instant::now());
+    }
+    let began = Instant::now();
+    assert_eq!(rig.stream().await.status(), 200);
+    assert_eq!(seconds(began.elapsed()), 21 + 50);
+
+    let (rig, _) = two_slow(&Patience { ttft_soft_timeout_s: Some(3.0), ..Patience::default() }).await;
+    let began = Instant::now();
+    assert_eq!(rig.stream().await.status(), 200);
+    assert_eq!(seconds(began.elapsed()), 3 + 50);
+    assert_eq!(rig.io.shared.tables.current().targets[1].ttft.limit(Instant::now()).as_secs(), 60, "one is not enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hard_limit_for_the_first_token_is_one_for_all_attempts() {
+    let upstreams = [playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await];
+    let rig = Rig::new(table(1, &upstreams, &Patience::default()), at_once(&[0, 1, 2])).await;
+    let began = Instant::now();
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.code().as_str()), (504, "upstream_timeout"));
+    assert_eq!((seconds(began.elapsed()), reply.header("x-should-retry")), (120, Some("false")));
+    assert_eq!(rig.story().await.attempts.len(), 2, "the third would be the second in doubt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_how_long_it_waits_lowers_the_clocks() {
+    for (header, stream, waited) in [
+        ("x-fastroute-timeout-ms: 2500", false, 2),
+        ("x-fastroute-timeout-ms: 2500", true, 2),
+        ("x-stainless-read-timeout: 20", false, 20),
+        ("x-stainless-timeout: 20", true, 20),
+        ("x-fastroute-timeout-ms: 700000", false, 600),
+        ("x-stainless-read-timeout: soon", false, 600),
+    ] {
+        let rig = Rig::new(table(1, &[playing(r#"["stall"]"#).await], &Patience::default()), at_once(&[0])).await;
+        let began = Instant::now();
+        let mut client = TcpStream::connect(rig.door).await.unwrap();
+        let headers = format!("{header}\r\nconnection: close\r\n");
+        client.write_all(request(&chat("m", stream), &headers).as_bytes()).await.unwrap();
+        let reply = Reply::read(&mut client).await;
+        assert_eq!((reply.status(), reply.code().as_str()), (504, "upstream_timeout"), "{header}");
+        assert_eq!(seconds(began.elapsed()), waited, "{header}, stream {stream}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_upstream_does_not_take_is_given_up_after_thirty_seconds() {
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let keep = held.clone();
+    let address = upstream_of(move |_, stream| {
+        // Open, and never read from.
+        keep.lock().unwrap().push(stream);
+        std::future::ready(())
+    })
+    .await;
+    let patience = Patience { total_timeout_s: 300.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &[address], &patience), at_once(&[0])).await;
+    let body = chat("m", false).replace("hi", &"h".repeat(24 << 20));
+    let began = Instant::now();
+    let reply = run(rig.io.clone(), ingress(&body), None).await;
+    assert_eq!((reply.status.as_u16(), seconds(began.elapsed())), (504, 30));
+    let failure = rig.story().await.failure.unwrap();
+    assert_eq!((failure.kind.name(), failure.ambiguous()), ("upstream_timeout", true));
 }
 
 #[tokio::test(start_paused = true)]

@@ -122,11 +122,41 @@ async fn a_key_that_is_out_is_not_tried_again_under_another_model() {
     let (first, second) = (playing(r#"[{"status": {"code": 401}}]"#).await, playing(WELL).await);
     let mut spec = table(1, &[first, second], &Patience::default());
     // Two models of the same provider, then another provider.
-    spec.targets.push(crate::TargetSpec { provider: 0, model: Some("also-here".into()) });
+    spec.targets.push(crate::TargetSpec {
+        provider: 0,
+        model: Some("also-here".into()),
+        key: None,
+        key_id: String::new(),
+    });
     let rig = Rig::new(spec, at_once(&[0, 2, 1])).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p1/up-1-1")));
     assert_eq!(seen_by(first).await.len(), 1, "one refusal of the key is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
+    let script = r#"{"rules": [
+        {"match": {"header": {"authorization": "Bearer sk-out"}}, "steps": [{"status": {"code": 401}}]},
+        {"steps": [{"reply": {}}]}
+    ]}"#;
+    let address = upstream(script).await;
+    let mut spec = table(1, &[address], &Patience::default());
+    spec.providers[0].headers.clear();
+    spec.providers[0].keys = ["Bearer sk-out", "Bearer sk-in"].map(|key| ("authorization".into(), key.into())).into();
+    // The model with each of the two keys, and another model with the first.
+    spec.targets = [("up-1-0", 0), ("another", 0), ("up-1-0", 1)]
+        .map(|(model, key)| crate::TargetSpec {
+            provider: 0,
+            model: Some(model.into()),
+            key: Some(key),
+            key_id: String::new(),
+        })
+        .into();
+    let rig = Rig::new(spec, at_once(&[0, 1, 2])).await;
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p0/up-1-0")));
+    assert_eq!(reply.header("x-fastroute-attempts"), Some("2"), "the key that is out was not tried again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,6 +170,58 @@ async fn of_several_limits_the_client_is_told_the_shortest_wait() {
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("retry-after")), (429, Some("9")));
     assert_eq!(reply.header("x-should-retry"), Some("true"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_target_is_waited_for_when_it_says_how_long_and_asked_again() {
+    let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
+    let rig = Rig::new(table(1, &[upstream(script).await], &Patience::default()), at_once(&[0])).await;
+    let began = tokio::time::Instant::now();
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("2")));
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_millis(4_200)).contains(&waited), "{waited:?}");
+    rig.story().await;
+    assert_eq!(rig.attempts_in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_a_client_is_told_is_what_is_left_of_it() {
+    let slow = r#"[{"delay": {"ms": 6000}}, {"status": {"code": 429, "headers": {"retry-after": "40"}}}]"#;
+    let first = playing(r#"[{"status": {"code": 429, "headers": {"retry-after": "9"}}}]"#).await;
+    let rig = Rig::new(table(1, &[first, playing(slow).await], &Patience::default()), at_once(&[0, 1])).await;
+    // Three seconds are left of the first target's nine by then, which is soon enough to be waited for.
+    let reply = rig.chat().await;
+    assert_eq!((reply.header("x-fastroute-attempts"), reply.header("retry-after")), (Some("3"), Some("9")));
+    let patience = Patience { wait_retry_after_s: Some(1.0), ..Patience::default() };
+    let rig = Rig::new(table(1, &[first, playing(slow).await], &patience), at_once(&[0, 1])).await;
+    let reply = rig.chat().await;
+    assert_eq!((reply.header("x-fastroute-attempts"), reply.header("retry-after")), (Some("2"), Some("3")));
+    assert_eq!(reply.header("x-should-retry"), Some("true"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
+    let limited = r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}}}]"#;
+    let upstreams = [playing(limited).await, playing(WELL).await];
+    let patience = Patience { retry_ratio: 0.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &upstreams, &patience), at_once(&[0, 1])).await;
+    let mut told = Vec::new();
+    for _ in 0..115 {
+        let reply = rig.chat().await;
+        told.push(reply.status());
+        if reply.status() == 429 {
+            assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("false"), None));
+            assert_eq!(reply.header("x-fastroute-attempts"), Some("1"));
+        }
+    }
+    assert_eq!(told.iter().filter(|status| **status == 200).count(), 110, "what was saved, and the floor");
+    assert!(told.ends_with(&[429; 5]));
+    let metrics = rig.io.shared.metrics.render();
+    assert!(metrics.contains("\nfastroute_retries_total 110\n"), "{metrics}");
+    assert!(metrics.contains("\nfastroute_retries_denied_total 5\n"), "{metrics}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(rig.chat().await.status(), 200, "a quiet route retries again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,9 +244,21 @@ async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     .await;
     let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
     assert_eq!(rig.chat().await.status(), 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("1")));
     assert!(rig.decider.reported.lock().unwrap().is_empty(), "nobody is blamed for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_request_with_it() {
+    let script = r#"{"rules": [{"match": {"after": 1}, "steps": ["close"]}]}"#;
+    let address = upstream(script).await;
+    let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
+    assert_eq!(rig.chat().await.status(), 200);
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (502, Some("1")));
+    assert_eq!(seen_by(address).await.len(), 2, "what the upstream accepted is what was told");
 }
 
 #[tokio::test(start_paused = true)]

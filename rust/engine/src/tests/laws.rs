@@ -148,8 +148,12 @@ async fn stories_tell_of_exactly_the_attempts_that_upstreams_saw() {
         let story = rig.story().await;
         assert!(story.attempts.len() <= patience.attempts.max(1) as usize, "{order:?}");
         let mut planned = order.iter();
-        for attempt in &story.attempts {
-            assert!(planned.any(|target| *target == attempt.target), "in the plan's order: {order:?}, {story:?}");
+        for (at, attempt) in story.attempts.iter().enumerate() {
+            let before = story.attempts[..at].iter().filter(|earlier| earlier.target == attempt.target).count();
+            assert!(before <= 1, "twice at most: {order:?}, {story:?}");
+            if before == 0 {
+                assert!(planned.any(|target| *target == attempt.target), "in the plan's order: {order:?}, {story:?}");
+            }
         }
         for (at, upstream) in (0_u32..).zip(&upstreams) {
             let told = story.attempts.iter().filter(|attempt| attempt.target == at).count();

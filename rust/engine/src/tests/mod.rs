@@ -8,5 +8,7 @@ mod deciding;
 mod doors;
 mod dropping;
 mod failover;
+mod hostile;
+mod journal;
 mod laws;
 pub(crate) mod rig;

@@ -7,6 +7,7 @@ mod body;
 mod dns;
 mod pool;
 mod tls;
+mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -19,7 +20,7 @@ use crate::table::ProviderSpec;
 
 pub use body::Outgoing;
 pub use dns::Resolver;
-pub use pool::{ConnectError, Lease, Pool, Pools};
+pub use pool::{ConnectError, Lease, Pool, Pools, SendError};
 
 /// Scheme, host and port of a provider, prepared once per table.
 pub struct Origin {

@@ -6,10 +6,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,16 +15,16 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::client::TlsStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::wire::{Traffic, Transport, Wire};
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
 use crate::io::Tables;
+use crate::journal::Lane;
 use crate::table::Table;
 
 /// RFC 8305 recommends 250 ms and allows 100; this is between.
@@ -36,6 +34,13 @@ const TEND_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection taken from the pool may take to be ready: its task has only to see the end of a reply that was
 /// already read. One that is not (its peer leaves half of an earlier request unread) is closed.
 const READY_WITHIN: Duration = Duration::from_millis(20);
+/// Servers close connections that nobody used for seconds, not for less: one that ends right after its last use was not
+/// idle, and its peer may well have read the request.
+const RESTED_AFTER: Duration = Duration::from_secs(1);
+/// Looking for a connection that is ready may take two seconds in all; then a new one is opened.
+const TRIES: usize = 100;
+/// A request body of which the peer takes no byte for this long is given up.
+const WRITE_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -47,74 +52,9 @@ pub enum ConnectError {
     Tls,
 }
 
-enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// Counts what arrives, because only "not one byte of a reply" makes a replay safe.
-struct Stream {
-    transport: Transport,
-    received: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = into.filled().len();
-        let polled = match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(task, into),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(task, into),
-        };
-        this.received.fetch_add((into.filled().len() - before) as u64, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(task, from),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(task, from),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(task),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(task),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(task),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(task),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(task, from),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(task, from),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-}
-
 struct Connection {
     sender: SendRequest<Outgoing>,
-    received: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     expires: Instant,
     idle_since: Instant,
 }
@@ -125,12 +65,23 @@ impl Connection {
     }
 }
 
+/// Why a request got no answer on its connection.
+#[derive(Debug)]
+pub enum SendError {
+    /// It was time that ran out.
+    Late,
+    /// The peer took nothing of the request for [`WRITE_IDLE`].
+    Unread,
+    Broken(hyper::Error),
+}
+
 /// See the module.
 pub struct Pool {
     /// The place with the settings of the latest table that asked.
     origin: ArcSwap<Origin>,
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     idle: Mutex<VecDeque<Connection>>,
 }
 
@@ -139,6 +90,8 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     reused: bool,
+    /// It had not been used for long enough for its peer to have closed it meanwhile.
+    rested: bool,
     /// Bytes the connection had received when it was lent.
     received_before: u64,
 }
@@ -155,24 +108,42 @@ impl Lease {
         self.reused
     }
 
-    /// True when not one byte came back since the connection was lent.
-    pub fn silent(&self) -> bool {
-        self.connection
-            .as_ref()
-            .is_none_or(|connection| connection.received.load(Ordering::Relaxed) == self.received_before)
+    /// True when the peer may have closed the connection because nobody used it.
+    pub fn rested(&self) -> bool {
+        self.rested
     }
 
-    /// Hands the request to the connection at once; what is awaited is the head of the reply.
-    pub fn send(
+    /// True when not one byte came back since the connection was lent.
+    pub fn silent(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection.traffic.received() == self.received_before)
+    }
+
+    /// Sends a request and waits for the head of its answer, at the longest until `by`. `now` may be a little old.
+    pub async fn send(
         &mut self,
         request: Request<Outgoing>,
-    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
-        let answer = self.connection.as_mut().map(|connection| connection.sender.send_request(request));
-        async move {
-            match answer {
-                Some(answer) => answer.await,
-                // Only `done` takes the connection, and it consumes the lease.
-                None => std::future::pending().await,
+        now: Instant,
+        by: Instant,
+    ) -> Result<Response<Incoming>, SendError> {
+        // Only `done` takes the connection, and it consumes the lease.
+        let Some(Connection { sender, traffic, .. }) = &mut self.connection else { return Err(SendError::Late) };
+        traffic.expect_head();
+        let mut sending = pin!(sender.send_request(request));
+        let mut look = now + WRITE_IDLE;
+        loop {
+            match timeout_at(look.min(by), sending.as_mut()).await {
+                Ok(answered) => {
+                    traffic.has_head();
+                    return answered.map_err(SendError::Broken);
+                }
+                Err(_) if look >= by => return Err(SendError::Late),
+                Err(_) => {
+                    let since = traffic.blocked_since();
+                    if since.is_some_and(|since| since + WRITE_IDLE <= look) {
+                        return Err(SendError::Unread);
+                    }
+                    look = since.unwrap_or(look) + WRITE_IDLE;
+                }
             }
         }
     }
@@ -214,7 +185,7 @@ impl Pool {
     pub fn ready(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         let connection = self.take(now)?;
         if connection.sender.is_ready() {
-            return Some(self.lend(connection, true));
+            return Some(self.lend(connection, true, now));
         }
         // Its task has not seen the end of the last reply yet; `lease` waits for it.
         self.put(connection);
@@ -224,20 +195,22 @@ impl Pool {
     /// A connection, an idle one unless `fresh` is asked for.
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, ConnectError> {
         if !fresh {
-            while let Some(mut connection) = self.take(Instant::now()) {
+            let now = Instant::now();
+            for mut connection in std::iter::from_fn(|| self.take(now)).take(TRIES) {
                 // Its task may not have seen the end of the last reply yet; a closed one answers with an error.
                 if matches!(timeout(READY_WITHIN, connection.sender.ready()).await, Ok(Ok(()))) {
-                    return Ok(self.lend(connection, true));
+                    return Ok(self.lend(connection, true, now));
                 }
             }
         }
         let connection = self.connect().await?;
-        Ok(self.lend(connection, false))
+        Ok(self.lend(connection, false, Instant::now()))
     }
 
-    fn lend(self: &Arc<Self>, connection: Connection, reused: bool) -> Lease {
-        let received_before = connection.received.load(Ordering::Relaxed);
-        Lease { connection: Some(connection), pool: self.clone(), reused, received_before }
+    fn lend(self: &Arc<Self>, connection: Connection, reused: bool, now: Instant) -> Lease {
+        let received_before = connection.traffic.received();
+        let rested = reused && now.saturating_duration_since(connection.idle_since) >= RESTED_AFTER;
+        Lease { connection: Some(connection), pool: self.clone(), reused, rested, received_before }
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
@@ -260,8 +233,8 @@ impl Pool {
                 Transport::Tls(Box::new(stream))
             }
         };
-        let received = Arc::new(AtomicU64::new(0));
-        let stream = Stream { transport, received: received.clone() };
+        let traffic = Arc::new(Traffic::default());
+        let stream = Wire::new(transport, traffic.clone(), self.lane.clone());
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
             .handshake(TokioIo::new(stream))
@@ -273,7 +246,7 @@ impl Pool {
         });
         let now = Instant::now();
         let expires = now + seconds(timeouts.pool_max_age_s * (0.8 + 0.4 * self.dice.unit()));
-        Ok(Connection { sender, received, expires, idle_since: now })
+        Ok(Connection { sender, traffic, expires, idle_since: now })
     }
 
     /// Closes what has been idle for too long, then opens connections until `wanted` are idle.
@@ -331,13 +304,14 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 pub struct Pools {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     /// By the number of their place.
     places: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
 impl Pools {
-    pub fn new(resolver: Arc<Resolver>, dice: Arc<Dice>) -> Self {
-        Self { resolver, dice, places: Mutex::default() }
+    pub(crate) fn new(resolver: Arc<Resolver>, dice: Arc<Dice>, lane: Option<Arc<Lane>>) -> Self {
+        Self { resolver, dice, lane, places: Mutex::default() }
     }
 
     pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
@@ -350,6 +324,7 @@ impl Pools {
                 origin: ArcSwap::new(origin.clone()),
                 resolver: self.resolver.clone(),
                 dice: self.dice.clone(),
+                lane: self.lane.clone(),
                 idle: Mutex::default(),
             })
         };
@@ -414,7 +389,7 @@ mod tests {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let addresses = [removed.local_addr().unwrap(), kept.local_addr().unwrap()];
         let first = compiled(table(1, &addresses, &Patience::default()));
-        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()));
+        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()), None);
         for target in &first.targets {
             let Kind::Http(origin) = &target.kind else { panic!("it has an address") };
             pools.of(origin);

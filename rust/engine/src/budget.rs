@@ -1,0 +1,136 @@
+//! The retry budget of a route: what keeps retries from multiplying the load that made them necessary.
+//!
+//! Each request earns a fraction of a retry, each retry spends one, so that over time attempts stay within
+//! `1 + retry_ratio` of the requests. A floor lets a quiet route retry as well. After Finagle's `RetryBudget`, with the
+//! prices of the AWS SDK's standard mode, where a retry after a timeout costs twice.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fastroute_core::failure::Failure;
+use tokio::time::Instant;
+
+/// One retry, in the unit of the account.
+const RETRY: u64 = 1_000;
+/// The most that can be saved up: enough for a burst of failures, too little for a storm.
+const CAPACITY: u64 = 100 * RETRY;
+/// Retries that are granted in each [`WINDOW`] although nothing is saved.
+const FLOOR: u64 = 10 * RETRY;
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// What a retry after this failure costs: twice where the first try may have been carried out or took its time, because
+/// then both are work for the provider.
+pub(crate) fn price(failure: &Failure) -> u64 {
+    if failure.ambiguous() || failure.timed_out() { 2 * RETRY } else { RETRY }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Budget {
+    saved: AtomicU64,
+    earns: u64,
+    floor: Mutex<Floor>,
+}
+
+#[derive(Debug, Default)]
+struct Floor {
+    since: Option<Instant>,
+    spent: u64,
+}
+
+impl Budget {
+    /// A full account that earns `ratio` retries per request.
+    pub(crate) fn new(ratio: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=CAPACITY before")]
+        let earns = (ratio * RETRY as f64).clamp(0.0, CAPACITY as f64) as u64;
+        Self { saved: AtomicU64::new(CAPACITY), earns, floor: Mutex::default() }
+    }
+
+    /// A request came. While the account is full, which it is without failures, nothing is written.
+    pub(crate) fn earn(&self) {
+        if self.saved.load(Ordering::Relaxed) < CAPACITY {
+            self.saved.fetch_add(self.earns, Ordering::Relaxed);
+        }
+    }
+
+    /// Pays for a retry; false when nothing is left.
+    pub(crate) fn spend(&self, price: u64, now: Instant) -> bool {
+        let paid =
+            self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| saved.checked_sub(price)).is_ok();
+        paid || self.floor.lock().unwrap_or_else(PoisonError::into_inner).grant(price, now)
+    }
+}
+
+impl Floor {
+    fn grant(&mut self, price: u64, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+            *self = Self { since: Some(now), spent: 0 };
+        }
+        let granted = self.spent + price <= FLOOR;
+        if granted {
+            self.spent += price;
+        }
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastroute_core::failure::Kind;
+
+    use super::*;
+
+    /// Spends until there is nothing left, and says how many retries that were.
+    fn drain(budget: &Budget, price: u64, now: Instant) -> u64 {
+        (0..10_000).take_while(|_| budget.spend(price, now)).count() as u64
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_account_lasts_for_a_burst_and_then_for_a_tenth_of_the_requests() {
+        let (budget, now) = (Budget::new(0.1), Instant::now());
+        assert_eq!(drain(&budget, RETRY, now), 110, "what was saved, and the floor");
+        for _ in 0..1000 {
+            budget.earn();
+        }
+        assert_eq!(drain(&budget, RETRY, now), 100);
+        for _ in 0..100_000 {
+            budget.earn();
+        }
+        assert_eq!(drain(&budget, RETRY, now), 100, "no more is saved up than the capacity");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_account_still_grants_ten_retries_in_ten_seconds() {
+        let budget = Budget::new(0.0);
+        drain(&budget, RETRY, Instant::now());
+        for _ in 0..3 {
+            tokio::time::advance(WINDOW).await;
+            assert_eq!(drain(&budget, RETRY, Instant::now()), 10);
+            tokio::time::advance(WINDOW / 2).await;
+            assert_eq!(drain(&budget, RETRY, Instant::now()), 0);
+        }
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(drain(&budget, 2 * RETRY, Instant::now()), 5, "what was in doubt costs twice");
+    }
+
+    #[test]
+    fn time_and_doubt_cost_twice() {
+        for (kind, price_of) in [
+            (Kind::RateLimited, RETRY),
+            (Kind::Overloaded, RETRY),
+            (Kind::Refused, RETRY),
+            (Kind::Reset, 2 * RETRY),
+            (Kind::FirstTokenSoft, 2 * RETRY),
+            (Kind::ConnectTimeout, 2 * RETRY),
+        ] {
+            assert_eq!(price(&Failure::new(kind)), price_of, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_nonsense_ratio_is_no_panic() {
+        assert_eq!(Budget::new(f64::NAN).earns, 0);
+        assert_eq!(Budget::new(1e300).earns, CAPACITY);
+    }
+}

@@ -1,0 +1,188 @@
+//! The course of a walk: what was tried, what is ruled out, and what may be tried next, and when.
+//!
+//! Nothing here waits or sends: time and dice are arguments. Elsewhere comes at once; the same target comes again only
+//! where the route wants it or nothing else is left, and then after a pause.
+
+use std::time::Duration;
+
+use fastroute_core::failure::{Failure, Kind, Retry};
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use crate::clocks::{Ambiguous, Patience, seconds};
+use crate::dice::Dice;
+use crate::table::{Table, Target};
+
+/// The pause before a target is tried again: a random part of this, doubled with each repeat ("full jitter", Brooker,
+/// "Exponential Backoff And Jitter", 2015).
+const BACKOFF: Duration = Duration::from_millis(100);
+const BACKOFF_CAP: Duration = Duration::from_secs(2);
+/// How long a target that limits requests without saying for how long is taken to do so.
+const COOL_DOWN: Duration = Duration::from_secs(5);
+/// Without a word from the route: how long a target that named a wait is waited for when no other is left. Longer than
+/// this the client is better told, it may have somewhere else to go.
+const WAIT_FOR_THE_LAST_S: f64 = 5.0;
+
+/// See the module.
+pub(crate) struct Course<'t> {
+    table: &'t Table,
+    /// The plan's targets, best first.
+    plan: &'t [u32],
+    patience: &'t Patience,
+    deadline: Instant,
+    attempts: u32,
+    tried: SmallVec<[Tried; 2]>,
+    /// Keys that are out, for every model alike.
+    keys: SmallVec<[(usize, Option<usize>); 2]>,
+    /// Failures after which only one more try elsewhere is right.
+    doubts: u32,
+    /// Replies of "too early" (425): worth one repeat.
+    early: u32,
+    repeats: u32,
+}
+
+/// A target that failed.
+struct Tried {
+    target: u32,
+    times: u32,
+    /// It is not to be tried again in this exchange.
+    barred: bool,
+    /// It takes requests again from here on.
+    back: Instant,
+    /// What a client is told about that, where there is something to tell.
+    told: Option<Instant>,
+}
+
+/// What may be tried next.
+pub(crate) struct Step<'t> {
+    pub(crate) target: &'t Target,
+    /// Not before this instant.
+    pub(crate) at: Instant,
+}
+
+impl<'t> Course<'t> {
+    pub(crate) fn new(table: &'t Table, plan: &'t [u32], patience: &'t Patience, deadline: Instant) -> Self {
+        Self {
+            table,
+            plan,
+            patience,
+            deadline,
+            attempts: 0,
+            tried: SmallVec::new(),
+            keys: SmallVec::new(),
+            doubts: 0,
+            early: 0,
+            repeats: 0,
+        }
+    }
+
+    /// The best target that was not tried yet.
+    pub(crate) fn untried(&self) -> Option<&'t Target> {
+        self.untried_beside(None)
+    }
+
+    fn untried_beside(&self, running: Option<u32>) -> Option<&'t Target> {
+        let open = |target: &&'t Target| {
+            Some(target.index) != running
+                && !self.keys.contains(&target.key)
+                && !self.tried.iter().any(|tried| tried.target == target.index)
+        };
+        self.plan.iter().filter_map(|index| self.table.target(*index)).find(open)
+    }
+
+    /// Whether another target would be asked if this one were found too slow: without one, waiting on is better.
+    pub(crate) fn may_leave(&self, running: &Target) -> bool {
+        self.attempts + 1 < self.patience.attempts
+            && self.doubts == 0
+            && self.patience.ambiguous_retry == Ambiguous::Once
+            && self.untried_beside(Some(running.index)).is_some()
+    }
+
+    /// Takes a failure in and says what follows it, if anything.
+    pub(crate) fn after(
+        &mut self,
+        target: &'t Target,
+        failure: &Failure,
+        now: Instant,
+        dice: &Dice,
+    ) -> Option<Step<'t>> {
+        self.note(target, failure, now);
+        if self.attempts >= self.patience.attempts || now >= self.deadline || !self.goes_on(failure) {
+            return None;
+        }
+        match self.untried() {
+            Some(elsewhere) => {
+                let again = self.again(Some(target.index), 0, 0.0, now, dice);
+                Some(again.unwrap_or(Step { target: elsewhere, at: now }))
+            }
+            None => self.again(None, 1, WAIT_FOR_THE_LAST_S, now, dice),
+        }
+    }
+
+    /// The shortest wait that a target named or, limiting without a word, is given; from now on.
+    pub(crate) fn soonest(&self, now: Instant) -> Option<Duration> {
+        self.tried.iter().filter_map(|tried| tried.told).map(|told| told.saturating_duration_since(now)).min()
+    }
+
+    fn note(&mut self, target: &Target, failure: &Failure, now: Instant) {
+        self.attempts += 1;
+        let barred = match failure.retry {
+            Retry::SameOrElsewhere => false,
+            Retry::OtherKey => {
+                self.keys.push(target.key);
+                true
+            }
+            Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => true,
+        };
+        let back = now + Duration::from_millis(failure.retry_after_ms.unwrap_or(0));
+        let told = match failure.kind {
+            Kind::RateLimited if failure.retry_after_ms.is_none() => Some(now + COOL_DOWN),
+            _ => failure.retry_after_ms.map(|_| back),
+        };
+        match self.tried.iter_mut().find(|tried| tried.target == target.index) {
+            Some(tried) => *tried = Tried { times: tried.times + 1, barred, back, told, ..*tried },
+            None => self.tried.push(Tried { target: target.index, times: 1, barred, back, told }),
+        }
+    }
+
+    /// Whether anything may follow this failure at all.
+    fn goes_on(&mut self, failure: &Failure) -> bool {
+        match failure.retry {
+            Retry::Never => false,
+            Retry::ElsewhereOnce => {
+                self.doubts += 1;
+                self.doubts == 1 && (self.patience.ambiguous_retry == Ambiguous::Once || !failure.ambiguous())
+            }
+            _ if failure.upstream_status == Some(425) => {
+                self.early += 1;
+                self.early == 1
+            }
+            _ => true,
+        }
+    }
+
+    /// The target that is back first among those that may be tried again: `only` this one, or any. `retries` and
+    /// `wait_s` hold where the route names none.
+    fn again(&mut self, only: Option<u32>, retries: u32, wait_s: f64, now: Instant, dice: &Dice) -> Option<Step<'t>> {
+        let retries = self.patience.same_target_retries.unwrap_or(retries);
+        let latest = now + seconds(self.patience.wait_retry_after_s.unwrap_or(wait_s));
+        let open = |tried: &&Tried| {
+            only.is_none_or(|only| only == tried.target)
+                && !tried.barred
+                && tried.times <= retries
+                && tried.back <= latest
+        };
+        let tried = self.tried.iter().filter(open).min_by_key(|tried| tried.back)?;
+        let target = self.table.target(tried.target).filter(|target| !self.keys.contains(&target.key))?;
+        let cap = BACKOFF.saturating_mul(1 << self.repeats.min(16)).min(BACKOFF_CAP);
+        let at = tried.back.max(now) + cap.mul_f64(dice.unit());
+        if at >= self.deadline {
+            return None;
+        }
+        self.repeats += 1;
+        Some(Step { target, at })
+    }
+}
+
+#[cfg(test)]
+mod tests;

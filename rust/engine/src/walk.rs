@@ -1,0 +1,153 @@
+//! Walks a plan: one attempt after another until one shows content, within the route's patience.
+//!
+//! Its one rule: it ends with a story that is still open, so whoever answers the client closes it with what the client
+//! saw. Dropping a walk aborts the attempt under way and settles the story as the client's leaving.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use fastroute_core::failure::{Failure, Kind};
+use tokio::time::Instant;
+
+use crate::attempt::{self, Failed, Success};
+use crate::budget;
+use crate::clocks::{Due, Patience, seconds};
+use crate::course::Course;
+use crate::decider::Plan;
+use crate::exchange::InFlight;
+use crate::ingress::Ingress;
+use crate::io::Io;
+use crate::journal::{Plea, Pledge};
+use crate::outcome::{Story, blames_upstream};
+use crate::table::{Table, Target};
+
+/// What a walk came to.
+pub(crate) enum Walked<'t> {
+    Content {
+        success: Success,
+        flying: InFlight,
+        patience: &'t Patience,
+        deadline: Instant,
+        story: Story,
+    },
+    /// The failure is that of the last attempt. `spent`: another would have followed, had the route's budget paid for it.
+    Nothing {
+        failed: Failed,
+        spent: bool,
+        story: Story,
+    },
+}
+
+/// Tries the plan's targets in order until one shows content.
+pub(crate) async fn walk<'t>(
+    io: &Arc<Io>,
+    table: &'t Arc<Table>,
+    plan: &Plan,
+    ingress: &Ingress,
+    mut story: Story,
+) -> Walked<'t> {
+    let Some(route) = table.route(plan.route) else {
+        let failure = Failure::new(Kind::Internal).saying("the plan names no route");
+        return Walked::Nothing { failed: failure.into(), spent: false, story };
+    };
+    let patience = &route.patience;
+    let deadline = patience.deadline(ingress.started, ingress.stream());
+    let deadline =
+        ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
+    let mut course = Course::new(table, &plan.targets, patience, deadline);
+    let mut last: Option<Failed> = None;
+    let mut spent = false;
+    let mut next = course.untried();
+    let mut first = None;
+    let mut over = pin!(io.shared.over());
+    route.budget.earn();
+    while let Some(target) = next {
+        let began = Instant::now();
+        story.attempt(target.index, began);
+        if let Some(lane) = &io.lane {
+            let (generation, ordinal) = (table.generation, story.attempts());
+            let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
+            let Ok(pledge) = Pledge::make(lane, &plea, began) else {
+                last = Some(Failure::new(Kind::LedgerUnavailable).into());
+                break;
+            };
+            story.pledge = Some(pledge);
+            lane.caught_up().await;
+        }
+        let flying = InFlight::enter(table, target);
+        let leaves = ingress.stream() && course.may_leave(target);
+        let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
+        let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
+        let id = story.pledge.as_ref().and_then(Pledge::header);
+        // Nothing was sent yet: a client that is told so can go to another gateway.
+        let tried = tokio::select! {
+            biased;
+            tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
+            () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
+        };
+        let failed = match tried {
+            Ok(success) => {
+                target.failures_in_a_row.store(0, Ordering::Relaxed);
+                if ingress.stream() {
+                    let now = Instant::now();
+                    target.ttft.record(now - began, now);
+                }
+                return Walked::Content { success, flying, patience, deadline, story };
+            }
+            Err(failed) => failed,
+        };
+        drop(flying);
+        let now = Instant::now();
+        let failure = &failed.failure;
+        if blames_upstream(failure) {
+            target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        story.setback(failure, now);
+        next = None;
+        if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
+            spent = !route.budget.spend(budget::price(failure), now);
+            let counted = if spent { &io.shared.metrics.retries_denied } else { &io.shared.metrics.retries };
+            counted.fetch_add(1, Ordering::Relaxed);
+            if !spent {
+                if step.at > now {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(step.at) => {}
+                        () = over.as_mut() => {
+                            last = Some(Failure::new(Kind::Shutdown).into());
+                            break;
+                        }
+                    }
+                }
+                next = Some(step.target);
+            }
+        }
+        last = Some(failed);
+    }
+    let mut failed = last.unwrap_or_else(|| Failure::new(Kind::Internal).saying("the plan names no target").into());
+    // The client may come back as soon as one of the targets takes requests again.
+    let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    if failed.failure.retry_after_ms.is_some() || failed.failure.kind == Kind::RateLimited {
+        failed.failure.retry_after_ms = soonest_ms;
+    }
+    Walked::Nothing { failed, spent, story }
+}
+
+/// The clocks of an attempt, whatever else might be tried. `first` is when the first attempt began: the hard limit for
+/// the first content is one for all of them. A unary reply's head often comes only with its last token, so it has the
+/// deadline alone.
+fn due(ingress: &Ingress, patience: &Patience, due: Due, first: Instant) -> Due {
+    if !ingress.stream() {
+        return due;
+    }
+    let due = due.or(first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
+    match ingress.waits.first_byte(ingress.started, None) {
+        Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
+        None => due,
+    }
+}
+
+/// When a stream's target is slow enough to be left for another one.
+fn soft(patience: &Patience, target: &Target, began: Instant) -> Instant {
+    began + patience.ttft_soft_timeout_s.map_or_else(|| target.ttft.limit(began), seconds)
+}
