@@ -51,7 +51,9 @@ fn framed(mut bytes: &[u8]) -> Vec<u8> {
 fn reads_as_it_was_written(records: &[Record<'_>]) {
     let known: Vec<_> = records.iter().copied().filter(|record| !matches!(record, Record::Other(_))).collect();
     let mut again = MAGIC.to_vec();
-    known.iter().for_each(|record| record.render(&mut again));
+    for record in &known {
+        record.render(&mut again);
+    }
     assert_eq!(read(&again), (known, End::Whole { at: again.len() }));
 }
 
