@@ -238,7 +238,7 @@ def python_environ() -> dict[str, str]:
 def gateway(folder: Path, ports: Ports) -> contextlib.AbstractContextManager[Program]:
     """Supervisor and data process on one core."""
     command = [sys.executable, "-c", "from fastroute.cli import main; main()", "serve"]
-    command += ["-c", str(_config_file(folder, ports))]
+    command += ["-c", str(_config_file(folder, ports)), "--state-dir", str(folder / "state")]
     return running("gateway", GATEWAY_CORE, command, folder, port=ports.granian, sources=True)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from random import Random
 from typing import cast
 
@@ -57,13 +58,35 @@ def bounds_of(config: Config) -> Mapping[str, object]:
     }
 
 
+def journal_of(config: Config, folder: str | None) -> Mapping[str, object] | None:
+    """The journal of a configuration under the engine's names; None where there is none."""
+    if folder is None:
+        return None
+    journal = config.journal
+    instance = Path(folder).parent.name
+    return {
+        "dir": folder,
+        "instance": instance,
+        "fsync": journal.fsync,
+        "required": journal.required,
+        "max_bytes": journal.max_bytes,
+    }
+
+
 def build(
-    config: Config, found: Found, loop: asyncio.AbstractEventLoop, threads: int = 0
+    config: Config,
+    found: Found,
+    loop: asyncio.AbstractEventLoop,
+    threads: int = 0,
+    journal: str | None = None,
 ) -> tuple[Gateway, native.Engine]:
-    """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core."""
+    """Starts the engine on `loop` with a gateway that decides for it. `threads` of 0: one per usable core; `journal` is
+    the folder to keep one in."""
     table = compile_table(config, found, generation=1)
     gateway = Gateway(table, find_policies(table), time.monotonic, Random())  # noqa: S311 - dice, not secrets
     encode = msgspec.json.encode
-    engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts)
+    kept = journal_of(config, journal)
+    record = None if kept is None else encode(kept)
+    engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts, record)
     install_watchdog(engine, native.WATCHDOG_SIGNAL)
     return gateway, engine

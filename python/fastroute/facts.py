@@ -39,7 +39,7 @@ class Candidate(Struct, frozen=True, gc=False):
     failures: int
     """Failures since the last success."""
     available: bool
-    """False while the target is resting after failures."""
+    """False while the target rests after failures, or comes back slowly and was not drawn."""
 
 
 class Plan(Struct, frozen=True, gc=False):
@@ -48,6 +48,10 @@ class Plan(Struct, frozen=True, gc=False):
     route: int
     generation: int
     targets: tuple[int, ...]
+    may_lead: int
+    """How many of them, from the first, are in service; the rest stand by in case these fail."""
+    probe: bool = False
+    """The first target rested and this request tries it: what comes of it is to be told at once."""
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -57,6 +61,8 @@ class Refusal(Struct, frozen=True, gc=False):
     code: str
     message: str
     param: str | None = None
+    retry_after_s: int | None = None
+    """When the same request may be answered again, as far as is known."""
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -102,5 +108,5 @@ class Outcome(Struct, frozen=True):
     usage: Usage | None
     code: str | None
     """Code of the failure the exchange ended with."""
-    measures: tuple[int, int, int, int]
-    """Start (ms since 1970), duration (µs), bytes in, bytes out."""
+    measures: tuple[int, int, int, int, int]
+    """Start (ms since 1970), duration (µs), bytes in, bytes out, how long ago it ended (µs)."""

@@ -14,12 +14,21 @@ _REMEDY = "build it again with `make dev`, or reinstall fastroute"
 
 try:
     from fastroute import _core
-    from fastroute._core import DEBUG_BUILD, FIELDS, WATCHDOG_SIGNAL, Engine, load_script, run_load, run_mock
+    from fastroute._core import (
+        DEBUG_BUILD,
+        FIELDS,
+        WATCHDOG_SIGNAL,
+        Engine,
+        load_script,
+        read_segment,
+        run_load,
+        run_mock,
+    )
 except ImportError as error:
     # Its text names the file where there is one.
     raise EngineError(f"the extension cannot be used: {error}; {_REMEDY}") from error
 
-__all__ = ["DEBUG_BUILD", "WATCHDOG_SIGNAL", "Engine", "load_script", "run_load", "run_mock"]
+__all__ = ["DEBUG_BUILD", "WATCHDOG_SIGNAL", "Engine", "load_script", "read_segment", "run_load", "run_mock"]
 
 if _core.__version__ != VERSION:
     raise EngineError(f"{_core.__file__} is version {_core.__version__}, and this package is {VERSION}; {_REMEDY}")

@@ -22,6 +22,7 @@ import msgspec
 from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.schema import Config, Listen, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
+from fastroute.state_dir import Instance
 
 BACKLOG = 4096
 YOUNG_S = 5.0
@@ -147,10 +148,13 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
 class Supervisor:
     """Keeps one data process running on the given listeners until told to stop."""
 
-    def __init__(self, config: Config, listeners: Sequence[Listener], threads: int = 0) -> None:
+    def __init__(
+        self, config: Config, listeners: Sequence[Listener], threads: int = 0, instance: Instance | None = None
+    ) -> None:
         self._config = config
         self._listeners = listeners
         self._threads = threads
+        self._instance = instance
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._bell, self._wake = socket.socketpair()
@@ -162,7 +166,8 @@ class Supervisor:
         errand_read, errand_write = os.pipe()
         report_read, report_write = os.pipe()
         sockets = {listener.name: listener.socket.fileno() for listener in self._listeners}
-        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read)
+        held = () if self._instance is None else (self._instance.lock,)
+        inherited = (*sockets.values(), errand_read, report_write, self._lifeline_read, *held)
         self._child = subprocess.Popen(
             [sys.executable, "-m", "fastroute.process", str(errand_read)],
             pass_fds=inherited,
@@ -181,6 +186,7 @@ class Supervisor:
             "lifeline": self._lifeline_read,
             "report": report_write,
             "threads": self._threads,
+            "journal": None if self._instance is None else str(self._instance.journal),
         }
         try:
             with os.fdopen(errand_write, "wb") as pipe:

@@ -1,10 +1,13 @@
 """Config and catalogue compiled into a Table: who can be called, and who answers to which name.
 
 One rule: a Table is immutable and whole; a request keeps the one it started with, and a change makes the next
-generation. One surprise: each provider has one target without a model, which serves `provider/anything`.
+generation. Surprises: each provider has a target without a model, which serves `provider/anything`; and a provider with
+several keys has each of its targets once per key.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from math import gcd, lcm
 from typing import Any
 
 import msgspec
@@ -24,15 +27,27 @@ from fastroute.secret import Secret
 _MOCK_ADDRESS = Address(MOCK, "echo", 0, "")
 
 
+class Key(Struct, frozen=True):
+    """A key of a provider."""
+
+    name: str
+    """Where it is configured: what may be shown of it."""
+    header: str
+    """In lower case."""
+    value: Secret
+    """The bytes that are sent."""
+
+
 class Provider(Struct, frozen=True):
-    """Somebody who can be called. `headers` already holds the one that carries the key."""
+    """Somebody who can be called."""
 
     name: str
     address: Address
     speaks: Mapping[str, str]
     """Dialect → path below the address."""
     headers: tuple[tuple[str, Secret], ...]
-    """Names in lower case; values in the bytes that are sent."""
+    """Those of every request. Names in lower case; values in the bytes that are sent."""
+    keys: tuple[Key, ...]
     timeouts: Timeouts
     min_idle: int = 0
     ca_file: str | None = None
@@ -45,6 +60,8 @@ class Target(Struct, frozen=True):
     provider: Provider
     model: str | None
     """The upstream's name for the model; None in the table's target for whatever a client asks of the provider."""
+    key: Key | None = None
+    """The one key of the provider's that it uses."""
 
     def __repr__(self) -> str:
         return f"Target({self.index}, {self.provider.name}/{self.model or '*'})"
@@ -74,8 +91,8 @@ class Table(Struct, frozen=True):
     providers: Mapping[str, Provider]
     targets: tuple[Target, ...]
     routes: Mapping[str, Route]
-    direct: Mapping[str, Target]
-    """Provider name → its target for `provider/anything`."""
+    direct: Mapping[str, tuple[Target, ...]]
+    """Provider name → its targets for `provider/anything`, one per key."""
     defaults: schema.Routing
 
     def nearest(self, name: str, n: int = 3) -> list[str]:
@@ -94,24 +111,39 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
         source = Source("")
         raise ConfigError([source.mistake(flaw)._replace(line=0, column=0) for flaw in flaws])
     providers = {name: _provider(name, config, found) for name in _names(config, found)}
-    targets: dict[tuple[str, str | None], Target] = {}
+    targets: list[Target] = []
+    per_key: dict[tuple[str, str | None], tuple[Target, ...]] = {}
 
-    def target(provider: str, model: str | None) -> Target:
-        key = (provider, model)
-        if key not in targets:
-            targets[key] = Target(len(targets), providers[provider], model)
-        return targets[key]
+    def targets_of(provider: str, model: str | None) -> tuple[Target, ...]:
+        """One per key of the provider's."""
+        if (provider, model) not in per_key:
+            row, first = providers[provider], len(targets)
+            targets.extend(Target(first + at, row, model, key) for at, key in enumerate(row.keys or (None,)))
+            per_key[provider, model] = tuple(targets[first:])
+        return per_key[provider, model]
 
-    direct = {name: target(name, None) for name in providers if name != MOCK}
+    direct = {name: targets_of(name, None) for name in providers if name != MOCK}
     routes: dict[str, Route] = {}
     for name, model in config.models.items():
-        choices = tuple(Choice(target(*_split(asked.to)), asked.weight) for asked in _weighted(model))
+        choices = _choices([(targets_of(*_split(asked.to)), asked.weight) for asked in _weighted(model)])
         policy = model.policy or config.routing.policy
         routes[name] = Route(name, choices, policy, model.patience or config.routing.patience)
     if MOCK in providers:
-        echo = Route(f"{MOCK}/echo", (Choice(target(MOCK, "echo")),), "ordered", config.routing.patience)
+        echo = Route(f"{MOCK}/echo", _choices([(targets_of(MOCK, "echo"), 1)]), "ordered", config.routing.patience)
         routes.setdefault(echo.name, echo)
-    return Table(generation, providers, tuple(targets.values()), routes, direct, config.routing)
+    return Table(generation, providers, tuple(targets), routes, direct, config.routing)
+
+
+def _choices(asked: Sequence[tuple[tuple[Target, ...], int]]) -> tuple[Choice, ...]:
+    """The targets of a route. The keys of a target share its weight equally, so weights are brought to one measure."""
+    shares = lcm(*(len(targets) for targets, _ in asked))
+    weights = [weight * shares // len(targets) for targets, weight in asked]
+    measure = gcd(*weights) if shares > 1 else 1
+    return tuple(
+        Choice(target, weight // max(1, measure))
+        for (targets, _), weight in zip(asked, weights, strict=True)
+        for target in targets
+    )
 
 
 def as_wire(table: Table) -> dict[str, Any]:
@@ -120,7 +152,15 @@ def as_wire(table: Table) -> dict[str, Any]:
     return {
         "generation": table.generation,
         "providers": [_provider_as_wire(provider) for provider in table.providers.values()],
-        "targets": [{"provider": order[target.provider.name], "model": target.model} for target in table.targets],
+        "targets": [
+            {
+                "provider": order[target.provider.name],
+                "model": target.model,
+                "key": None if target.key is None else target.provider.keys.index(target.key),
+                "key_id": _key_id(target.key),
+            }
+            for target in table.targets
+        ],
         "routes": [
             {
                 "name": route.name,
@@ -130,7 +170,7 @@ def as_wire(table: Table) -> dict[str, Any]:
             }
             for route in table.routes.values()
         ],
-        "direct": [target.index for target in table.direct.values()],
+        "direct": [[target.index for target in targets] for targets in table.direct.values()],
         "patience": msgspec.structs.asdict(table.defaults.patience),
     }
 
@@ -165,7 +205,7 @@ def _names(config: Config, found: Found) -> list[str]:
 
 def _provider(name: str, config: Config, found: Found) -> Provider:
     if name == MOCK:
-        return Provider(MOCK, _MOCK_ADDRESS, _plain(SHORTHANDS["openai_chat"]), (), config.routing.timeouts)
+        return Provider(MOCK, _MOCK_ADDRESS, _plain(SHORTHANDS["openai_chat"]), (), (), config.routing.timeouts)
     wanted = config.providers.get(name, schema.Provider())
     row, detected = found.rows.get(name), found.providers.get(name)
     address, speaks = wanted.address, wanted.speaks
@@ -174,15 +214,16 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     paths = _plain(speaks or {})
     if row is not None:
         address, paths = address or row.address, paths or row.speaks
-    key = wanted.key
+    keys = _keys(wanted)
     # A key goes only to the address it was found for: another one needs its key written down.
-    if key is None and detected is not None and wanted.address is None:
-        key = detected.key
+    if not keys and detected is not None and wanted.address is None:
+        keys = (_key(wanted, detected.variable, detected.key),)
     return Provider(
         name=name,
         address=parse_address(address or ""),
         speaks=paths,
-        headers=_headers(wanted, key),
+        headers=tuple((name.lower(), value) for name, value in wanted.headers.items()),
+        keys=keys,
         timeouts=wanted.timeouts or config.routing.timeouts,
         min_idle=wanted.min_idle,
         ca_file=wanted.ca_file,
@@ -193,12 +234,15 @@ def _plain(speaks: Mapping[schema.Dialect, str]) -> dict[str, str]:
     return {str(dialect): path for dialect, path in speaks.items()}
 
 
-def _headers(wanted: schema.Provider, key: Secret | None) -> tuple[tuple[str, Secret], ...]:
-    headers = {name.lower(): value for name, value in wanted.headers.items()}
-    if key is not None:
-        name = wanted.key_header.lower()
-        headers[name] = Secret(f"Bearer {key.reveal()}") if name == "authorization" else key
-    return tuple(headers.items())
+def _keys(wanted: schema.Provider) -> tuple[Key, ...]:
+    if wanted.key is not None:
+        return (_key(wanted, "key", wanted.key),)
+    return tuple(_key(wanted, f"keys[{at}]", value) for at, value in enumerate(wanted.keys))
+
+
+def _key(wanted: schema.Provider, name: str, value: Secret) -> Key:
+    header = wanted.key_header.lower()
+    return Key(name, header, Secret(f"Bearer {value.reveal()}") if header == "authorization" else value)
 
 
 def _provider_as_wire(provider: Provider) -> dict[str, Any]:
@@ -210,7 +254,15 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "prefix": provider.address.prefix,
         "speaks": dict(provider.speaks),
         "headers": [[name, value.reveal()] for name, value in provider.headers],
+        "keys": [[key.header, key.value.reveal()] for key in provider.keys],
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,
     }
+
+
+def _key_id(key: Key | None) -> str:
+    """Tells a key from others on record, and nothing else about it."""
+    if key is None:
+        return ""
+    return hashlib.sha256(f"{key.header}:{key.value.reveal()}".encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ import pytest
 from flow.rig import Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
 
 _numbers = itertools.count()
+_accounts = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +79,13 @@ def _route(kind: str) -> Route:
 def route() -> Route:
     """Two targets and ordinary patience."""
     return _route("patient")
+
+
+@pytest.fixture
+def account() -> Route:
+    """Two targets of a provider, and a key, that nobody else uses."""
+    name = f"account-{next(_accounts)}"
+    return Route(name, f"{name}-first", f"{name}-second")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ COMMAND = [sys.executable, "-W", "ignore", "-c", "from fastroute.cli import main
 START_S = 30.0
 """A start imports a debug build on a machine that may be busy."""
 ROUTES = 400
+ACCOUNTS = 20
 HASTE_S = 0.4
 """First token and silence of the hasty routes."""
 
@@ -72,7 +73,13 @@ class Command:
                 [*COMMAND, *arguments],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**inherited, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{PYTHON}:{POLICIES}", **(env or {})},
+                env={
+                    **inherited,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONPATH": f"{PYTHON}:{POLICIES}",
+                    "FASTROUTE_STATE_DIR": str(log.parent / "state"),
+                    **(env or {}),
+                },
             )
 
     @property
@@ -311,9 +318,21 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         for kind, more in kinds.items()
         for number in range(ROUTES)
     }
+    # A refused key is out for every model, so whoever has one refused has it for itself.
+    accounts = {
+        f"account-{number}": {
+            "dialect": "openai_chat",
+            "address": f"{upstream}/v1",
+            "key": f"sk-canary-of-account-{number}",
+        }
+        for number in range(ACCOUNTS)
+    }
+    for name in accounts:
+        models[name] = {"targets": [f"{name}/{name}-first", f"{name}/{name}-second"]}
     return {
         "listen": {"port": 0, "edge_port": 0, "admin_port": admin_port},
         "providers": {
+            **accounts,
             "up": {"dialect": "openai_chat", "address": f"{upstream}/v1", "key": "sk-canary-of-the-provider"},
             "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{refusing_port()}/v1"},
         },

@@ -224,8 +224,8 @@ def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream,
     eventually(lambda: upstream.rows("patient-0-first")[0]["ended"] == "cancelled", "the upstream saw the end")
 
 
-def test_a_stop_that_comes_with_the_first_screen_is_obeyed() -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(PYTHON)}
+def test_a_stop_that_comes_with_the_first_screen_is_obeyed(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(PYTHON)}
     # It takes luck to hit the moment before the supervisor waits, so every line of the screen gets its turn.
     for line in range(8):
         command = [*COMMAND, "serve", "--port", "0"]
@@ -279,7 +279,10 @@ def is_dead(pid: int) -> bool:
 def test_no_key_prompt_or_reply_is_in_what_the_gateway_says(upstream: Upstream, serve: Serve) -> None:
     config = configuration(upstream.origin, free_port())
     config["observability"] = {"log_level": "debug"}
-    config["providers"]["up"]["key"] = f"sk-{CANARY}-of-the-provider"
+    # A refused key is not used again, so there are more than are refused; and each makes every model a target.
+    config["models"] = {"patient-0": config["models"]["patient-0"]}
+    del config["providers"]["up"]["key"]
+    config["providers"]["up"]["keys"] = [f"sk-{CANARY}-{number}" for number in range(64)]
     config["models"]["tripping"] = {"targets": ["up/a", "up/b"], "policy": "flow_policies:raises"}
     gateway = serve(config)
     said = {"error": {"message": CANARY, "type": CANARY, "code": CANARY}}

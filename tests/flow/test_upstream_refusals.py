@@ -29,11 +29,11 @@ def test_a_mistake_of_the_client_comes_back_as_it_was_told_and_is_not_tried_else
 
 @pytest.mark.parametrize("status, answered", [(401, 502), (403, 502), (402, 503)])
 def test_what_is_wrong_with_the_operators_account_is_not_shown_to_clients(
-    status: int, answered: int, upstream: Upstream, door: Door, route: Route
+    status: int, answered: int, upstream: Upstream, door: Door, account: Route
 ) -> None:
     step = {"status": {"code": status, "body": error_body("invalid_api_key")}}
-    upstream.script(route.rule(step), route.rule(step, second=True))
-    reply = door.ask(route)
+    upstream.script(account.rule(step), account.rule(step, second=True))
+    reply = door.ask(account)
     assert reply.status == answered
     assert CANARY.encode() not in reply.body
     assert CANARY not in str(reply.headers)

@@ -192,6 +192,18 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "a line end, a space around it, or not ASCII"
         ],
     ),
+    "one key and several": (
+        NEAR + "key: '${KEY}', keys: ['${KEY}', '${KEY}']}}\n",
+        [
+            '1:88: providers.here.keys: stands beside "key"; keep one of the two',
+            "1:105: providers.here.keys[1]: the same as keys[0]",
+        ],
+    ),
+    "an empty key among several": (NEAR + "keys: ['${EMPTY}']}}\n", ["1:80: providers.here.keys[0]: is empty"]),
+    "a key written out among several": (
+        NEAR + "keys: ['${KEY}', sk-1]}}\n",
+        ["1:90: warning: providers.here.keys[1]: a key is written out in the file; write ${VARIABLE} or ${file:PATH}"],
+    ),
     "a header that is none": (
         NEAR + "headers: {'a b': x}}}\n",
         ['1:83: providers.here.headers["a b"]: not a header name'],

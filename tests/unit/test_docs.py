@@ -141,8 +141,11 @@ def test_every_code_a_client_can_see_is_on_the_page_with_its_status() -> None:
 
 def test_every_metric_is_on_the_page_with_its_kind() -> None:
     page = {(cells[0].strip("`"), cells[1]) for cells in rows(text_of("docs", "operate.md")) if len(cells) == 3}
-    source = text_of("rust", "engine", "src", "metrics.rs")
+    engine = ("rust", "engine", "src")
+    source = text_of(*engine, "metrics.rs") + text_of(*engine, "journal", "counters.rs")
     metrics = set(re.findall(r"\"(fastroute_\w+)\",\s*\"(gauge|counter)\"", source))
+    told = text_of("python", "fastroute", "health", "exposition.py")
+    metrics |= set(re.findall(r"# TYPE (fastroute_\w+) (gauge|counter)", told))
     assert metrics
     assert metrics - page == set()
     assert {name for name, _ in page if name.startswith("fastroute_")} == {name for name, _ in metrics}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from fastroute.catalogue import find_providers
 from fastroute.config.schema import Config, Model, Provider, WeightedTarget
 from fastroute.facts import Attempt, Candidate, Facts, Outcome, Plan, Refusal
-from fastroute.gateway import TRIP_S, Gateway, install_watchdog
-from fastroute.health import REST_S, RESTS_AFTER
+from fastroute.gateway import TABLES, TRIP_S, Gateway, install_watchdog
+from fastroute.health.breaker import REST_CAP_S, RUN
 from fastroute.policies import REGISTRY, Dice, Rank
+from fastroute.secret import Secret
 from fastroute.table import Table, compile_table
 
 NOTHING = find_providers({})
@@ -82,7 +84,7 @@ def ended(plan: Plan | None, *attempts: Attempt, ending: str = "complete", gener
         attempts=list(attempts),
         usage=None,
         code=None,
-        measures=(0, 20_000, 100, 300),
+        measures=(0, 20_000, 100, 300, 0),
     )
 
 
@@ -182,10 +184,10 @@ def end(gateway: Gateway, plan: Plan, ending: str) -> None:
     if ending == "forgotten":
         gateway.forget(plan.generation, lead)
     elif ending == "failed over":
-        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True, 0)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), attempt(last)))
     elif ending == "refused":
-        gateway.report(plan.generation, attempt(lead, "overloaded"))
+        gateway.report(plan.generation, attempt(lead, "overloaded"), True, 0)
         gateway.settle(ended(plan, attempt(lead, "overloaded"), ending=ending))
     else:
         gateway.settle(ended(plan, attempt(lead, "truncated" if ending == "broken" else None), ending=ending))
@@ -195,13 +197,13 @@ def test_what_another_generation_tells_changes_nothing() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
     lead = plan.targets[0]
-    before = gateway.health[lead].ttft_ms
-    gateway.report(2, attempt(lead, "overloaded"))
+    before = gateway.health[lead].expectation.ttft_ms(1_000.0)
+    gateway.report(2, attempt(lead, "overloaded"), True, 0)
     gateway.forget(2, lead)
     # Indexes of another table may not even exist in this one.
-    gateway.settle(ended(Plan(0, 2, (99,)), attempt(99), generation=2))
+    gateway.settle(ended(Plan(0, 2, (99,), 1), attempt(99), generation=2))
     assert (gateway.health[lead].in_flight, gateway.health[lead].failures) == (1, 0)
-    assert gateway.health[lead].ttft_ms == before
+    assert gateway.health[lead].expectation.ttft_ms(1_000.0) == before
     assert gateway.settled == 1
 
 
@@ -210,18 +212,18 @@ def test_a_failed_attempt_is_known_before_its_exchange_is_over_and_counts_once()
     plan = planned(gateway, "smart")
     lead, other = plan.targets
     failed = attempt(lead, "upstream_error")
-    gateway.report(1, failed)
+    gateway.report(1, failed, True, 0)
     assert gateway.health[lead].failures == 1
     gateway.settle(ended(plan, failed, attempt(other, content_ms=30)))
     assert gateway.health[lead].failures == 1
-    assert gateway.health[other].ttft_ms == 30
+    assert gateway.health[other].expectation.ttft_ms(1_000.0) == 30
 
 
 def test_an_exchange_whose_every_attempt_failed_was_reported_already() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
     failed = attempt(plan.targets[0], "upstream_error")
-    gateway.report(1, failed)
+    gateway.report(1, failed, True, 0)
     gateway.settle(ended(plan, failed, ending="refused"))
     assert gateway.health[plan.targets[0]].failures == 1
 
@@ -236,19 +238,19 @@ def test_a_reply_that_broke_off_is_the_fault_of_the_target_that_gave_it() -> Non
 def test_a_client_that_left_says_nothing_about_a_target() -> None:
     gateway = gateway_of()
     plan = planned(gateway, "smart")
-    before = gateway.health[plan.targets[0]].ttft_ms
+    before = gateway.health[plan.targets[0]].expectation.ttft_ms(1_000.0)
     gateway.settle(ended(plan, attempt(plan.targets[0], content_ms=1), ending="client_gone"))
-    assert gateway.health[plan.targets[0]].ttft_ms == before
+    assert gateway.health[plan.targets[0]].expectation.ttft_ms(1_000.0) == before
 
 
 def test_a_resting_target_goes_last_whatever_the_policy_says_and_comes_back_after_its_rest() -> None:
     clock = Clock()
     gateway = gateway_of(clock=clock)
     lead = planned(gateway, "smart").targets[0]
-    for _ in range(RESTS_AFTER):
-        gateway.report(1, attempt(lead, "overloaded"))
+    for _ in range(RUN):
+        gateway.report(1, attempt(lead, "overloaded"), True, 0)
     assert names_of(gateway, planned(gateway, "smart")) == ["b/two", "a/one"]
-    clock.now_s += REST_S
+    clock.now_s += REST_CAP_S
     assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
 
 
@@ -266,7 +268,7 @@ def test_a_policy_sees_each_target_as_it_is_now() -> None:
     }
     gateway = gateway_of(models, look)
     plan = planned(gateway, "smart")
-    gateway.report(1, attempt(plan.targets[1], "overloaded"))
+    gateway.report(1, attempt(plan.targets[1], "overloaded"), True, 0)
     planned(gateway, "smart")
     assert [(each.name, each.weight, each.in_flight, each.failures, each.available) for each in seen] == [
         ("a/one", 95, 1, 0, True),
@@ -350,6 +352,203 @@ def test_a_policy_that_trips_one_model_goes_on_serving_the_others() -> None:
     gateway = gateway_of({**TWO, "other": Model(targets=("b/two", "a/one"))}, fails_for_smart)
     assert gateway.decide(asking("smart")) is None
     assert names_of(gateway, planned(gateway, "other")) == ["b/two", "a/one"]
+
+
+# Where somebody rests
+
+
+def keyed(*keys: str, models: dict[str, Model] = TWO, clock: Clock | None = None) -> Gateway:
+    """`a` has these keys and `b` has one."""
+    providers = {
+        name: Provider(dialect="openai_chat", address=f"http://{name}.test/v1", keys=tuple(map(Secret, own)))
+        for name, own in (("a", keys), ("b", ("b-1",)))
+    }
+    table = compile_table(Config(providers=providers, models=models), NOTHING, 1)
+    return Gateway(table, REGISTRY, clock or Clock(), Random(7))
+
+
+def fails(gateway: Gateway, target: int, failure: str, wait_ms: int | None = None) -> None:
+    gateway.report(1, Attempt(target, 0, None, 0, failure, True, wait_ms), True, 0)
+
+
+def test_a_limited_target_is_left_out_while_another_is_there() -> None:
+    gateway = gateway_of()
+    first, second = planned(gateway, "smart").targets
+    fails(gateway, first, "rate_limited", 7_000)
+    assert planned(gateway, "smart").targets == (second,)
+
+
+def test_when_all_are_limited_the_answer_is_ours_with_the_shortest_wait_in_whole_seconds() -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    first, second = planned(gateway, "smart").targets
+    fails(gateway, first, "rate_limited", 7_000)
+    fails(gateway, second, "rate_limited", 4_200)
+    refusal = gateway.decide(asking("smart"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code, refusal.retry_after_s) == (429, "rate_limit_exceeded", 5)
+    assert in_flight(gateway) == [1 if index == first else 0 for index in range(len(gateway.health))], "nobody was sent"
+    clock.now_s += 4.2
+    assert planned(gateway, "smart").targets == (second,)
+
+
+def test_an_overloaded_target_is_tried_where_the_other_is_only_limited() -> None:
+    gateway = gateway_of()
+    first, second = planned(gateway, "smart").targets
+    fails(gateway, first, "rate_limited", 60_000)
+    for _ in range(RUN):
+        fails(gateway, second, "overloaded")
+    assert planned(gateway, "smart").targets == (second,)
+
+
+@pytest.mark.parametrize(
+    "failure, wait_ms, told",
+    [("auth", None, (502, "provider_auth", 60)), ("quota", 5_000, (503, "provider_quota", None))],
+)
+def test_when_every_key_is_out_the_client_is_told_whose_problem_that_is(
+    failure: str, wait_ms: int | None, told: tuple[int, str, int | None]
+) -> None:
+    gateway = keyed("a-1", "a-2", models={"only": Model(targets=("a/one",))})
+    for target in planned(gateway, "only").targets:
+        fails(gateway, target, failure, wait_ms)
+    refusal = gateway.decide(asking("only"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code, refusal.retry_after_s) == told
+    assert gateway.decide(asking("a/whatever")) == refusal, "the key is out for every model"
+
+
+def test_a_refused_key_is_followed_by_the_next_one_of_the_same_provider() -> None:
+    gateway = keyed("a-1", "a-2")
+    first, second, other = planned(gateway, "smart").targets
+    fails(gateway, first, "auth")
+    assert planned(gateway, "smart").targets == (second, other)
+
+
+def test_only_the_request_that_leads_tries_a_key_that_was_out() -> None:
+    clock = Clock()
+    gateway = keyed("a-1", "a-2", clock=clock)
+    first, second, other = planned(gateway, "smart").targets
+    fails(gateway, second, "auth")
+    clock.now_s += 60
+    assert planned(gateway, "smart").targets == (first, other), "no request is spent on it while others do well"
+    fails(gateway, first, "rate_limited", 60_000)
+    plan = planned(gateway, "smart")
+    assert (plan.targets, plan.probe) == ((second, other), True)
+    assert planned(gateway, "smart").targets == (other,)
+
+
+def test_a_model_that_is_not_there_is_left_out_but_tried_before_nothing_is() -> None:
+    gateway = gateway_of()
+    first, second = planned(gateway, "smart").targets
+    fails(gateway, first, "not_found")
+    assert planned(gateway, "smart").targets == (second,)
+    fails(gateway, second, "not_found")
+    assert planned(gateway, "smart").targets == (first, second), "the client is told what the provider says"
+
+
+def test_where_one_is_missing_and_the_other_limited_the_client_waits_for_the_other() -> None:
+    gateway = gateway_of()
+    first, second = planned(gateway, "smart").targets
+    fails(gateway, first, "not_found")
+    fails(gateway, second, "rate_limited", 9_000)
+    refusal = gateway.decide(asking("smart"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.retry_after_s) == (429, 9)
+
+
+def test_a_plan_says_who_stands_by_and_that_it_is_a_probe() -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    first, second = planned(gateway, "smart").targets
+    assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2)
+    for _ in range(RUN):
+        fails(gateway, first, "overloaded")
+    assert planned(gateway, "smart") == Plan(0, 1, (second, first), 1)
+    clock.now_s += REST_CAP_S
+    assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2, probe=True)
+    assert planned(gateway, "smart") == Plan(0, 1, (second, first), 1), "one at a time"
+
+
+@pytest.mark.parametrize("ending", ["forgotten", "client_gone", "not the target's fault"])
+def test_a_probe_that_came_to_nothing_is_followed_by_another(ending: str) -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    first, _ = planned(gateway, "smart").targets
+    for _ in range(RUN):
+        fails(gateway, first, "overloaded")
+    clock.now_s += REST_CAP_S
+    probe = planned(gateway, "smart")
+    assert not planned(gateway, "smart").probe
+    clock.now_s += 0.5
+    if ending == "forgotten":
+        gateway.forget(1, first)
+    elif ending == "client_gone":
+        gateway.settle(ended(probe, attempt(first, content_ms=None), ending="client_gone"))
+    else:
+        gateway.report(1, attempt(first, "bad_request", blamed=False), True, 0)
+    assert planned(gateway, "smart").probe
+
+
+def test_the_content_of_a_probe_is_enough_whatever_its_stream_does_afterwards() -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    first, _ = planned(gateway, "smart").targets
+    for _ in range(RUN):
+        fails(gateway, first, "overloaded")
+    clock.now_s += REST_CAP_S
+    probe = planned(gateway, "smart")
+    clock.now_s += 0.5
+    gateway.report(1, Attempt(first, 0, 300_000, 0, None, False, None), True, 0)
+    clock.now_s += 30
+    assert planned(gateway, "smart") == Plan(0, 1, probe.targets, 2), "its slow start is over"
+
+
+def test_a_story_that_waited_for_its_turn_was_not_sent_later_for_that() -> None:
+    clock = Clock()
+    gateway = keyed("a-1", clock=clock, models={"only": Model(targets=("a/one",))})
+    plan = planned(gateway, "only")
+    clock.now_s += 0.5
+    fails(gateway, plan.targets[0], "auth")
+    clock.now_s += 0.3
+    # It took 20 ms, and is told 400 ms after it was over: before the refusal.
+    told = msgspec.structs.replace(ended(plan, attempt(plan.targets[0])), measures=(0, 20_000, 100, 300, 400_000))
+    gateway.settle(told)
+    assert isinstance(gateway.decide(asking("only")), Refusal)
+
+
+# Another table
+
+
+def test_after_another_table_plans_are_its_own_and_what_rested_goes_on_resting() -> None:
+    gateway = gateway_of()
+    first, _ = planned(gateway, "smart").targets
+    fails(gateway, first, "rate_limited", 60_000)
+    models = {"new": Model(targets=("b/two", "a/one")), **TWO}
+    gateway.replace(table_of(models, "a", "b", generation=2), REGISTRY)
+    plan = planned(gateway, "new")
+    assert (plan.generation, names_of(gateway, plan)) == (2, ["b/two"])
+    assert gateway.table.generation == 2
+
+
+def test_exchanges_of_the_table_before_still_speak_of_those_who_stay() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    old = gateway.health
+    gateway.replace(table_of(TWO, "a", "b", generation=2), REGISTRY)
+    fails(gateway, plan.targets[0], "rate_limited", 60_000)
+    assert names_of(gateway, planned(gateway, "smart")) == ["b/two"]
+    gateway.settle(ended(plan, attempt(plan.targets[0], "rate_limited"), ending="refused"))
+    assert {standing.in_flight for standing in old} == {0}
+    assert sum(in_flight(gateway)) == 1
+
+
+def test_tables_of_long_ago_are_forgotten() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    for generation in range(2, TABLES + 2):
+        gateway.replace(table_of(TWO, "a", "b", generation=generation), REGISTRY)
+    fails(gateway, plan.targets[0], "rate_limited", 60_000)
+    assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
 
 
 class Watch:

@@ -40,6 +40,15 @@ def targets_of(table: Table, name: str) -> list[str]:
     return [f"{target.provider.name}/{target.model or '*'}" for target in planned(table, name)]
 
 
+def sent_by(table: Table, provider: str) -> list[list[list[str]]]:
+    """The headers that the engine sends to a provider, for each of its targets."""
+    wire = as_wire(table)
+    at = list(table.providers).index(provider)
+    row = wire["providers"][at]
+    targets = [target for target in wire["targets"] if target["provider"] == at]
+    return [row["headers"] + ([] if each["key"] is None else [row["keys"][each["key"]]]) for each in targets]
+
+
 def test_a_model_becomes_a_route_with_its_targets_in_order() -> None:
     table = table_of({"here": local(), "there": local()}, {"smart": Model(targets=("there/b", "here/a"))})
     assert targets_of(table, "smart") == ["there/b", "here/a"]
@@ -69,14 +78,44 @@ def test_a_key_goes_into_its_header() -> None:
             "none": local(),
         }
     )
-    assert table.providers["bearer"].headers == (("authorization", Secret("Bearer sk-1")),)
-    assert table.providers["azure"].headers == (("x-title", Secret("mine")), ("api-key", Secret("sk-2")))
-    assert table.providers["none"].headers == ()
+    assert sent_by(table, "bearer") == [[["authorization", "Bearer sk-1"]]]
+    assert sent_by(table, "azure") == [[["x-title", "mine"], ["api-key", "sk-2"]]]
+    assert sent_by(table, "none") == [[]]
+
+
+def test_a_provider_with_several_keys_has_each_target_once_per_key_in_their_order() -> None:
+    table = table_of(
+        {"many": local(keys=(Secret("sk-1"), Secret("sk-2"))), "one": local()},
+        {"m": Model(targets=("many/x", "one/y"))},
+    )
+    assert targets_of(table, "m") == ["many/x", "many/x", "one/y"]
+    assert [target.key and target.key.name for target in planned(table, "m")] == ["keys[0]", "keys[1]", None]
+    assert targets_of(table, "many/anything") == ["many/*", "many/*"]
+    assert sent_by(table, "many") == [[["authorization", f"Bearer sk-{number}"]] for number in (1, 2, 1, 2)]
+
+
+def test_the_keys_of_a_target_share_its_weight() -> None:
+    two, three = (tuple(Secret(f"sk-{number}") for number in range(count)) for count in (2, 3))
+    targets = (WeightedTarget(to="two/x", weight=8), WeightedTarget(to="three/x", weight=6))
+    table = table_of(
+        {"two": local(keys=two), "three": local(keys=three)}, {"m": Model(targets=targets, policy="weighted")}
+    )
+    assert [choice.weight for choice in table.routes["m"].choices] == [2, 2, 1, 1, 1]
+
+
+def test_a_key_that_was_found_is_known_by_its_variable() -> None:
+    (target,) = planned(compile_table(Config(), KEYS, 1), "groq/x")
+    assert target.key is not None
+    assert target.key.name == "GROQ_API_KEY"
 
 
 def test_no_key_is_in_the_text_of_a_table() -> None:
     table = table_of(
-        {"a": local(key=Secret("hunter2"), headers={"x": Secret("hunter2")})}, {"m": Model(targets=("a/x",))}
+        {
+            "a": local(key=Secret("hunter2"), headers={"x": Secret("hunter2")}),
+            "b": local(keys=(Secret("hunter2"), Secret("hunter2-too"))),
+        },
+        {"m": Model(targets=("a/x", "b/y"))},
     )
     assert "hunter2" not in repr(table) + str(table) + repr(table.targets)
 
@@ -114,7 +153,7 @@ def test_other_names_lead_nowhere(name: str) -> None:
 def test_a_name_that_passes_through_uses_the_providers_own_place_in_the_table() -> None:
     table = table_of({"here": local(), "there": local()})
     (target,) = planned(table, "there/x")
-    assert target is table.direct["there"]
+    assert (target,) == table.direct["there"]
     assert (target.provider, target.model) == (table.providers["there"], None)
 
 
@@ -133,7 +172,7 @@ def test_without_a_configuration_everything_found_and_the_echo_can_be_called() -
     assert targets_of(table, "openai/gpt-5") == ["openai/*"]
     assert targets_of(table, "mock/echo") == ["mock/echo"]
     assert targets_of(table, "mock/other") == []
-    assert table.providers["groq"].headers == (("authorization", Secret("Bearer sk-groq")),)
+    assert sent_by(table, "groq") == [[["authorization", "Bearer sk-groq"]]]
 
 
 def test_with_a_configuration_only_what_it_names_can_be_called() -> None:
@@ -152,12 +191,12 @@ def test_a_provider_of_the_catalogue_can_be_changed_in_part() -> None:
     table = compile_table(Config(providers={"openai": Provider(min_idle=4)}), KEYS, 1)
     openai = table.providers["openai"]
     assert (openai.address.host, openai.min_idle) == ("api.openai.com", 4)
-    assert openai.headers == (("authorization", Secret("Bearer sk-openai")),)
+    assert sent_by(table, "openai") == [[["authorization", "Bearer sk-openai"]]]
 
 
 def test_a_key_that_was_found_does_not_go_to_another_address() -> None:
     table = compile_table(Config(providers={"openai": Provider(address="http://elsewhere.example/v1")}), KEYS, 1)
-    assert table.providers["openai"].headers == ()
+    assert sent_by(table, "openai") == [[]]
     assert table.providers["openai"].speaks["openai_chat"] == "/chat/completions"
 
 
@@ -183,7 +222,7 @@ def test_the_wire_form_is_plain_and_refers_by_number() -> None:
     target = wire["targets"][choice["target"]]
     provider = wire["providers"][target["provider"]]
     assert (target["model"], choice["weight"], provider["name"], provider["min_idle"]) == ("x", 3, "b", 2)
-    assert provider["headers"] == [["authorization", "Bearer sk-1"]]
+    assert provider["keys"][target["key"]] == ["authorization", "Bearer sk-1"]
     assert (provider["scheme"], provider["host"], provider["port"], provider["prefix"]) == (
         "http",
         "127.0.0.1",

@@ -36,6 +36,7 @@ COMMANDS = {
     "serve": Entry("Run", "fastroute.cli.serve:serve", "Run the gateway."),
     "check": Entry("Set up", "fastroute.cli.check:check", "Find every mistake in a configuration file."),
     "schema": Entry("Inspect", "fastroute.cli.schema:schema", "Print the JSON Schema of the configuration file."),
+    "journal": Entry("Inspect", "fastroute.cli.journal:journal", "Print what is on record of attempts."),
     "mock": Entry("Test", "fastroute.cli.mock:mock", "Run an upstream that needs no model: any speed, any fault."),
     "bench": Entry("Test", "fastroute.cli.bench:bench", "Measure the time the gateway adds to an upstream."),
 }

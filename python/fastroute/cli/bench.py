@@ -228,7 +228,7 @@ def _own_ways() -> Generator[list[Way]]:
             f"providers: {{bench: {{dialect: openai_chat, address: {upstream}}}}}\n"
             f"models: {{{_MODEL}: {{targets: [bench/{_MODEL}]}}}}\n"
         )
-        said = stack.enter_context(_running("serve", "--config", str(config)))
+        said = stack.enter_context(_running("serve", "--config", str(config), "--state-dir", folder))
         granian, edge = (word for word in said.split() if word.startswith("http://"))
         yield [_way("upstream", upstream), _way("granian", f"{granian}/v1"), _way("edge", f"{edge}/v1")]
 

@@ -61,6 +61,17 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def state_dir_option() -> Callable[[F], F]:
+    """`--state-dir DIR`, the same for every command that keeps or reads state."""
+    return option(
+        "--state-dir",
+        env="FASTROUTE_STATE_DIR",
+        type=click.Path(file_okay=False),
+        show_default="$STATE_DIRECTORY, or fastroute in $XDG_STATE_HOME or ~/.local/state",
+        help="Folder of what outlives the process, one subfolder per port.",
+    )
+
+
 def write_examples(formatter: click.HelpFormatter, examples: tuple[str, ...]) -> None:
     """The examples as they are typed, above everything else."""
     for line in examples:

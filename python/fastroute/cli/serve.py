@@ -9,9 +9,10 @@ import msgspec
 
 from fastroute.address import is_loopback
 from fastroute.catalogue import Found, find_providers
-from fastroute.cli.frame import abandon_stdout, command, config_option, option
+from fastroute.cli.frame import abandon_stdout, command, config_option, option, state_dir_option
 from fastroute.config import load
 from fastroute.config.schema import Config, Listen
+from fastroute.state_dir import StateDirError, hold, state_home
 from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
 from fastroute.table import Table, compile_table
 from fastroute.version import VERSION
@@ -62,6 +63,7 @@ _SHOWN_MODELS = 5
     show_default="one per core",
     help="I/O threads.",
 )
+@state_dir_option()
 @option("--dry-run", env="FASTROUTE_DRY_RUN", is_flag=True, help="Check the configuration and stop.")
 def serve(
     config: str | None,
@@ -71,6 +73,7 @@ def serve(
     admin_port: int | None,
     open_: bool,
     threads: int,
+    state_dir: str | None,
     dry_run: bool,
 ) -> None:
     """Run the gateway.
@@ -91,12 +94,15 @@ def serve(
         return
     try:
         listeners = open_listeners(settings.listen)
-    except ListenerError as error:
+        instance = None
+        if settings.journal.enabled:
+            instance = hold(state_home(state_dir, os.environ), str(listeners[0].place[1]))
+    except (ListenerError, StateDirError) as error:
         raise click.UsageError(str(error)) from error
     # Which variables point back at us is known only now that the ports are.
     found = find_providers(os.environ, [listener.place for listener in listeners])
     table = compile_table(settings, found, 0)
-    supervisor = Supervisor(settings, listeners, threads)
+    supervisor = Supervisor(settings, listeners, threads, instance)
     supervisor.start()
     try:
         for line in _first_screen(table, found, listeners):

@@ -96,11 +96,10 @@ def _provider_flaws(name: str, provider: Provider, known: Known) -> Iterator[Fla
         hint = "only a provider of the catalogue has one of its own"
         yield Flaw(at, 'needs "address"', hint=hint, at_key=True, relies_on=((*at, "address"),))
     yield from _dialect_flaws(at, provider, name in known)
-    if provider.key is None and provider.address is None and known.get(name):
+    if provider.key is None and not provider.keys and provider.address is None and known.get(name):
         hint = f'set {" or ".join(known[name])}, or write "key"'
-        yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=((*at, "key"), (*at, "address")))
-    if provider.key is not None:
-        yield from _value_flaws(provider.key, (*at, "key"))
+        yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=((*at, "key"), (*at, "keys"), (*at, "address")))
+    yield from _key_flaws(at, provider)
     yield from _header_flaws(at, provider)
 
 
@@ -118,12 +117,25 @@ def _dialect_flaws(at: Path, provider: Provider, in_catalogue: bool) -> Iterator
             yield Flaw((*at, "speaks", dialect), 'a path starts with "/" and has no query', shown=None)
 
 
+def _key_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
+    if provider.key is not None:
+        yield from _value_flaws(provider.key, (*at, "key"))
+        if provider.keys:
+            yield Flaw((*at, "keys"), 'stands beside "key"', hint="keep one of the two", at_key=True)
+    for index, key in enumerate(provider.keys):
+        first = provider.keys.index(key)
+        if first < index:
+            yield Flaw((*at, "keys", index), f"the same as keys[{first}]")
+        else:
+            yield from _value_flaws(key, (*at, "keys", index))
+
+
 def _header_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
     if not _TOKEN.fullmatch(provider.key_header):
         yield Flaw((*at, "key_header"), "not a header name")
     elif provider.key_header.lower() in _ENGINE_HEADERS:
         yield Flaw((*at, "key_header"), "this header cannot carry a key")
-    seen = {provider.key_header.lower()} if provider.key is not None else set[str]()
+    seen = {provider.key_header.lower()} if provider.key is not None or provider.keys else set[str]()
     for name, value in provider.headers.items():
         path = (*at, "headers", name)
         if not _TOKEN.fullmatch(name):

@@ -7,6 +7,7 @@ is not asked about a file that decodes; only when something is wrong does it lis
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
+from typing import cast
 
 import msgspec
 
@@ -139,6 +140,9 @@ def _literal_keys(source: Source) -> Iterator[Flaw]:
             ("headers", name): value for name, value in headers if name.lower() in _KEY_HEADERS
         }
         written["key",] = child(provider, "key")
+        several = child(provider, "keys")
+        if isinstance(several, list):
+            written.update((("keys", index), value) for index, value in enumerate(cast("list[object]", several)))
         for path, value in written.items():
             if isinstance(value, str) and value and ("providers", name, *path) not in source.references:
                 hint = "write ${VARIABLE} or ${file:PATH}"

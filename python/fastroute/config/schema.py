@@ -153,6 +153,15 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             examples=["${OPENAI_API_KEY}"],
         ),
     ] = None
+    keys: Annotated[
+        tuple[Secret, ...],
+        Meta(
+            max_length=64,
+            description="Several keys in place of one. A request that one of them is refused, limited or used up for "
+            "goes on with the next.",
+            examples=[["${OPENAI_KEY_A}", "${OPENAI_KEY_B}"]],
+        ),
+    ] = ()
     key_header: Annotated[
         str,
         Meta(description="Header that carries the key: `authorization` as a bearer token, any other as it is."),
@@ -224,6 +233,23 @@ class Observability(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     log_level: Annotated[LogLevel, Meta(description="Least important lines that are still written.")] = "info"
 
 
+class Journal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must survive a kill: every attempt is on record before it is sent, and how it ended after."""
+
+    enabled: Annotated[bool, Meta(description="Keep a journal, in the instance's state folder.")] = True
+    fsync: Annotated[
+        bool,
+        Meta(description="Sync what is written at once, for when the machine goes down; requests do not wait for it."),
+    ] = False
+    required: Annotated[
+        bool,
+        Meta(description="While the journal's disk is in trouble, answer 503 instead of keeping records in memory."),
+    ] = False
+    max_bytes: Annotated[
+        int, Meta(ge=1 << 20, le=1 << 40, description="All segments together; the oldest are deleted.")
+    ] = 256 << 20
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. Every section may be left out."""
 
@@ -232,6 +258,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models: Annotated[dict[str, Model], Meta(description="Names clients ask for, and who answers.")] = {}
     routing: Annotated[Routing, Meta(description="Defaults of models and providers.")] = Routing()
     limits: Annotated[Limits, Meta(description="What clients may ask of this process.")] = Limits()
+    journal: Annotated[Journal, Meta(description="What must survive a kill.")] = Journal()
     observability: Annotated[Observability, Meta(description="What the gateway says about itself.")] = Observability()
 
 

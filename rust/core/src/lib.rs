@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod dialects;
 pub mod echo;
 pub mod failure;
+pub mod journal;
 pub mod json;
 pub mod relay;
 pub mod sse;

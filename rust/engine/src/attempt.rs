@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
-use fastroute_core::failure::{ErrorReply, Failure, Kind};
+use fastroute_core::failure::{ErrorReply, Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, splice};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Slices, TailInspector, inspect_reply};
 use fastroute_core::sse;
@@ -45,6 +45,9 @@ pub(crate) const STREAM_BYTES: u64 = 256 * 1024 * 1024;
 const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// Names the attempt to the upstream as the journal does, so that the two can be matched.
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
 
 pub(crate) type Frames = Slices;
 
@@ -111,19 +114,21 @@ pub(crate) async fn attempt(
     ingress: &Ingress,
     patience: &Patience,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
         table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
     let Some(head) = target.head(ingress.dialect) else {
-        return Err(Failure::new(Kind::NotFound)
+        // The client's mistake: the target was not asked, and other requests do well there.
+        return Err(Failure::at(Kind::NotFound, Origin::Client)
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };
     let frames = edited(ingress, target)?;
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, due).await?;
+    let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
     if !response.status().is_success() {
         return Err(Box::pin(refused(response, lease, due.by)).await);
     }
@@ -184,6 +189,7 @@ async fn send(
     ingress: &Ingress,
     frames: &Frames,
     due: Due,
+    id: Option<HeaderValue>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -195,7 +201,7 @@ async fn send(
             let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
             leased.map_err(|error| unreachable(&error))?
         };
-        match lease.send(compose(head, ingress, frames), due.began, due.by).await {
+        match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
             Ok(response) => return Ok((response, lease)),
             Err(SendError::Late) => return Err(due.missed()),
             Err(SendError::Unread) => {
@@ -214,7 +220,7 @@ async fn send(
 }
 
 /// The request as it goes upstream.
-fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing> {
+fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderValue>) -> Request<Outgoing> {
     let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(head.path.clone());
@@ -225,6 +231,9 @@ fn compose(head: &Head, ingress: &Ingress, frames: &Frames) -> Request<Outgoing>
     for (name, value) in &ingress.forward {
         // What the operator set for this provider stands; a second value beside it would mean nothing.
         headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(id) = id {
+        headers.insert(X_ATTEMPT, id);
     }
     request
 }

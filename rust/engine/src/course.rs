@@ -31,8 +31,8 @@ pub(crate) struct Course<'t> {
     deadline: Instant,
     attempts: u32,
     tried: Vec<Tried>,
-    /// Rows of providers whose key is out: every target of such a row has the same.
-    keys: Vec<usize>,
+    /// Keys that are out, for every model alike.
+    keys: Vec<(usize, Option<usize>)>,
     /// Failures after which only one more try elsewhere is right.
     doubts: u32,
     /// Replies of "too early" (425): worth one repeat.
@@ -83,7 +83,7 @@ impl<'t> Course<'t> {
     fn untried_beside(&self, running: Option<u32>) -> Option<&'t Target> {
         let open = |target: &&'t Target| {
             Some(target.index) != running
-                && !self.keys.contains(&target.provider_row)
+                && !self.keys.contains(&target.key)
                 && !self.tried.iter().any(|tried| tried.target == target.index)
         };
         self.plan.iter().filter_map(|index| self.table.target(*index)).find(open)
@@ -128,7 +128,7 @@ impl<'t> Course<'t> {
         let barred = match failure.retry {
             Retry::SameOrElsewhere => false,
             Retry::OtherKey => {
-                self.keys.push(target.provider_row);
+                self.keys.push(target.key);
                 true
             }
             Retry::Never | Retry::Elsewhere | Retry::ElsewhereOnce => true,
@@ -172,7 +172,7 @@ impl<'t> Course<'t> {
                 && tried.back <= latest
         };
         let tried = self.tried.iter().filter(open).min_by_key(|tried| tried.back)?;
-        let target = self.table.target(tried.target).filter(|target| !self.keys.contains(&target.provider_row))?;
+        let target = self.table.target(tried.target).filter(|target| !self.keys.contains(&target.key))?;
         let cap = BACKOFF.saturating_mul(1 << self.repeats.min(16)).min(BACKOFF_CAP);
         let at = tried.back.max(now) + cap.mul_f64(dice.unit());
         if at >= self.deadline {

@@ -68,6 +68,10 @@ pub struct Plan {
     pub generation: u64,
     /// Indexes of targets in the same table, best first, never empty.
     pub targets: SmallVec<[u32; 4]>,
+    /// How many of them, from the first, are in service; the rest stand by in case these fail.
+    pub may_lead: usize,
+    /// The first target rested and this request tries it: its content is reported at once, and nobody else follows it.
+    pub probe: bool,
     pub by: DecidedBy,
 }
 
@@ -88,6 +92,8 @@ pub struct Refusal {
     pub message: Box<str>,
     /// The request field at fault, when one is.
     pub param: Option<&'static str>,
+    /// When the same request may be answered again, as far as is known.
+    pub retry_after_s: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +114,7 @@ pub trait Decider: Send + Sync + 'static {
     fn room(&self) -> bool {
         true
     }
-    /// An attempt failed while its exchange goes on: health must not wait for the end.
+    /// An attempt failed, or a probe shows content, while its exchange goes on: health must not wait for the end.
     fn report(&self, setback: Setback);
     /// The exchange is over.
     fn settle(&self, outcome: Box<Outcome>);

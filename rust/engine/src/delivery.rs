@@ -231,7 +231,9 @@ impl Delivery {
                 let before = relay.content_events();
                 let fed = relay.feed(data, &mut self.scratch);
                 let fed = fed.and_then(|()| within(relay.delivered_bytes(), STREAM_BYTES));
-                self.clock.touch(Instant::now(), relay.content_events() > before);
+                let now = Instant::now();
+                self.clock.touch(now, relay.content_events() > before);
+                self.story.reach(relay.content_events(), Some(now));
                 self.ready.extend(self.scratch.drain(..));
                 fed?;
                 if self.over() {
@@ -239,7 +241,9 @@ impl Delivery {
                 }
             }
             Flow::Long(inspector) => {
-                self.clock.touch(Instant::now(), true);
+                let now = Instant::now();
+                self.clock.touch(now, true);
+                self.story.reach(0, Some(now));
                 self.relayed += data.len() as u64;
                 within(self.relayed, REPLY_BYTES)?;
                 inspector.feed(data.clone());
@@ -310,6 +314,9 @@ impl Delivery {
             Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
         };
+        if let Flow::Stream(relay) = &self.flow {
+            self.story.reach(relay.content_events(), None);
+        }
         let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();
         if let Some(outcome) = self.story.outcome() {
             outcome.usage = usage;

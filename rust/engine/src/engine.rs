@@ -11,6 +11,7 @@ use crate::decider::Decider;
 use crate::dice::Dice;
 use crate::doors;
 use crate::io::{Bounds, OnPark, Shared, Tables, Thread};
+use crate::journal::{Journal, JournalSpec};
 use crate::metrics::Metrics;
 use crate::table::{Table, TableError, TableSpec};
 use crate::upstream::Resolver;
@@ -19,6 +20,7 @@ use crate::upstream::Resolver;
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<Thread>,
+    journal: Option<Journal>,
 }
 
 impl fmt::Debug for Engine {
@@ -32,6 +34,7 @@ impl fmt::Debug for Engine {
 pub enum StartError {
     Table(TableError),
     Io(std::io::Error),
+    Journal(std::io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -39,6 +42,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Table(error) => error.fmt(out),
             Self::Io(error) => error.fmt(out),
+            Self::Journal(error) => write!(out, "the journal cannot be read: {error}"),
         }
     }
 }
@@ -53,32 +57,46 @@ impl Engine {
         threads: usize,
         decider: Arc<dyn Decider>,
         on_park: &OnPark,
+        journal: Option<JournalSpec>,
     ) -> Result<Self, StartError> {
         let table = Table::compile(spec).map_err(StartError::Table)?;
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
         };
+        let metrics = Metrics::default();
+        let dice = Arc::new(Dice::seeded_by_the_system());
+        let journal = journal
+            .map(|spec| Journal::open(spec, count, metrics.journal.clone(), dice.clone()))
+            .transpose()
+            .map_err(StartError::Journal)?;
         let shared = Arc::new(Shared {
             tables: Tables::new(table),
             decider,
-            metrics: Metrics::default(),
+            metrics,
             bounds,
-            dice: Arc::new(Dice::seeded_by_the_system()),
+            dice,
             ready: AtomicBool::new(true),
             stopping: watch::Sender::new(false),
             ending: watch::Sender::new(false),
         });
         let resolver = Arc::new(Resolver::default());
         let threads = (0..count)
-            .map(|index| Thread::start(index, count, shared.clone(), resolver.clone(), on_park.clone()))
+            .map(|index| {
+                let lane = journal.as_ref().and_then(|journal| journal.lane(index));
+                Thread::start(index, count, shared.clone(), resolver.clone(), lane, on_park.clone())
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Io)?;
-        Ok(Self { shared, threads })
+        Ok(Self { shared, threads, journal })
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     /// The thread with the fewest exchanges open.

@@ -134,7 +134,7 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decisi
         && plan.generation == table.generation
         && let Some(route) = table.route(plan.route)
     {
-        route.remember(&plan.targets);
+        route.remember(plan);
     }
     match asked {
         Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
@@ -151,10 +151,13 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
     let index = table.resolve(model)?;
     let route = table.route(index)?;
     shared.metrics.snapshots.fetch_add(1, Ordering::Relaxed);
+    let targets = table.snapshot(route, &shared.dice);
     Some(Plan {
         route: index,
         generation: table.generation,
-        targets: table.snapshot(route, &shared.dice),
+        may_lead: targets.len(),
+        targets,
+        probe: false,
         by: DecidedBy::Snapshot,
     })
 }
@@ -186,7 +189,6 @@ impl Drop for InFlight {
 }
 
 fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
-    found.story.content(found.now);
     let mut headers = found.success.take_headers();
     headers.insert(CONTENT_TYPE, if stream { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -200,7 +202,6 @@ fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
 /// The body of a reply that has content, and the end of its story where all of it is there.
 pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
     let Found { success, flying, clock, now, mut story } = found;
-    story.content(now);
     if let Some(outcome) = story.outcome() {
         outcome.status = 200;
     }
@@ -243,9 +244,7 @@ fn push_milliseconds(text: &mut SmallVec<[u8; 64]>, micros: u64) {
 }
 
 fn refuse(refusal: &Refusal, ingress: &Ingress, story: Story) -> Reply {
-    let mut problem = Problem::request(refusal.status, &refusal.code, refusal.message.clone());
-    problem.param = refusal.param.map(Into::into);
-    settle_problem(&problem, ingress, story)
+    settle_problem(&Problem::refusal(refusal), ingress, story)
 }
 
 fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Reply {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::decider::{Decider, Desk};
 use crate::dice::Dice;
+use crate::journal::Lane;
 use crate::metrics::Metrics;
 use crate::table::Table;
 use crate::upstream::{Pools, Resolver};
@@ -130,6 +131,8 @@ pub struct Io {
     pub shared: Arc<Shared>,
     pub(crate) pools: Pools,
     pub(crate) desk: Desk,
+    /// Where attempts of this thread are put on record; `None` where the operator wants no journal.
+    pub(crate) lane: Option<Arc<Lane>>,
     /// Exchanges handed to this thread and not yet over.
     pub open: AtomicUsize,
 }
@@ -149,18 +152,20 @@ pub type OnPark = Arc<dyn Fn() + Send + Sync>;
 
 impl Thread {
     /// Starts thread number `index` of `count`.
-    pub fn start(
+    pub(crate) fn start(
         index: usize,
         count: usize,
         shared: Arc<Shared>,
         resolver: Arc<Resolver>,
+        lane: Option<Arc<Lane>>,
         on_park: OnPark,
     ) -> std::io::Result<Self> {
         let dice = shared.dice.clone();
         let io = Arc::new(Io {
             shared,
-            pools: Pools::new(resolver, dice),
+            pools: Pools::new(resolver, dice, lane.clone()),
             desk: Desk::default(),
+            lane: lane.clone(),
             open: AtomicUsize::new(0),
         });
         let (started, handle) = std::sync::mpsc::channel();
@@ -169,7 +174,12 @@ impl Thread {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .max_blocking_threads(NAME_LOOKUPS)
-                .on_thread_park(move || on_park())
+                .on_thread_park(move || {
+                    on_park();
+                    if let Some(lane) = &lane {
+                        lane.settle_up();
+                    }
+                })
                 .build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,

@@ -19,6 +19,7 @@ mod exchange;
 mod identity;
 mod ingress;
 mod io;
+mod journal;
 mod metrics;
 pub mod mock;
 
@@ -40,6 +41,7 @@ pub use exchange::{by_snapshot, contained, run};
 pub use identity::fresh as fresh_request_id;
 pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
+pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use problem::{Problem, Reply, X_REQUEST_ID};

@@ -1,6 +1,10 @@
 //! Counters of one process: plain atomics, read by whoever renders them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::journal::Counters;
 
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -21,6 +25,9 @@ pub struct Metrics {
     pub retries_denied: AtomicU64,
     /// Panics caught at an exchange.
     pub panics: AtomicU64,
+    pub journal: Arc<Counters>,
+    /// What the decider says of itself, in the same format.
+    told: Mutex<String>,
 }
 
 impl Metrics {
@@ -51,13 +58,19 @@ impl Metrics {
         ]
     }
 
+    /// Takes rows of the decider's, in place of those it told before.
+    pub fn tell(&self, rows: String) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+
     /// Prometheus text exposition, format 0.0.4.
     pub fn render(&self) -> String {
         use std::fmt::Write as _;
-        let mut out = String::with_capacity(1024);
-        for (name, kind, help, value) in self.rows() {
+        let mut out = String::with_capacity(2048);
+        for (name, kind, help, value) in self.rows().into_iter().chain(self.journal.rows()) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
+        out.push_str(&self.told.lock().unwrap_or_else(PoisonError::into_inner));
         out
     }
 }

@@ -8,11 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::journal::State;
 use fastroute_core::usage::Usage;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::decider::{DecidedBy, Decider, Door, Plan};
+use crate::journal::{Pledge, Told};
 
 /// How an exchange ended, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,17 @@ impl Ending {
             Self::ClientGone => "client_gone",
         }
     }
+
+    /// What it means for an attempt that was still running.
+    const fn state(self) -> State {
+        match self {
+            Self::Complete => State::Complete,
+            Self::Broken => State::Partial,
+            Self::ClientGone => State::Cancelled,
+            // Only a defect of ours refuses while an attempt runs.
+            Self::Refused => State::Unknown,
+        }
+    }
 }
 
 /// One try at one target.
@@ -52,11 +65,15 @@ pub struct Attempt {
     pub failure: Option<Failure>,
 }
 
-/// A failed attempt, told while the exchange goes on.
+/// An attempt told while its exchange goes on: it failed, or it was a probe and shows content.
 #[derive(Clone, Debug)]
 pub struct Setback {
     pub generation: u64,
     pub attempt: Attempt,
+    /// It is the one that the decider counted as sent when it made the plan.
+    pub led: bool,
+    /// When this was so: the story waits its turn, and health goes by the instants things were sent.
+    pub at: Instant,
 }
 
 /// The story of one exchange.
@@ -80,6 +97,8 @@ pub struct Outcome {
     /// Wall clock at the start, milliseconds since 1970.
     pub started_ms: u64,
     pub took_us: u64,
+    /// When it was over.
+    pub ended: Instant,
     pub bytes_in: u64,
     pub bytes_out: u64,
 }
@@ -99,6 +118,9 @@ pub(crate) struct Story {
     decider: Arc<dyn Decider>,
     pub(crate) started: Instant,
     pub(crate) outcome: Option<Box<Outcome>>,
+    /// The running attempt's entry in the journal.
+    pub(crate) pledge: Option<Pledge>,
+    probe: bool,
 }
 
 impl Story {
@@ -122,13 +144,15 @@ impl Story {
             failure: None,
             started_ms,
             took_us: 0,
+            ended: started,
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)) }
+        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
+        self.probe = plan.probe;
         if let Some(outcome) = &mut self.outcome {
             outcome.route = Some(plan.route);
             outcome.by = Some(plan.by);
@@ -148,6 +172,9 @@ impl Story {
 
     /// The running attempt failed; health hears of it now.
     pub(crate) fn setback(&mut self, failure: &Failure, now: Instant) {
+        if let Some(pledge) = self.pledge.take() {
+            pledge.end(State::after(failure.kind), Some(failure.kind), Told::default());
+        }
         let since_start = micros(self.started, now);
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
@@ -155,7 +182,9 @@ impl Story {
             // Zero means that it still runs.
             attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
-            self.decider.report(Setback { generation: outcome.generation, attempt: attempt.clone() });
+            let (generation, attempt) = (outcome.generation, attempt.clone());
+            let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
+            self.decider.report(Setback { generation, attempt, led, at: now });
         }
     }
 
@@ -166,6 +195,13 @@ impl Story {
             && let Some(attempt) = outcome.attempts.last_mut()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
+            // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
+            if self.probe
+                && let [only] = outcome.attempts.as_slice()
+            {
+                let (generation, attempt) = (outcome.generation, only.clone());
+                self.decider.report(Setback { generation, attempt, led: true, at: now });
+            }
         }
     }
 
@@ -175,6 +211,16 @@ impl Story {
 
     pub(crate) fn attempts(&self) -> usize {
         self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len())
+    }
+
+    /// The running reply has come this far; with a time, that may be put on record.
+    pub(crate) fn reach(&mut self, events: u64, now: Option<Instant>) {
+        if let (Some(pledge), Some(outcome)) = (&mut self.pledge, &self.outcome) {
+            pledge.reach(events, outcome.bytes_out);
+            if let Some(now) = now {
+                pledge.mark_if_due(now);
+            }
+        }
     }
 
     /// Settles. Later calls, and the drop, do nothing more.
@@ -187,6 +233,7 @@ impl Story {
     /// Settles at a moment that is known already.
     pub(crate) fn close_at(&mut self, ending: Ending, failure: Option<Failure>, now: Instant) {
         if let Some(mut outcome) = self.outcome.take() {
+            outcome.ended = now;
             outcome.took_us = micros(self.started, now);
             outcome.ending = ending;
             if let Some(attempt) = outcome.attempts.last_mut()
@@ -200,6 +247,10 @@ impl Story {
                     attempt.failure = Some(failure.clone());
                 }
             }
+            if let Some(pledge) = self.pledge.take() {
+                let told = Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage };
+                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told);
+            }
             outcome.failure = failure;
             self.decider.settle(outcome);
         }
@@ -209,7 +260,13 @@ impl Story {
 impl Story {
     /// The same story, for somebody else to end; this one is over.
     pub(crate) fn hand_on(&mut self) -> Self {
-        Self { decider: self.decider.clone(), started: self.started, outcome: self.outcome.take() }
+        Self {
+            decider: self.decider.clone(),
+            started: self.started,
+            outcome: self.outcome.take(),
+            pledge: self.pledge.take(),
+            probe: self.probe,
+        }
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.

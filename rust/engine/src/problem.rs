@@ -7,6 +7,7 @@ use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
+use crate::decider::Refusal;
 use crate::delivery::ReplyBody;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,9 +62,12 @@ pub struct Problem {
     pub code: Box<str>,
     pub message: Box<str>,
     pub param: Option<Box<str>>,
-    /// Whether the same request may succeed soon, and after how many seconds.
+    /// When the same request may succeed, if that is known.
     pub retry_after_s: Option<u32>,
 }
+
+/// A client that waits longer than this for a try of its own had better give up.
+const PATIENT_CLIENT_S: u32 = 60;
 
 impl Problem {
     /// The request itself is at fault.
@@ -75,6 +79,23 @@ impl Problem {
             message: message.into(),
             param: None,
             retry_after_s: None,
+        }
+    }
+
+    /// What the decider refuses, in the type that clients know its status by.
+    pub(crate) fn refusal(refusal: &Refusal) -> Self {
+        let kind = match refusal.status {
+            429 => "rate_limit_error",
+            400..500 => "invalid_request_error",
+            _ => "api_error",
+        };
+        Self {
+            status: refusal.status,
+            kind,
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            param: refusal.param.map(Into::into),
+            retry_after_s: refusal.retry_after_s,
         }
     }
 
@@ -141,16 +162,16 @@ impl Problem {
         let body = render_openai_parts(&self.message, self.kind, self.param.as_deref(), &self.code);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = Reply::json(status, body).with_request_id(request_id);
-        retry_headers(&mut reply.headers, self.retry_after_s);
+        let soon = self.retry_after_s.is_some_and(|wait_s| wait_s <= PATIENT_CLIENT_S);
+        retry_headers(&mut reply.headers, soon, self.retry_after_s);
         reply
     }
 }
 
-/// `x-should-retry` stands on every error, `retry-after` only where it is true.
-fn retry_headers(headers: &mut HeaderMap, retry_after_s: Option<u32>) {
+/// `x-should-retry` stands on every error; `retry-after` where it is true, and where our own wait is longer than that.
+fn retry_headers(headers: &mut HeaderMap, soon: bool, retry_after_s: Option<u32>) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let should = if retry_after_s.is_some() { "true" } else { "false" };
-    headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(should));
+    headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(if soon { "true" } else { "false" }));
     if let Some(seconds) = retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -174,7 +195,8 @@ pub(crate) fn failed(
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
     let mut reply = Reply::json(status, body).with_request_id(request_id);
-    retry_headers(&mut reply.headers, wait_of(failure).filter(|_| !spent));
+    let wait_s = wait_of(failure).filter(|_| !spent);
+    retry_headers(&mut reply.headers, wait_s.is_some(), wait_s);
     reply.headers.insert(X_ATTEMPTS, count(attempts));
     if let Some(status) = failure.upstream_status {
         reply.headers.insert(X_UPSTREAM_STATUS, HeaderValue::from(status));

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clocks::Patience;
+use crate::decider::Plan;
 use crate::dice::Dice;
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
@@ -66,8 +67,10 @@ pub struct Target {
     /// `provider/model` for headers and logs.
     pub label: HeaderValue,
     pub provider: Arc<str>,
-    /// Row of the provider in its table: the same address and the same key.
-    pub provider_row: usize,
+    /// Row of the provider in its table, and of the key among the provider's: targets that agree in it share a key.
+    pub key: (usize, Option<usize>),
+    /// Digest of the key, for the journal.
+    pub key_id: Arc<str>,
     /// JSON string literal that replaces the client's model; `None` for pass-through targets.
     pub model: Option<Bytes>,
     pub kind: Kind,
@@ -103,7 +106,20 @@ pub struct Route {
     /// What all exchanges of this route may spend on retries.
     pub budget: Arc<Budget>,
     /// The decider's last order.
-    last: ArcSwap<SmallVec<[u32; 4]>>,
+    last: ArcSwap<Order>,
+}
+
+/// An order of targets, the first `may_lead` of which are in service. Those it leaves out are not to be called.
+#[derive(Clone, Debug, PartialEq)]
+struct Order {
+    targets: SmallVec<[u32; 4]>,
+    may_lead: usize,
+}
+
+impl Order {
+    fn all_may_lead(targets: SmallVec<[u32; 4]>) -> Self {
+        Self { may_lead: targets.len(), targets }
+    }
 }
 
 impl Route {
@@ -122,7 +138,7 @@ impl Route {
         };
         Ok(Self {
             name: spec.name.into(),
-            last: ArcSwap::from_pointee(order.clone()),
+            last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             targets: order,
             weights,
             budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
@@ -130,11 +146,11 @@ impl Route {
         })
     }
 
-    fn direct(target: &Target, patience: Patience) -> Self {
-        let order = SmallVec::from_slice(&[target.index]);
+    fn direct(provider: &str, order: &[u32], patience: Patience) -> Self {
+        let order: SmallVec<[u32; 4]> = SmallVec::from_slice(order);
         Self {
-            name: format!("{}/*", target.provider).into(),
-            last: ArcSwap::from_pointee(order.clone()),
+            name: format!("{provider}/*").into(),
+            last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             targets: order,
             weights: SmallVec::new(),
             budget: Arc::new(Budget::new(patience.retry_ratio)),
@@ -143,13 +159,16 @@ impl Route {
     }
 
     /// Remembers the order the decider chose. The common case, the same order again, writes nothing.
-    /// An order that is none of this route's is not taken over: one bad plan must not become every later one.
-    pub fn remember(&self, order: &[u32]) {
-        if order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
+    /// An order that is none of this route's is not taken over: one bad plan must not become every later one. Nor is a
+    /// probe's: it was meant for one request.
+    pub fn remember(&self, plan: &Plan) {
+        let order = plan.targets.as_slice();
+        if plan.probe || order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
             return;
         }
-        if self.last.load().as_slice() != order {
-            self.last.store(Arc::new(order.into()));
+        let (last, may_lead) = (self.last.load(), plan.may_lead.min(order.len()));
+        if last.targets.as_slice() != order || last.may_lead != may_lead {
+            self.last.store(Arc::new(Order { targets: order.into(), may_lead }));
         }
     }
 }
@@ -197,12 +216,15 @@ impl Table {
         }
         let models = render_models(&routes);
         let mut wildcards = HashMap::with_capacity(spec.direct.len());
-        for (at, index) in spec.direct.into_iter().enumerate() {
-            let Some(target) = targets.get(index as usize) else {
+        for (at, order) in spec.direct.into_iter().enumerate() {
+            if let Some(index) = order.iter().find(|index| **index as usize >= targets.len()) {
                 return Err(TableError(format!("direct[{at}]: there is no target {index}")));
+            }
+            let Some(first) = order.first().and_then(|index| targets.get(*index as usize)) else {
+                return Err(TableError(format!("direct[{at}]: a provider needs at least one target")));
             };
-            wildcards.insert(target.provider.clone(), narrow(routes.len())?);
-            routes.push(Route::direct(target, spec.patience.clone()));
+            wildcards.insert(first.provider.clone(), narrow(routes.len())?);
+            routes.push(Route::direct(&first.provider, &order, spec.patience.clone()));
         }
         Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
     }
@@ -252,29 +274,28 @@ impl Table {
         names::nearest(id, self.names.keys().map(|name| &**name))
     }
 
-    /// The order the engine itself would choose now: the decider's last one, or a draw by weight where the route has
-    /// weights; targets that keep failing go last (law 9 holds for it too).
+    /// The order the engine itself would choose now: the decider's last one, its lead drawn by weight where the route
+    /// has weights; targets that keep failing go last (law 9 holds for it too). Whom the decider left out stays out.
     pub fn snapshot(&self, route: &Route, dice: &Dice) -> SmallVec<[u32; 4]> {
-        let mut order: SmallVec<[u32; 4]> = SmallVec::clone(&route.last.load());
-        if !route.weights.is_empty() {
-            order.clone_from(&route.targets);
-            let total: f64 = route.weights.iter().sum();
-            let mut mark = dice.unit() * total;
-            let drawn = route.weights.iter().position(|weight| {
-                mark -= weight;
+        let last = route.last.load();
+        let mut order = last.targets.clone();
+        if !route.weights.is_empty()
+            && let Some(fit) = order.get_mut(..last.may_lead)
+        {
+            let weight = |index: &u32| {
+                let at = route.targets.iter().position(|target| target == index);
+                at.and_then(|at| route.weights.get(at)).copied().unwrap_or_default()
+            };
+            // As in the table, whatever the last draw was, and a weight of 0 never leads and stands last.
+            fit.sort_by_key(|index| (weight(index) == 0.0, route.targets.iter().position(|target| target == index)));
+            let mut mark = dice.unit() * fit.iter().map(weight).sum::<f64>();
+            let drawn = fit.iter().position(|index| {
+                mark -= weight(index);
                 mark < 0.0
             });
-            if let Some(drawn) = drawn
-                && let Some(head) = order.get_mut(..=drawn)
-            {
+            if let Some(head) = drawn.and_then(|drawn| fit.get_mut(..=drawn)) {
                 head.rotate_right(1);
             }
-            // A weight of 0 never leads by draw and stands last, as it does for the policy.
-            let idle = |index: &u32| {
-                let at = route.targets.iter().position(|target| target == index);
-                at.and_then(|at| route.weights.get(at)).is_some_and(|weight| *weight == 0.0)
-            };
-            order.sort_by_key(idle);
         }
         order.sort_by_key(|index| {
             self.target(*index).is_some_and(|target| target.failures_in_a_row.load(Ordering::Relaxed) >= FAILING)
@@ -308,15 +329,20 @@ fn compile_target(
     let label = format!("{}/{}", provider.name, model.unwrap_or("*"));
     let label = HeaderValue::from_str(&label)
         .map_err(|_| "model: the name holds a character that no header may carry".to_owned())?;
+    let key = match target.key {
+        None => None,
+        Some(at) => Some(provider.keys.get(at).ok_or_else(|| format!("key: there is no key {at}"))?),
+    };
     let head = |dialect: Dialect| -> Result<Option<Head>, String> {
         let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) else { return Ok(None) };
-        compile_head(provider, origin, path).map(Some)
+        compile_head(provider, key, origin, path).map(Some)
     };
     Ok(Target {
         index,
         label,
         provider: provider.name.as_str().into(),
-        provider_row: target.provider,
+        key: (target.provider, target.key),
+        key_id: target.key_id.as_str().into(),
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),
@@ -331,7 +357,12 @@ fn compile_target(
 /// Headers that say where a message ends or what a connection does; hyper writes them.
 const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<Head, String> {
+fn compile_head(
+    provider: &ProviderSpec,
+    key: Option<&(String, String)>,
+    origin: &Origin,
+    path: &str,
+) -> Result<Head, String> {
     let full = format!("{}{}", provider.prefix, path);
     let path = full.parse().ok().filter(|_| full.starts_with('/'));
     let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
@@ -344,7 +375,7 @@ fn compile_head(provider: &ProviderSpec, origin: &Origin, path: &str) -> Result<
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fastroute/", env!("CARGO_PKG_VERSION"))));
     // Streams must not wait for a compressor's block, and no reply is inflated here.
     headers.insert(hyper::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for (name, value) in &provider.headers {
+    for (name, value) in provider.headers.iter().chain(key) {
         let header = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: `{name}` is no header name"))?;
         if FRAMING.contains(&header) {
             return Err(format!("headers: `{name}` belongs to the connection, not to a provider"));

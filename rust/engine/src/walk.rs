@@ -18,6 +18,7 @@ use crate::decider::Plan;
 use crate::exchange::InFlight;
 use crate::ingress::Ingress;
 use crate::io::Io;
+use crate::journal::{Plea, Pledge};
 use crate::outcome::{Story, blames_upstream};
 use crate::table::{Table, Target};
 
@@ -71,14 +72,25 @@ pub(crate) fn walk<'t>(
         while let Some(target) = next {
             let began = Instant::now();
             story.attempt(target.index, began);
+            if let Some(lane) = &io.lane {
+                let (generation, ordinal) = (table.generation, story.attempts());
+                let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
+                let Ok(pledge) = Pledge::make(lane, &plea, began) else {
+                    last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
+                    break;
+                };
+                story.pledge = Some(pledge);
+                lane.caught_up().await;
+            }
             let flying = InFlight::enter(table, target);
             let leaves = ingress.stream() && course.may_leave(target);
             let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
             let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
+            let id = story.pledge.as_ref().and_then(Pledge::header);
             // Nothing was sent yet: a client that is told so can go to another gateway.
             let tried = tokio::select! {
                 biased;
-                tried = attempt::attempt(io, target, ingress, patience, due) => tried,
+                tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
                 () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
             };
             let failed = match tried {
@@ -88,6 +100,7 @@ pub(crate) fn walk<'t>(
                     if ingress.stream() {
                         target.ttft.record(now - began, now);
                     }
+                    story.content(now);
                     let clock = IdleClock::new(patience, now, deadline);
                     return Walked::Content(Found { success, flying, clock, now, story });
                 }

@@ -110,6 +110,8 @@ impl Brain {
             return Ok(Some(Decision::Plan(Plan {
                 route: answer.getattr(intern!(py, "route"))?.extract()?,
                 generation: answer.getattr(intern!(py, "generation"))?.extract()?,
+                may_lead: answer.getattr(intern!(py, "may_lead"))?.extract()?,
+                probe: answer.getattr(intern!(py, "probe"))?.extract()?,
                 targets,
                 by: DecidedBy::Policy,
             })));
@@ -122,6 +124,7 @@ impl Brain {
                 .getattr(intern!(py, "param"))?
                 .extract::<Option<String>>()?
                 .and_then(|param| (param == "model").then_some("model")),
+            retry_after_s: answer.getattr(intern!(py, "retry_after_s"))?.extract()?,
         })))
     }
 
@@ -140,7 +143,7 @@ impl Brain {
 
     pub(crate) fn report(&self, py: Python<'_>, setback: &Setback) -> PyResult<()> {
         let attempt = self.attempt(py, &setback.attempt)?;
-        self.report.bind(py).call1((setback.generation, attempt))?;
+        self.report.bind(py).call1((setback.generation, attempt, setback.led, age_us(setback.at)))?;
         Ok(())
     }
 
@@ -170,7 +173,7 @@ impl Brain {
             PyList::new(py, attempts)?,
             usage,
             outcome.failure.as_ref().map(|failure| failure.code),
-            (outcome.started_ms, outcome.took_us, outcome.bytes_in, outcome.bytes_out),
+            (outcome.started_ms, outcome.took_us, outcome.bytes_in, outcome.bytes_out, age_us(outcome.ended)),
         ))?;
         self.settle.bind(py).call1((told,))?;
         Ok(())
@@ -180,4 +183,9 @@ impl Brain {
         self.forget.bind(py).call1((plan.generation, plan.targets.first().copied()))?;
         Ok(())
     }
+}
+
+/// How long ago this was.
+fn age_us(at: tokio::time::Instant) -> u64 {
+    u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

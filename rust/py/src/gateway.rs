@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Of, Problem, REQUEST_IDS, Share, TableSpec, Waits, forwarded_names, fresh_request_id, request_id,
+    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, TableSpec, Waits, forwarded_names,
+    fresh_request_id, request_id,
 };
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
@@ -63,8 +64,10 @@ impl Gateway {
     /// Starts the engine on `event_loop`, which must be the running or soon-to-run loop of this thread.
     ///
     /// `table` and `bounds` are JSON; `gateway` has `decide`, `settle`, `report` and `forget`; `values` is the module
-    /// `fastroute.facts`; `threads` of 0 means one I/O thread per usable core.
+    /// `fastroute.facts`; `threads` of 0 means one I/O thread per usable core; `journal` is JSON, or None for none.
     #[new]
+    #[pyo3(signature = (event_loop, table, bounds, threads, gateway, values, journal=None))]
+    #[expect(clippy::too_many_arguments, reason = "one caller, and each is another thing")]
     fn new(
         py: Python<'_>,
         event_loop: &Bound<'_, PyAny>,
@@ -73,9 +76,11 @@ impl Gateway {
         threads: usize,
         gateway: &Bound<'_, PyAny>,
         values: &Bound<'_, PyAny>,
+        journal: Option<&[u8]>,
     ) -> PyResult<Self> {
         let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
         let bounds: Bounds = serde_json::from_slice(bounds).map_err(refused)?;
+        let journal: Option<JournalSpec> = journal.map(serde_json::from_slice).transpose().map_err(refused)?;
         let queue = Arc::new(Queue::new()?);
         let backlog = Arc::new(Backlog::default());
         let brain = Arc::new(Brain::new(gateway, values)?);
@@ -83,7 +88,7 @@ impl Gateway {
         let decider = Arc::new(PythonDecider { queue: queue.clone(), backlog: backlog.clone() });
         let bell = queue.clone();
         let on_park: fastroute_engine::OnPark = Arc::new(move || bell.ring_if_needed());
-        let engine = Engine::start(spec, bounds, threads, decider, &on_park).map_err(refused)?;
+        let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
         let drain = Py::new(py, Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone()))?;
         event_loop.call_method1(intern!(py, "add_reader"), (queue.bell(), drain))?;
         let watch = watchdog::Watch::start(brain.deciding.clone())?;
@@ -160,6 +165,24 @@ impl Gateway {
     /// Counters in Prometheus' text format.
     fn metrics(&self) -> String {
         self.engine.shared().metrics.render()
+    }
+
+    /// What the journal has to tell since the last call: `(alarm, text)`.
+    fn notices(&self) -> Vec<(bool, String)> {
+        let notices = self.engine.journal().map(Journal::notices).unwrap_or_default();
+        notices.into_iter().map(|notice| (notice.alarm, notice.text)).collect()
+    }
+
+    /// Writes out and syncs the journal, for the end of the process. Blocks for as long as the disk does.
+    fn close_journal(&self, py: Python<'_>) {
+        if let Some(journal) = self.engine.journal() {
+            py.detach(|| journal.close());
+        }
+    }
+
+    /// Rows that `metrics` shows below the engine's own, in the same format, in place of those told before.
+    fn tell_metrics(&self, rows: String) {
+        self.engine.shared().metrics.tell(rows);
     }
 
     /// True while a decision has been running for longer than the watchdog allows.

@@ -7,6 +7,7 @@ mod core;
 mod decider;
 mod drain;
 mod gateway;
+mod journal;
 mod mock;
 mod queue;
 mod reply;
@@ -24,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add("WATCHDOG_SIGNAL", watchdog::SIGNAL)?;
     module.add_class::<gateway::Gateway>()?;
+    journal::register(module)?;
     mock::register(module)?;
     module.add_class::<request::Request>()?;
     core::register(module)

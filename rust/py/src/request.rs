@@ -181,6 +181,7 @@ fn no_decision() -> Decision {
         code: "overloaded".into(),
         message: "no routing decision could be made; please try again".into(),
         param: None,
+        retry_after_s: Some(1),
     })
 }
 
@@ -189,7 +190,7 @@ fn remember(shared: &Shared, plan: &Plan) {
     if table.generation == plan.generation
         && let Some(route) = table.route(plan.route)
     {
-        route.remember(&plan.targets);
+        route.remember(plan);
     }
 }
 

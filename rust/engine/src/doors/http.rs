@@ -315,8 +315,7 @@ async fn generate(
         return unsupported_encoding().reply(&id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let forward = forwarded(&headers);
-    let waits = Waits::of(&headers);
+    let (forward, waits) = (forwarded(&headers), Waits::of(&headers));
     drop(headers);
     let received = tokio::select! {
         biased;
@@ -325,8 +324,8 @@ async fn generate(
     };
     let (running, _held) = match received {
         Ok(Received { frames, scan, share }) => {
-            let door = Door::Edge;
-            let ingress = Ingress { started, request_id: id.clone(), door, dialect, forward, waits, frames, scan };
+            let (door, request_id) = (Door::Edge, id.clone());
+            let ingress = Ingress { started, request_id, door, dialect, forward, waits, frames, scan };
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => return problem.reply(&id),

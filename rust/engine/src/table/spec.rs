@@ -15,9 +15,9 @@ pub struct TableSpec {
     pub targets: Vec<TargetSpec>,
     /// Public names. Behind them, in the order of `direct`, stand the routes of `provider/anything`.
     pub routes: Vec<RouteSpec>,
-    /// Targets without a model of their own, one per provider.
+    /// Targets without a model of their own: for each provider, one per key.
     #[serde(default)]
-    pub direct: Vec<u32>,
+    pub direct: Vec<Vec<u32>>,
     /// Patience of the routes of `direct`.
     #[serde(default)]
     pub patience: Patience,
@@ -36,8 +36,10 @@ pub struct ProviderSpec {
     pub prefix: String,
     /// Dialect name to endpoint path.
     pub speaks: HashMap<String, String>,
-    /// Headers of every request, the key among them.
+    /// Headers of every request.
     pub headers: Vec<(String, String)>,
+    /// Header and value of each key; a request carries the one of its target.
+    pub keys: Vec<(String, String)>,
     pub timeouts: Timeouts,
     /// Connections kept warm, per process.
     pub min_idle: u32,
@@ -52,6 +54,12 @@ pub struct TargetSpec {
     pub provider: usize,
     /// Model name at the provider; `None` passes on what the client wrote after `provider/`.
     pub model: Option<String>,
+    /// Tells its key from others on record; never the key.
+    #[serde(default)]
+    pub key_id: String,
+    /// Index into the `keys` of its provider.
+    #[serde(default)]
+    pub key: Option<usize>,
 }
 
 #[derive(Deserialize)]

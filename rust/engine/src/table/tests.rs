@@ -15,9 +15,9 @@ fn spec() -> TableSpec {
     TableSpec {
         generation: 1,
         providers: vec![provider],
-        targets: vec![TargetSpec { provider: 0, model: None }],
+        targets: vec![TargetSpec { provider: 0, model: None, key: None, key_id: String::new() }],
         routes: vec![RouteSpec { name: "m".into(), choices, policy: "ordered".into(), patience: Patience::default() }],
-        direct: vec![0],
+        direct: vec![vec![0]],
         patience: Patience::default(),
     }
 }
@@ -34,7 +34,7 @@ fn a_table_that_cannot_work_is_refused_and_the_place_named() {
     assert!(refusal(|spec| spec.targets[0].provider = 7).starts_with("targets[0].provider: "));
     assert!(refusal(|spec| spec.routes[0].choices[0].target = 7).starts_with("routes[0].choices: "));
     assert!(refusal(|spec| spec.routes[0].choices.clear()).starts_with("routes[0].choices: "));
-    assert!(refusal(|spec| spec.direct = vec![7]).starts_with("direct[0]: "));
+    assert!(refusal(|spec| spec.direct = vec![vec![7]]).starts_with("direct[0]: "));
     assert!(refusal(|spec| spec.providers[0].scheme = "ftp".into()).starts_with("providers[0].scheme: "));
     assert!(refusal(|spec| spec.providers[0].host.clear()).starts_with("providers[0].host: "));
     assert!(refusal(|spec| spec.providers[0].headers = header("a b")).starts_with("targets[0].headers: "));

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::rig::{Decide, Rig, at_once, chat, ingress, plan, playing, seen_by, table};
 use crate::clocks::Patience;
-use crate::decider::{Answer, Busy, DecidedBy, Decision, LATE_AFTER, Refusal, WAIT_AT_MOST};
+use crate::decider::{Answer, Busy, DecidedBy, Decision, LATE_AFTER, Plan, Refusal, WAIT_AT_MOST};
 use crate::exchange::{contained, run};
 use crate::outcome::Ending;
 use crate::table::{ChoiceSpec, RouteSpec, Table, TableSpec, TargetSpec};
@@ -95,6 +95,7 @@ async fn a_refusal_is_told_in_the_clients_words() {
             code: "model_not_found".into(),
             message: "no such model".into(),
             param: Some("model"),
+            retry_after_s: None,
         };
         answer.give(Decision::Refusal(refusal)).unwrap();
         Ok(())
@@ -103,6 +104,42 @@ async fn a_refusal_is_told_in_the_clients_words() {
     let reply = rig.ask(&chat("unheard-of", false)).await;
     assert_eq!((reply.status(), reply.code().as_str()), (404, "model_not_found"));
     assert_eq!(reply.header("x-should-retry"), Some("false"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_knows_how_long_tells_the_wait_and_whether_it_is_worth_waiting() {
+    for (wait_s, should) in [(7, "true"), (60, "true"), (61, "false")] {
+        let refuse: Box<Decide> = Box::new(move |_, answer| {
+            let refusal = Refusal {
+                status: 429,
+                code: "rate_limit_exceeded".into(),
+                message: "at the limit".into(),
+                param: None,
+                retry_after_s: Some(wait_s),
+            };
+            answer.give(Decision::Refusal(refusal)).unwrap();
+            Ok(())
+        });
+        let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), refuse).await;
+        let reply = rig.chat().await;
+        assert_eq!((reply.status(), reply.header("x-should-retry")), (429, Some(should)));
+        assert_eq!(reply.header("retry-after"), Some(wait_s.to_string().as_str()));
+        let error: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(error["error"]["type"], "rate_limit_error");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_content_of_a_probe_is_told_when_it_comes_and_not_when_its_stream_is_over() {
+    let steps = r#"[{"events": {"count": 3}}, "stall"]"#;
+    let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
+    let probe = Decision::Plan(Plan { probe: true, ..plan(1, &[0]) });
+    let reply = run(rig.io.clone(), ingress(&chat("m", true)), Some(probe)).await;
+    let told = rig.decider.reported.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "and its stream goes on");
+    assert!(told[0].led && told[0].attempt.failure.is_none() && told[0].attempt.first_content_us.is_some());
+    assert!(rig.decider.settled.lock().unwrap().is_empty());
+    drop(reply);
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +224,9 @@ async fn a_defect_of_ours_costs_one_request_and_is_told_as_such() {
 /// A route over three targets, with these weights.
 fn weighted(weights: [u32; 3]) -> TableSpec {
     let mut spec = table(1, &["127.0.0.1:1".parse().unwrap()], &Patience::default());
-    spec.targets = (0..3).map(|at| TargetSpec { provider: 0, model: Some(format!("m{at}")) }).collect();
+    spec.targets = (0..3)
+        .map(|at| TargetSpec { provider: 0, model: Some(format!("m{at}")), key: None, key_id: String::new() })
+        .collect();
     let choices = (0_u32..).zip(weights).map(|(target, weight)| ChoiceSpec { target, weight }).collect();
     spec.routes =
         vec![RouteSpec { name: "m".into(), choices, policy: "weighted".into(), patience: Patience::default() }];
@@ -226,4 +265,26 @@ fn the_snapshot_puts_targets_that_keep_failing_last() {
     table.target(0).unwrap().failures_in_a_row.store(3, std::sync::atomic::Ordering::Relaxed);
     let order = table.snapshot(table.route(0).unwrap(), &crate::dice::Dice::new(1));
     assert_eq!(order.as_slice(), [1, 2, 0]);
+}
+
+/// A plan of this route with this order, the first `may_lead` of which are in service.
+fn ordered(order: &[u32], may_lead: usize) -> Plan {
+    Plan { may_lead, ..plan(1, order) }
+}
+
+#[test]
+fn the_snapshot_neither_calls_whom_the_decider_left_out_nor_lets_a_resting_target_lead() {
+    let dice = crate::dice::Dice::new(1);
+    for policy in ["weighted", "ordered"] {
+        let mut spec = weighted([1, 1, 1]);
+        spec.routes[0].policy = policy.into();
+        let table = Table::compile(spec).unwrap();
+        let route = table.route(0).unwrap();
+        route.remember(&ordered(&[2, 0], 1));
+        assert!((0..100).all(|_| table.snapshot(route, &dice).as_slice() == [2, 0]));
+        route.remember(&Plan { probe: true, ..ordered(&[0, 1, 2], 3) });
+        assert!((0..100).all(|_| table.snapshot(route, &dice).as_slice() == [2, 0]), "a probe is one request");
+        route.remember(&ordered(&[0, 1, 2], 3));
+        assert_eq!(table.snapshot(route, &dice).len(), 3, "everybody is back");
+    }
 }

@@ -122,11 +122,41 @@ async fn a_key_that_is_out_is_not_tried_again_under_another_model() {
     let (first, second) = (playing(r#"[{"status": {"code": 401}}]"#).await, playing(WELL).await);
     let mut spec = table(1, &[first, second], &Patience::default());
     // Two models of the same provider, then another provider.
-    spec.targets.push(crate::TargetSpec { provider: 0, model: Some("also-here".into()) });
+    spec.targets.push(crate::TargetSpec {
+        provider: 0,
+        model: Some("also-here".into()),
+        key: None,
+        key_id: String::new(),
+    });
     let rig = Rig::new(spec, at_once(&[0, 2, 1])).await;
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p1/up-1-1")));
     assert_eq!(seen_by(first).await.len(), 1, "one refusal of the key is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
+    let script = r#"{"rules": [
+        {"match": {"header": {"authorization": "Bearer sk-out"}}, "steps": [{"status": {"code": 401}}]},
+        {"steps": [{"reply": {}}]}
+    ]}"#;
+    let address = upstream(script).await;
+    let mut spec = table(1, &[address], &Patience::default());
+    spec.providers[0].headers.clear();
+    spec.providers[0].keys = ["Bearer sk-out", "Bearer sk-in"].map(|key| ("authorization".into(), key.into())).into();
+    // The model with each of the two keys, and another model with the first.
+    spec.targets = [("up-1-0", 0), ("another", 0), ("up-1-0", 1)]
+        .map(|(model, key)| crate::TargetSpec {
+            provider: 0,
+            model: Some(model.into()),
+            key: Some(key),
+            key_id: String::new(),
+        })
+        .into();
+    let rig = Rig::new(spec, at_once(&[0, 1, 2])).await;
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p0/up-1-0")));
+    assert_eq!(reply.header("x-fastroute-attempts"), Some("2"), "the key that is out was not tried again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,5 +10,6 @@ mod doors;
 mod dropping;
 mod failover;
 mod hostile;
+mod journal;
 mod laws;
 pub(crate) mod rig;

@@ -18,6 +18,7 @@ use crate::clocks::Patience;
 use crate::decider::{Answer, Busy, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
 use crate::dice::Dice;
 use crate::io::{Bounds, Io, Shared, Tables};
+use crate::journal::Lane;
 use crate::metrics::Metrics;
 use crate::mock::{self, Script};
 use crate::table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableSpec, TargetSpec};
@@ -73,7 +74,14 @@ pub(super) fn at_once(targets: &[u32]) -> Box<Decide> {
 }
 
 pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
-    Plan { route: 0, generation, targets: SmallVec::from_slice(targets), by: DecidedBy::Policy }
+    Plan {
+        route: 0,
+        generation,
+        targets: SmallVec::from_slice(targets),
+        may_lead: targets.len(),
+        probe: false,
+        by: DecidedBy::Policy,
+    }
 }
 
 /// A table of one route, `m`, over one target per upstream.
@@ -82,7 +90,12 @@ pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
         generation,
         providers: upstreams.iter().enumerate().map(|(at, address)| provider(at, *address)).collect(),
         targets: (0..upstreams.len())
-            .map(|provider| TargetSpec { provider, model: Some(format!("up-{generation}-{provider}")) })
+            .map(|provider| TargetSpec {
+                provider,
+                model: Some(format!("up-{generation}-{provider}")),
+                key: None,
+                key_id: String::new(),
+            })
             .collect(),
         routes: vec![RouteSpec {
             name: "m".into(),
@@ -177,6 +190,15 @@ impl Rig {
     }
 
     pub(super) async fn with(spec: TableSpec, decide: Box<Decide>, bounds: Bounds) -> Self {
+        Self::journaled(spec, decide, bounds, None).await
+    }
+
+    pub(super) async fn journaled(
+        spec: TableSpec,
+        decide: Box<Decide>,
+        bounds: Bounds,
+        lane: Option<Arc<Lane>>,
+    ) -> Self {
         let decider = Arc::new(Closure {
             decide,
             room: AtomicBool::new(true),
@@ -198,8 +220,9 @@ impl Rig {
         });
         let io = Arc::new(Io {
             shared,
-            pools: Pools::new(Arc::new(Resolver::default()), dice),
+            pools: Pools::new(Arc::new(Resolver::default()), dice, lane.clone()),
             desk: Desk::default(),
+            lane,
             open: AtomicUsize::new(0),
         });
         tokio::spawn(io.desk.mailbox.clone().run(decider.clone()));

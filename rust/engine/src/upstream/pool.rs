@@ -24,6 +24,7 @@ use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
 use crate::io::Tables;
+use crate::journal::Lane;
 use crate::table::Table;
 
 /// RFC 8305 recommends 250 ms and allows 100; this is between.
@@ -80,6 +81,7 @@ pub struct Pool {
     origin: ArcSwap<Origin>,
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     idle: Mutex<VecDeque<Connection>>,
 }
 
@@ -238,7 +240,7 @@ impl Pool {
             }
         };
         let traffic = Arc::new(Traffic::default());
-        let stream = Wire::new(transport, traffic.clone());
+        let stream = Wire::new(transport, traffic.clone(), self.lane.clone());
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
             .handshake(TokioIo::new(stream))
@@ -308,13 +310,14 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 pub struct Pools {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
+    lane: Option<Arc<Lane>>,
     /// By the number of their place.
     places: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
 impl Pools {
-    pub fn new(resolver: Arc<Resolver>, dice: Arc<Dice>) -> Self {
-        Self { resolver, dice, places: Mutex::default() }
+    pub(crate) fn new(resolver: Arc<Resolver>, dice: Arc<Dice>, lane: Option<Arc<Lane>>) -> Self {
+        Self { resolver, dice, lane, places: Mutex::default() }
     }
 
     pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
@@ -327,6 +330,7 @@ impl Pools {
                 origin: ArcSwap::new(origin.clone()),
                 resolver: self.resolver.clone(),
                 dice: self.dice.clone(),
+                lane: self.lane.clone(),
                 idle: Mutex::default(),
             })
         };
@@ -391,7 +395,7 @@ mod tests {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let addresses = [removed.local_addr().unwrap(), kept.local_addr().unwrap()];
         let first = compiled(table(1, &addresses, &Patience::default()));
-        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()));
+        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()), None);
         for target in &first.targets {
             let Kind::Http(origin) = &target.kind else { panic!("it has an address") };
             pools.of(origin);

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use crate::journal::Lane;
+
 /// Interim answers before the answer itself. A server has one or two to give (100, 102, 103).
 const INTERIM: u64 = 16;
 /// Bytes up to the end of an answer's head: more than hyper's longest head and one of its longest reads together.
@@ -94,15 +96,23 @@ impl Traffic {
     }
 }
 
-/// The socket with its counts.
+/// The socket with its counts. Before it writes, every attempt of this thread is on record.
 pub(super) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
+    lane: Option<Arc<Lane>>,
 }
 
 impl Wire {
-    pub(super) fn new(transport: Transport, traffic: Arc<Traffic>) -> Self {
-        Self { transport, traffic }
+    pub(super) fn new(transport: Transport, traffic: Arc<Traffic>, lane: Option<Arc<Lane>>) -> Self {
+        Self { transport, traffic, lane }
+    }
+
+    /// Hands what the journal holds back to the kernel.
+    fn settle_up(&self) {
+        if let Some(lane) = &self.lane {
+            lane.settle_up();
+        }
     }
 }
 
@@ -122,6 +132,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.settle_up();
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(task, from),
             Transport::Tls(stream) => Pin::new(stream).poll_write(task, from),
@@ -150,6 +161,7 @@ impl AsyncWrite for Wire {
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.settle_up();
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(task, from),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(task, from),
