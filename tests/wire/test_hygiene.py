@@ -37,6 +37,7 @@ HOP_BY_HOP = [
     ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
 ]
 OURS = {
+    "x-fastroute-attempt",
     "host", "authorization", "content-type", "content-length", "accept", "user-agent", "accept-encoding",
     "traceparent", "tracestate", "openai-beta", "idempotency-key",
 }  # fmt: skip
