@@ -141,7 +141,7 @@ def test_every_code_a_client_can_see_is_on_the_page_with_its_status() -> None:
 
 def test_every_metric_is_on_the_page_with_its_kind() -> None:
     page = {(cells[0].strip("`"), cells[1]) for cells in rows(text_of("docs", "operate.md")) if len(cells) == 3}
-    source = text_of("rust", "engine", "src", "metrics.rs")
+    source = "".join(text_of("rust", "engine", "src", name) for name in ("metrics.rs", "pressure.rs"))
     metrics = set(re.findall(r"\"(fastroute_\w+)\",\s*\"(gauge|counter)\"", source))
     assert metrics
     assert metrics - page == set()

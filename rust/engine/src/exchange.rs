@@ -15,6 +15,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use crate::admission;
 use crate::attempt::{self, Failed, Success};
 use crate::clocks::{Ambiguous, Patience};
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
@@ -43,6 +44,14 @@ pub async fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> Re
             io.shared.decider.forget(plan);
         }
         return Problem::overloaded("too many outcomes wait to be recorded; please retry").reply(&ingress.request_id);
+    }
+    if ingress.stream()
+        && let Some(problem) = admission::refuse_stream(&io.shared)
+    {
+        if let Some(Decision::Plan(plan)) = &decided {
+            io.shared.decider.forget(plan);
+        }
+        return problem.reply(&ingress.request_id);
     }
     let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);
     let decision = match decided {

@@ -4,6 +4,7 @@
 //! one story when the exchange is over; who answers (Python, a test's closure) is not its concern.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod attempt;
 mod clocks;
 pub mod decider;
@@ -20,6 +21,7 @@ mod metrics;
 pub mod mock;
 
 mod outcome;
+mod pressure;
 mod problem;
 mod table;
 #[cfg(test)]
@@ -35,5 +37,6 @@ pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
 pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
+pub use pressure::{Pressure, Step};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::pressure::Pressure;
+
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Connections open at the edge door.
@@ -111,10 +113,10 @@ impl Metrics {
     }
 
     /// Prometheus text exposition, format 0.0.4.
-    pub fn render(&self) -> String {
+    pub fn render(&self, pressure: &Pressure) -> String {
         use std::fmt::Write as _;
         let mut out = String::with_capacity(1024);
-        for (name, kind, help, value) in self.rows().into_iter().chain(self.reloads.rows()) {
+        for (name, kind, help, value) in self.rows().into_iter().chain(self.reloads.rows()).chain(pressure.rows()) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
         out

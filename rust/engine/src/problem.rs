@@ -1,6 +1,7 @@
 //! Replies the gateway writes itself: errors in the client's shape, health, the model list.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, render_openai_error};
@@ -77,7 +78,7 @@ impl Problem {
             code: "overloaded".into(),
             message: message.into(),
             param: None,
-            retry_after_s: Some(1),
+            retry_after_s: Some(spread_s()),
         }
     }
 
@@ -139,6 +140,13 @@ impl Problem {
         retry_headers(&mut reply.headers, self.retry_after_s);
         reply
     }
+}
+
+/// One to five seconds, each as often as the others: clients that are refused together do not come back together.
+fn spread_s() -> u32 {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    // Two is no divisor of five, so neighbours are apart.
+    1 + TURN.fetch_add(1, Ordering::Relaxed).wrapping_mul(2) % 5
 }
 
 /// `x-should-retry` stands on every error, `retry-after` only where it is true.

@@ -4,6 +4,7 @@
 //! leaves drops the exchange, which aborts the upstream.
 
 use std::convert::Infallible;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,11 +26,13 @@ use tokio::time::{Instant, timeout};
 use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
 use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
+use crate::admission;
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
-use crate::io::{Io, Of, Share};
+use crate::io::{Io, Share};
+use crate::pressure::Room;
 use crate::problem::{Problem, Reply};
 use crate::{exchange, identity};
 
@@ -41,6 +44,8 @@ const H2_STREAM_WINDOW: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that a peer may reset before it is told to calm down (CVE-2023-44487).
 const H2_RESETS: usize = 100;
+/// How long nobody is accepted then.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -59,13 +64,18 @@ pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
             Err(error) if of_one_connection(&error) => continue,
             Err(_) => {
                 // Out of descriptors, most likely: let exchanges end instead of spinning.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 continue;
             }
         };
         let open = Open::enter(&io);
-        if open.count > io.shared.bounds.connections {
+        let room = io.shared.pressure.room_after(u64::try_from(stream.as_raw_fd()).unwrap_or(0));
+        if open.count > io.shared.bounds.connections || room == Room::None {
             io.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+            if room == Room::None {
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
             continue;
         }
         tokio::spawn(connection(stream, open));
@@ -109,7 +119,7 @@ async fn connection(stream: TcpStream, open: Open) {
         idle: seconds(bounds.keep_alive_s),
         write_stall: seconds(bounds.write_stall_s),
     };
-    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
+    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened, io.shared.pressure.clone()));
     let service = {
         let io = io.clone();
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
@@ -242,10 +252,10 @@ async fn exchange_one(io: &Arc<Io>, request: Request<Incoming>, mut running: Run
         Endpoint::Generate(dialect) => dialect,
         other => return (answer(&io.shared, &other, &id), running),
     };
-    let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
-        return (Problem::overloaded("the gateway is at its limit; please retry").reply(&id), running);
-    };
-    running.in_flight = Some(share);
+    match admission::admit(&io.shared).await {
+        Ok(place) => running.in_flight = Some(place),
+        Err(problem) => return (problem.reply(&id), running),
+    }
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
     let answer = Box::pin(generate(io, started, &id, dialect, head.headers, incoming));
     let reply = exchange::contained(&io.shared, &id, answer).await;

@@ -9,4 +9,5 @@ mod doors;
 mod dropping;
 mod failover;
 mod laws;
+mod overload;
 mod rig;
