@@ -52,6 +52,7 @@ def bounds_of(config: Config) -> Mapping[str, object]:
         "body_bytes": limits.max_body_bytes,
         "all_body_bytes": limits.max_body_memory_bytes,
         "in_flight": limits.max_in_flight,
+        "memory_bytes": limits.max_memory_bytes or 0,
         "connections": limits.max_connections,
         "body_timeout_s": limits.body_timeout_s,
         "write_stall_s": limits.client_stall_timeout_s,

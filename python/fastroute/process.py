@@ -55,6 +55,8 @@ NOTICES_S = 0.25
 """An alarm is heard within a second."""
 LOOP_NICE = 10
 """Beside a loop busy 5 % of the time, the edge door's p99 fell from 1.4 to 0.8 of nginx's (benches, W11)."""
+RESERVED_DESCRIPTORS = 64
+"""As in the engine: for health, metrics and the disk."""
 HEAD_TIMEOUT_MS = 10_000
 HEAD_BYTES = 64 * 1024
 SWITCH_INTERVAL_S = 0.0001
@@ -147,7 +149,7 @@ class DataProcess:
         if self._errand.admin is not None:
             engine.serve_admin(self._errand.admin)
         app = Rsgi(engine, self._config.limits.body_timeout_s)
-        door = _open_door(app, socket.socket(fileno=self._errand.door), self._config.limits.max_connections)
+        door = _open_door(app, socket.socket(fileno=self._errand.door), _connections(self._config))
         serving = loop.create_task(door.serve())
         # The worker is spawned in the first turns of the loop; only then is the port really served.
         while not getattr(door, "wrks", None):
@@ -226,6 +228,14 @@ async def _until(done: Callable[[], bool], limit_s: float) -> None:
     end = loop.time() + limit_s
     while not done() and loop.time() < end:
         await asyncio.sleep(0.01)
+
+
+def _connections(config: Config) -> int:
+    """Of granian's door, which cannot be told to stop accepting: each may need a second descriptor for its provider."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return config.limits.max_connections
+    return max(1, min(config.limits.max_connections, (soft - RESERVED_DESCRIPTORS) // 2))
 
 
 def _raise_descriptor_limit() -> None:

@@ -49,7 +49,7 @@ def stop_under_load(upstream: Upstream, serve: Serve, *, rate: float, streams: i
         off_s = stopping(gateway, admin)
         began = time.monotonic()
         answered = crowd.answered
-        while time.monotonic() - began < LAME_DUCK_S - 1:
+        while time.monotonic() - began < LAME_DUCK_S / 2:
             assert gateway.command.process.poll() is None
             time.sleep(0.05)
         served = crowd.answered - answered

@@ -142,7 +142,8 @@ def test_every_code_a_client_can_see_is_on_the_page_with_its_status() -> None:
 def test_every_metric_is_on_the_page_with_its_kind() -> None:
     page = {(cells[0].strip("`"), cells[1]) for cells in rows(text_of("docs", "operate.md")) if len(cells) == 3}
     engine = ("rust", "engine", "src")
-    source = text_of(*engine, "metrics.rs") + text_of(*engine, "journal", "counters.rs")
+    source = "".join(text_of(*engine, name) for name in ("metrics.rs", "pressure.rs"))
+    source += text_of(*engine, "journal", "counters.rs")
     metrics = set(re.findall(r"\"(fastroute_\w+)\",\s*\"(gauge|counter)\"", source))
     told = text_of("python", "fastroute", "health", "exposition.py")
     metrics |= set(re.findall(r"# TYPE (fastroute_\w+) (gauge|counter)", told))

@@ -30,6 +30,7 @@ SHORTHANDS: dict[str, dict[Dialect, str]] = {
 Speaks = Annotated[dict[Dialect, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Dialect))}})]
 Share = Annotated[int, Meta(ge=0, le=1_000_000)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+MemoryBytes = Annotated[int, Meta(ge=16 << 20, le=1 << 50)]
 # A day: longer than any reply and short enough that a value meant as milliseconds is noticed.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -220,6 +221,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_body_memory_bytes: Annotated[
         int, Meta(ge=1_024, le=1 << 40, description="Bodies held at once, all requests together.")
     ] = 512 << 20
+    max_memory_bytes: Annotated[
+        MemoryBytes | None,
+        Meta(description="Memory of the process; near it requests are refused. Null: the limit of its control group."),
+    ] = None
     max_in_flight: Annotated[int, Meta(ge=1, le=1_000_000, description="Requests being answered at once.")] = 12_000
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Open client connections.")] = 16_384
     body_timeout_s: Annotated[Seconds, Meta(description="Receiving a whole request body.")] = 120.0

@@ -6,6 +6,7 @@ timer (its issue 728), so a sweep once a second ends reads that are overdue.
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ WARY_BYTES = 4 << 10
 """The same while `WARY_READS` are waited for already. Nobody sees a whole body begin, so the clock of a long one is
 long; a crowd that announces much and sends nothing meets the clock of the first byte."""
 WARY_READS = 64
+QUEUE = 100
+"""Requests that may wait for a place, where all are taken."""
+QUEUE_FOR_S = 0.25
+"""How long one waits."""
+QUEUE_LOOK_S = 0.005
+"""Places are given back on other threads, which tell nobody here."""
 SWEEP_S = 1.0
 WATCH_AFTER_S = 0.05
 """A client is watched for leaving once its exchange is this old; most of the short ones never cost a task."""
@@ -37,6 +44,7 @@ class Rsgi:
         self._body_timeout_s = body_timeout_s
         self._ending = False
         self._reading: dict[asyncio.Task[Any], float] = {}
+        self._queue: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._watching: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -53,7 +61,11 @@ class Rsgi:
         if scope.proto != "http":
             protocol.close(404)
             return
-        request = self._engine.open(protocol, scope)
+        try:
+            request = self._engine.open(protocol, scope, len(self._queue) < QUEUE)
+        except BlockingIOError:
+            await self._place()
+            request = self._engine.open(protocol, scope, False)
         if request is None:
             return
         task = asyncio.current_task()
@@ -84,6 +96,27 @@ class Rsgi:
             answered = request.run()
             if answered is not None:
                 await answered
+
+    async def _place(self) -> None:
+        """Waits until there may be a place, or for as long as a request may wait."""
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._queue.append((loop.time() + QUEUE_FOR_S, place))
+        if len(self._queue) == 1:
+            loop.call_later(QUEUE_LOOK_S, self._serve_queue)
+        await place
+
+    def _serve_queue(self) -> None:
+        """Lets as many go on as there are places, in their order; those whose time is over go on to be refused."""
+        loop = asyncio.get_running_loop()
+        places, now = self._engine.places(), loop.time()
+        while self._queue and (places > 0 or self._queue[0][0] <= now):
+            due, place = self._queue.popleft()
+            if not place.done():
+                place.set_result(None)
+                places -= due > now
+        if self._queue:
+            loop.call_later(QUEUE_LOOK_S, self._serve_queue)
 
     async def _read(self, request: Any, protocol: Any, task: asyncio.Task[Any], opened: float) -> bool:
         read, began, last = 0, 0.0, opened + self._body_timeout_s

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
+use crate::admission::Queue;
 use crate::decider::Decider;
 use crate::dice::Dice;
 use crate::doors;
@@ -75,12 +76,15 @@ impl Engine {
             tables: Tables::new(table),
             decider,
             metrics,
+            pressure: Arc::default(),
+            queue: Queue::default(),
             bounds,
             dice,
             ready: AtomicBool::new(true),
             stopping: watch::Sender::new(false),
             ending: watch::Sender::new(false),
         });
+        shared.pressure.watch(shared.bounds.memory_bytes).map_err(StartError::Io)?;
         let resolver = Arc::new(Resolver::default());
         let threads = (0..count)
             .map(|index| {

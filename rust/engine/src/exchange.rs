@@ -14,6 +14,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use crate::admission;
 use crate::attempt::{self, Failed, Success};
 use crate::awaited;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
@@ -65,6 +66,14 @@ async fn planned(
             io.shared.decider.forget(plan);
         }
         let problem = Problem::overloaded("too many outcomes wait to be recorded; please retry");
+        return Err(Box::new(problem.reply(&ingress.request_id)));
+    }
+    if ingress.stream()
+        && let Some(problem) = admission::refuse_stream(&io.shared)
+    {
+        if let Some(Decision::Plan(plan)) = &decided {
+            io.shared.decider.forget(plan);
+        }
         return Err(Box::new(problem.reply(&ingress.request_id)));
     }
     let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);

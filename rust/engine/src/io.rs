@@ -10,10 +10,12 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::admission::Queue;
 use crate::decider::{Decider, Desk};
 use crate::dice::Dice;
 use crate::journal::Lane;
 use crate::metrics::Metrics;
+use crate::pressure::{Pressure, Step};
 use crate::share;
 use crate::table::Table;
 use crate::upstream::{Pools, Resolver};
@@ -26,8 +28,10 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// All request bodies together; more is answered 503.
     pub all_body_bytes: usize,
-    /// Exchanges under way; more is answered 503.
+    /// Exchanges under way; more wait a little and are answered 503.
     pub in_flight: usize,
+    /// Memory this process may take; 0 asks the system for the limit of its control group.
+    pub memory_bytes: usize,
     /// Connections at the edge door; more are closed at once.
     pub connections: usize,
     /// Head complete, and first byte of a fresh connection, seconds.
@@ -53,6 +57,7 @@ impl Default for Bounds {
             body_bytes: 32 * 1024 * 1024,
             all_body_bytes: 512 * 1024 * 1024,
             in_flight: 12_000,
+            memory_bytes: 0,
             connections: 16_384,
             head_timeout_s: 10.0,
             body_start_timeout_s: 10.0,
@@ -102,6 +107,8 @@ pub struct Shared {
     pub tables: Tables,
     pub decider: Arc<dyn Decider>,
     pub metrics: Metrics,
+    pub pressure: Arc<Pressure>,
+    pub queue: Queue,
     pub bounds: Bounds,
     pub dice: Arc<Dice>,
     /// False while the gateway is stopping: `/readyz` says so, and doors close connections after their reply.
@@ -199,6 +206,7 @@ impl Thread {
             runtime.block_on(async move {
                 tokio::spawn(inner.desk.mailbox.clone().run(inner.shared.decider.clone()));
                 tokio::spawn(inner.desk.sweep.clone().run());
+                tokio::spawn(inner.shared.pressure.clone().pulse());
                 inner.pools.tend(count, &inner.shared.tables).await;
             });
         })?;
@@ -206,6 +214,9 @@ impl Thread {
         Ok(Self { io, handle })
     }
 }
+
+/// A body above this is refused where memory is short. Prompts are shorter; what is longer holds images or files.
+const LARGE_BODY: usize = 1024 * 1024;
 
 /// Which bound a [`Share`] belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -229,14 +240,30 @@ impl Share {
         share.grow(wanted).then_some(share)
     }
 
+    /// The same by somebody who goes on waiting: nobody is turned away yet.
+    pub(crate) fn try_take(shared: &Arc<Shared>, of: Of, wanted: usize) -> Option<Self> {
+        let mut share = Self { shared: shared.clone(), of, held: 0 };
+        share.reserve(wanted).then_some(share)
+    }
+
     /// Takes more; false (and nothing taken) when that would pass the bound.
     pub fn grow(&mut self, wanted: usize) -> bool {
+        let within = self.reserve(wanted);
+        if !within {
+            self.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
+        }
+        within
+    }
+
+    fn reserve(&mut self, wanted: usize) -> bool {
+        let large = matches!(self.of, Of::BodyBytes) && self.held.saturating_add(wanted) > LARGE_BODY;
+        if large && self.shared.pressure.at(Step::Bodies) {
+            return false;
+        }
         let (counter, limit) = self.bound();
         let within = share::take(counter, wanted, limit);
         if within {
             self.held += wanted;
-        } else {
-            self.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
         }
         within
     }
@@ -252,5 +279,9 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         share::give_back(self.bound().0, self.held);
+        // One that got nothing gives nothing back, and must not wake itself.
+        if self.held > 0 && matches!(self.of, Of::InFlight) {
+            self.shared.queue.freed();
+        }
     }
 }

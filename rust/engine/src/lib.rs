@@ -4,6 +4,7 @@
 //! one story when the exchange is over; who answers (Python, a test's closure) is not its concern.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod attempt;
 mod awaited;
 mod budget;
@@ -24,6 +25,7 @@ mod metrics;
 pub mod mock;
 
 mod outcome;
+mod pressure;
 mod problem;
 mod render;
 mod share;
@@ -46,6 +48,7 @@ pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
 pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
+pub use pressure::{Pressure, Step};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};
 pub use waits::Waits;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::journal::Counters;
+use crate::pressure::Pressure;
 
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -134,10 +135,11 @@ impl Metrics {
     }
 
     /// Prometheus text exposition, format 0.0.4.
-    pub fn render(&self) -> String {
+    pub fn render(&self, pressure: &Pressure) -> String {
         use std::fmt::Write as _;
         let mut out = String::with_capacity(2048);
-        for (name, kind, help, value) in self.rows().into_iter().chain(self.reloads.rows()).chain(self.journal.rows()) {
+        let rows = self.rows().into_iter().chain(self.reloads.rows()).chain(pressure.rows());
+        for (name, kind, help, value) in rows.chain(self.journal.rows()) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
         out.push_str(&self.told.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,6 +1,7 @@
 //! Replies the gateway writes itself: errors in the client's shape, health, the model list.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_parts};
@@ -107,7 +108,7 @@ impl Problem {
             code: "overloaded".into(),
             message: message.into(),
             param: None,
-            retry_after_s: Some(1),
+            retry_after_s: Some(spread_s()),
         }
     }
 
@@ -166,6 +167,13 @@ impl Problem {
         retry_headers(&mut reply.headers, soon, self.retry_after_s);
         reply
     }
+}
+
+/// One to five seconds, each as often as the others: clients that are refused together do not come back together.
+fn spread_s() -> u32 {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    // Two is no divisor of five, so neighbours are apart.
+    1 + TURN.fetch_add(1, Ordering::Relaxed).wrapping_mul(2) % 5
 }
 
 /// `x-should-retry` stands on every error; `retry-after` where it is true, and where our own wait is longer than that.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
     Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, forwarded_names,
@@ -14,7 +15,7 @@ use fastroute_engine::{
 };
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBlockingIOError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -104,6 +105,7 @@ impl Gateway {
         let bell = queue.clone();
         let on_park: fastroute_engine::OnPark = Arc::new(move || bell.ring_if_needed());
         let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
+        let reservoir = Arc::new(Reservoir::under(engine.shared().pressure.clone()));
         let drain = Py::new(py, Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone()))?;
         event_loop.call_method1(intern!(py, "add_reader"), (queue.bell(), drain))?;
         let watch = watchdog::Watch::start(brain.deciding.clone())?;
@@ -114,7 +116,7 @@ impl Gateway {
             backlog,
             brain,
             responses,
-            reservoir: Arc::default(),
+            reservoir,
             create_future: event_loop.getattr(intern!(py, "create_future"))?.unbind(),
             watch,
         })
@@ -186,7 +188,8 @@ impl Gateway {
 
     /// Counters in Prometheus' text format.
     fn metrics(&self) -> String {
-        self.engine.shared().metrics.render()
+        let shared = self.engine.shared();
+        shared.metrics.render(&shared.pressure)
     }
 
     /// What the journal has to tell since the last call: `(alarm, text)`.
@@ -232,12 +235,19 @@ impl Gateway {
         self.responses.gone(py, Slot::from_number(number))
     }
 
-    /// Opens a request of granian's door. What needs no body is answered at once; then `None` comes back.
+    /// Places that are free for exchanges.
+    fn places(&self) -> usize {
+        self.engine.shared().bounds.in_flight.saturating_sub(self.engine.in_flight())
+    }
+
+    /// Opens a request of granian's door. What needs no body is answered at once; then `None` comes back. With `waits`
+    /// a request that finds no place is not refused: `BlockingIOError`, and it may be opened again.
     fn open(
         slf: &Bound<'_, Self>,
         py: Python<'_>,
         protocol: Py<PyAny>,
         scope: &Bound<'_, PyAny>,
+        waits: bool,
     ) -> PyResult<Option<Request>> {
         let gateway = slf.get().here()?;
         let shared = gateway.engine.shared();
@@ -258,6 +268,9 @@ impl Gateway {
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
         let mut reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
+                if waits && gateway.places() == 0 && !shared.pressure.late() {
+                    return Err(PyBlockingIOError::new_err("all places are taken"));
+                }
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => problem.reply(&id),
                     Ok(admitted) => {
@@ -332,8 +345,10 @@ impl Gateway {
         if length.is_some_and(|length| length > shared.bounds.body_bytes) {
             return Err(body::too_large(&shared.bounds));
         }
-        let in_flight = Share::take(shared, Of::InFlight, 1)
-            .ok_or_else(|| Problem::overloaded("the gateway is at its limit; please retry"))?;
+        if let Some(problem) = admission::refusal(shared) {
+            return Err(problem);
+        }
+        let in_flight = Share::take(shared, Of::InFlight, 1).ok_or_else(admission::full)?;
         let bodies = Share::take(shared, Of::BodyBytes, length.unwrap_or(0))
             .ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
         shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fastroute_engine::{Pressure, Step};
 use tokio::sync::Notify;
 
 /// Bytes of one stream that may wait for the drain.
@@ -15,14 +16,22 @@ pub(crate) const PER_REPLY: usize = 16 * 1024 * 1024;
 /// Bytes of all open replies together.
 pub(crate) const ALL_REPLIES: usize = 256 * 1024 * 1024;
 
+/// Where memory is short, a reply that was handed over up to here and is still open ends: its client may read slowly.
+const SLOW_REPLY: usize = 1024 * 1024;
+
 /// Bytes handed over to granian by replies that are still open.
 #[derive(Debug, Default)]
 pub(crate) struct Reservoir {
     bytes: AtomicUsize,
     fell: Notify,
+    pressure: Arc<Pressure>,
 }
 
 impl Reservoir {
+    pub(crate) fn under(pressure: Arc<Pressure>) -> Self {
+        Self { pressure, ..Self::default() }
+    }
+
     pub(crate) fn full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= ALL_REPLIES
     }
@@ -44,6 +53,9 @@ impl Tap {
     /// Waits until another `bytes` may be queued; false when this reply may grow no further.
     pub(crate) async fn room(&self, bytes: usize) -> bool {
         if self.handed_over.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed) + bytes > PER_REPLY {
+            return false;
+        }
+        if self.handed() > SLOW_REPLY && self.reservoir.pressure.at(Step::SlowReaders) {
             return false;
         }
         loop {

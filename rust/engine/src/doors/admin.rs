@@ -44,7 +44,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener) 
 fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     use std::sync::atomic::Ordering::Relaxed;
     let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, shared.metrics.render()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, shared.metrics.render(&shared.pressure)),
         (&Method::GET, "/livez") => (StatusCode::OK, "live\n".to_owned()),
         (&Method::GET, "/readyz") if shared.ready.load(Relaxed) => (StatusCode::OK, "ready\n".to_owned()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),

@@ -16,6 +16,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::floods::Floods;
 use super::framing::{Flaw, Framing};
+use crate::pressure::{Pressure, Step};
+
+/// A client that takes no byte for this long reads slowly enough to be let go where memory is short.
+const SLOW_READER: Duration = Duration::from_secs(1);
 
 /// What the connection's service is doing; shared with the socket's guard.
 #[derive(Debug)]
@@ -104,11 +108,18 @@ pub(super) struct Guarded {
     read_timer: Option<Pin<Box<Sleep>>>,
     stalled_since: Option<Instant>,
     write_timer: Option<Pin<Box<Sleep>>>,
+    pressure: Arc<Pressure>,
 }
 
 impl Guarded {
     /// `opened` is when the connection was accepted: the clock of its first head runs from there.
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Timeouts, opened: Instant) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        timeouts: Timeouts,
+        opened: Instant,
+        pressure: Arc<Pressure>,
+    ) -> Self {
         let watch = if timeouts.head.is_some() { Watch::Http1(Framing::new()) } else { Watch::Http2(Floods::new()) };
         Self {
             stream,
@@ -122,6 +133,7 @@ impl Guarded {
             read_timer: None,
             stalled_since: None,
             write_timer: None,
+            pressure,
         }
     }
 
@@ -183,17 +195,21 @@ impl Guarded {
         }
     }
 
-    /// The client takes no bytes: since when, and is that too long?
+    /// The client takes no bytes: since when, and is that too long? It is asked every second, because how long is too
+    /// long depends on the memory that is left.
     fn poll_stall(&mut self, task: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         let due = since + self.timeouts.write_stall;
         loop {
-            let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            let soon = due.min(Instant::now() + SLOW_READER);
+            let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(soon)));
             ready!(timer.as_mut().poll(task));
-            if Instant::now() >= due {
+            let now = Instant::now();
+            let pressed = self.pressure.at(Step::SlowReaders) && now >= since + SLOW_READER;
+            if now >= due || pressed {
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly"));
             }
-            timer.as_mut().reset(due);
+            timer.as_mut().reset(due.min(now + SLOW_READER));
         }
     }
 

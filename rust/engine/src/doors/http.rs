@@ -7,6 +7,7 @@
 mod sizes;
 
 use std::convert::Infallible;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,11 +31,13 @@ use super::framing::HEAD_BYTES;
 use super::guard::{Activity, Guarded, Timeouts};
 use super::streams::{Handed, Streams};
 use super::{Endpoint, answer, body, decoded, endpoint, host_flaw, is_encoded, malformed};
+use crate::admission;
 use crate::clocks::seconds;
 use crate::decider::Door;
 use crate::delivery::{BrokenOff, ReplyBody};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
-use crate::io::{Io, Of, Share, Shared};
+use crate::io::{Io, Share, Shared};
+use crate::pressure::Room;
 use crate::problem::{Problem, Reply};
 use crate::waits::Waits;
 use crate::{exchange, identity};
@@ -47,6 +50,8 @@ const H2_STREAM_WINDOW: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams that a peer may reset before they are accepted; [`super::floods`] counts those that were as well.
 const H2_RESETS: usize = 100;
+/// How long nobody is accepted then.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -65,13 +70,18 @@ pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
             Err(error) if of_one_connection(&error) => continue,
             Err(_) => {
                 // Out of descriptors, most likely: let exchanges end instead of spinning.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 continue;
             }
         };
         let open = Open::enter(&io);
-        if open.count > io.shared.bounds.connections {
+        let room = io.shared.pressure.room_after(u64::try_from(stream.as_raw_fd()).unwrap_or(0));
+        if open.count > io.shared.bounds.connections || room == Room::None {
             io.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+            if room == Room::None {
+                tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
             continue;
         }
         tokio::spawn(connection(stream, open));
@@ -115,7 +125,7 @@ async fn connection(stream: TcpStream, open: Open) {
         idle: seconds(bounds.keep_alive_s),
         write_stall: seconds(bounds.write_stall_s),
     };
-    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened));
+    let socket = TokioIo::new(Guarded::new(stream, activity.clone(), timeouts, opened, io.shared.pressure.clone()));
     let service = {
         let (io, activity) = (io.clone(), activity.clone());
         service_fn(move |request| serve_one(io.clone(), activity.clone(), request))
@@ -217,11 +227,16 @@ fn serve_one(
         // Not sooner: between the head and this poll the guard is asked once more, and sets its clock for an idle
         // connection, which is what ends this one when the reply is out.
         let flaw = activity.begin().or(misplaced);
-        let running = Running { activity, _in_flight: in_flight };
+        let mut running = Running { activity, place: in_flight };
         let reply = match (flaw, begun) {
             (Some(flaw), _) => malformed(flaw).reply(&identity::fresh(&io.shared.dice)),
             (None, Begun::Answered(reply)) => reply,
             (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
+            (None, Begun::Waits(answer)) => {
+                let (reply, place) = answer.await;
+                running.place = place;
+                reply
+            }
         };
         Ok(respond(reply, running, version, head_only, io.shared.leaving() || flaw.is_some()))
     }
@@ -259,7 +274,8 @@ fn host_flaw_of(request: &Request<Incoming>) -> Option<&'static str> {
 /// Ends with the reply's last byte, or with the client.
 struct Running {
     activity: Arc<Activity>,
-    _in_flight: Option<Share>,
+    /// Held for as long as the reply runs.
+    place: Option<Share>,
 }
 
 impl Drop for Running {
@@ -273,6 +289,8 @@ enum Begun<F> {
     /// It needs no upstream, or there is no room for it.
     Answered(Reply),
     Exchange(Arc<str>, Pin<Box<F>>),
+    /// All places are taken: it waits for one before its body is read.
+    Waits(Pin<Box<dyn Future<Output = (Reply, Option<Share>)> + Send>>),
 }
 
 fn begin(
@@ -293,13 +311,28 @@ fn begin(
         Endpoint::Generate(dialect) => dialect,
         other => return Begun::Answered(answer(&io.shared, &other, &id)),
     };
-    let Some(share) = Share::take(&io.shared, Of::InFlight, 1) else {
-        return Begun::Answered(Problem::overloaded("the gateway is at its limit; please retry").reply(&id));
-    };
-    *in_flight = Some(share);
+    match admission::admit_at_once(&io.shared) {
+        Ok(Some(place)) => *in_flight = Some(place),
+        Ok(None) => {
+            let answer = generate(io.clone(), started, id.clone(), dialect, head.headers, incoming);
+            return Begun::Waits(Box::pin(once_admitted(io.clone(), id, answer)));
+        }
+        Err(problem) => return Begun::Answered(problem.reply(&id)),
+    }
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
     let answer = Box::pin(generate(io.clone(), started, id.clone(), dialect, head.headers, incoming));
     Begun::Exchange(id, answer)
+}
+
+/// Answers as soon as there is a place, which is the caller's to keep while the reply runs.
+async fn once_admitted(io: Arc<Io>, id: Arc<str>, answer: impl Future<Output = Reply>) -> (Reply, Option<Share>) {
+    match admission::wait(&io.shared).await {
+        Ok(place) => {
+            io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
+            (exchange::contained(&io.shared, &id, Box::pin(answer)).await, Some(place))
+        }
+        Err(problem) => (problem.reply(&id), None),
+    }
 }
 
 async fn generate(

@@ -72,7 +72,7 @@ async fn a_full_decider_leaves_the_decision_to_the_snapshot() {
     assert_eq!(rig.chat().await.status(), 200);
     let unknown = rig.ask(&chat("unheard-of", false)).await;
     assert_eq!((unknown.status(), unknown.code().as_str()), (503, "overloaded"));
-    assert_eq!(unknown.header("retry-after"), Some("1"));
+    assert!((1..=5).contains(&unknown.header("retry-after").unwrap().parse::<u32>().unwrap()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -247,7 +247,7 @@ async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
     }
     assert_eq!(told.iter().filter(|status| **status == 200).count(), 110, "what was saved, and the floor");
     assert!(told.ends_with(&[429; 5]));
-    let metrics = rig.io.shared.metrics.render();
+    let metrics = rig.io.shared.metrics.render(&rig.io.shared.pressure);
     assert!(metrics.contains("\nfastroute_retries_total 110\n"), "{metrics}");
     assert!(metrics.contains("\nfastroute_retries_denied_total 5\n"), "{metrics}");
     rig.swap(table(2, &upstreams, &patience));

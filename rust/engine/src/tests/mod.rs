@@ -12,4 +12,5 @@ mod failover;
 mod hostile;
 mod journal;
 mod laws;
+mod overload;
 pub(crate) mod rig;

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::admission::Queue;
 use crate::clocks::Patience;
 use crate::decider::{Answer, Busy, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
 use crate::dice::Dice;
@@ -212,6 +213,8 @@ impl Rig {
             tables: Tables::new(Table::compile(spec).unwrap()),
             decider: decider.clone(),
             metrics: Metrics::default(),
+            pressure: Arc::default(),
+            queue: Queue::default(),
             bounds,
             dice: dice.clone(),
             ready: AtomicBool::new(true),
