@@ -11,7 +11,7 @@ from fastroute import facts
 from fastroute.version import VERSION
 
 PACKAGE = Path(__file__).parents[2] / "python" / "fastroute"
-NAMES = "DEBUG_BUILD = False\nWATCHDOG_SIGNAL = 0\nEngine = load_script = run_load = run_mock = None\n"
+NAMES = "DEBUG_BUILD = False\nWATCHDOG_SIGNAL = 0\nEngine = NextTable = load_script = run_load = run_mock = None\n"
 REMEDY = "; build it again with `make dev`, or reinstall fastroute"
 
 
