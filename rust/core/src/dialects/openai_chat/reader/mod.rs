@@ -54,7 +54,7 @@ impl Reader {
         }
         let choices = chunk.take_list("choices")?.unwrap_or_default();
         let usage = chunk.take_object("usage")?.map(usage::parse);
-        self.start(chunk, !choices.is_empty(), events)?;
+        self.start(chunk, !choices.is_empty() || usage.is_some(), events)?;
         for (position, raw) in choices.into_iter().enumerate() {
             self.choice(raw, position, events)?;
         }
@@ -68,11 +68,11 @@ impl Reader {
     fn start<'a>(
         &mut self,
         mut chunk: Object<'a, '_>,
-        has_choices: bool,
+        says_something: bool,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
         let id = chunk.take_text("id")?.unwrap_or_default();
-        if self.started || (id.is_empty() && !has_choices) {
+        if self.started || (id.is_empty() && !says_something) {
             return Ok(());
         }
         self.started = true;
