@@ -44,8 +44,11 @@ bench: $(VENV)/.bench
 	cargo build --release --quiet -p fastroute-engine --examples
 	$(BIN)/python -m benches.rig $(ARGS)
 
+# An hour and a half, most of it fuzzing; CPU_SECONDS=60 makes that part a tenth. Each part has a target folder of its own.
 test-long: dev
 	$(BIN)/python -m pytest tests -q -m "long or not long"
+	cargo run --quiet --manifest-path rust/models/Cargo.toml
+	fuzz/run.sh
 
 $(VENV)/.dev: requirements-dev.txt
 	@command -v cargo >/dev/null || { echo "fastroute needs Rust (cargo) to build; see README.md"; exit 1; }

@@ -132,7 +132,9 @@ fn is_json(text: &[u8]) -> Value {
         Ok(value) => value,
         // What is passed on unread may hold what a tree cannot: deep nesting, huge numbers, half characters.
         Err(error)
-            if ["recursion", "out of range", "surrogate"].iter().any(|kind| error.to_string().contains(kind)) =>
+            if ["recursion", "out of range", "surrogate", "hex escape"]
+                .iter()
+                .any(|kind| error.to_string().contains(kind)) =>
         {
             Value::Null
         }

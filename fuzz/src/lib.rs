@@ -7,6 +7,7 @@
 pub mod cuts;
 pub mod dialects;
 pub mod failure;
+pub mod journal;
 pub mod json;
 pub mod relay;
 pub mod sse;

@@ -307,7 +307,7 @@ def data_process(command: Command) -> int:
 
 def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, Any]:
     """Routes of every kind, `ROUTES` of each, with targets of their own."""
-    haste = {"ttft_timeout_s": HASTE_S, "idle_timeout_s": HASTE_S}
+    haste = {"ttft_soft_timeout_s": HASTE_S, "ttft_timeout_s": 3 * HASTE_S, "idle_timeout_s": HASTE_S}
     kinds: dict[str, dict[str, Any]] = {
         "patient": {},
         "hasty": {"patience": haste},

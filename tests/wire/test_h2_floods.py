@@ -135,7 +135,7 @@ def attack(door: Door, frames: Iterator[bytes], deadline_s: float) -> Ended:
     return Ended(float("inf"), sent, code_of(answer))
 
 
-def code_of(answer: bytes) -> int | None:
+def code_of(answer: bytes | bytearray) -> int | None:
     """Why the connection is given up, as its last GOAWAY says."""
     code, at = None, 0
     while at + 9 <= len(answer):

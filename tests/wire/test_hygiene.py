@@ -37,6 +37,7 @@ HOP_BY_HOP = [
     ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
 ]
 OURS = {
+    "x-fastroute-attempt",
     "host", "authorization", "content-type", "content-length", "accept", "user-agent", "accept-encoding",
     "traceparent", "tracestate", "openai-beta", "idempotency-key",
 }  # fmt: skip
@@ -128,7 +129,7 @@ def test_no_header_stands_for_the_path_the_host_or_the_method(
         assert both(gateway, b"GET", b"/nowhere", field)[0] == 404
         assert both(gateway, b"GET", b"/metrics", field)[0] == 404
         assert both(gateway, b"GET", CHAT.encode(), field)[0] == 405
-    assert both(gateway, b"POST", CHAT.encode(), field, chat(route.name))[0] == 200
+        assert both(gateway, b"POST", CHAT.encode(), field, chat(route.name))[0] == 200
     assert {(row["method"], row["path"]) for row in upstream.rows()} == {("POST", CHAT)}
 
 

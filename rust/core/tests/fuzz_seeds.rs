@@ -56,3 +56,8 @@ fn counting_is_bounded_whatever_the_text() {
 fn what_a_dialect_read_it_writes_so_that_it_reads_the_same() {
     replay("dialects", laws::dialects::check);
 }
+
+#[test]
+fn a_journal_is_read_as_far_as_it_can_be_believed() {
+    replay("journal", laws::journal::check);
+}

@@ -189,7 +189,6 @@ impl Drop for InFlight {
 }
 
 fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
-    found.story.content(found.now);
     let mut headers = found.success.take_headers();
     headers.insert(CONTENT_TYPE, if stream { EVENT_STREAM } else { JSON });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -203,7 +202,6 @@ fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
 /// The body of a reply that has content, and the end of its story where all of it is there.
 pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
     let Found { success, flying, clock, now, mut story } = found;
-    story.content(now);
     if let Some(outcome) = story.outcome() {
         outcome.status = 200;
     }

@@ -103,6 +103,7 @@ pub(crate) fn walk<'t>(
                     if ingress.stream() {
                         target.ttft.record(now - began, now);
                     }
+                    story.content(now);
                     let clock = IdleClock::new(patience, now, deadline);
                     return Walked::Content(Found { success, flying, clock, now, story });
                 }

@@ -119,6 +119,9 @@ impl ErrorBody {
 
     fn add_message(&mut self, text: &[u8]) {
         let room = MESSAGE_BYTES.saturating_sub(self.message.len());
+        if room == 0 {
+            return;
+        }
         let beginning = text.get(..room.min(text.len())).unwrap_or_default();
         if !self.message.is_empty() {
             self.message.push('\n');
@@ -196,5 +199,7 @@ mod tests {
         );
         let said = ErrorBody::parse(body.as_bytes());
         assert_eq!((said.message.len(), said.names.len()), (MESSAGE_BYTES, NAMES));
+        let many = format!("{{{}\"message\":\"m\"}}", "\"message\":\"\",\"detail\":\"m\",".repeat(10_000));
+        assert!(ErrorBody::parse(many.as_bytes()).message.len() <= MESSAGE_BYTES + 1, "a line break for each");
     }
 }

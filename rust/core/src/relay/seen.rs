@@ -83,7 +83,8 @@ impl Seen {
     }
 
     fn inspect_chat(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
-        if event.data.trim_ascii() == b"[DONE]" {
+        // Without `data:` no client sees it.
+        if !event.bare && event.data.trim_ascii() == b"[DONE]" {
             self.terminated = true;
             self.content_started = true;
             return Verdict::Last;

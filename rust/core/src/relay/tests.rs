@@ -161,6 +161,16 @@ fn a_preamble_is_too_long_or_not_whatever_frames_it_came_in() {
 }
 
 #[test]
+fn an_end_mark_that_no_client_sees_is_none() {
+    let mut relay = relay_with(1 << 20);
+    let mut out = Slices::new();
+    relay.feed(Bytes::from(format!("{CONTENT}[DONE]\n\n{CONTENT}")), &mut out).unwrap();
+    assert!(!relay.terminated());
+    assert_eq!(out.concat(), format!("{CONTENT}[DONE]\n\n{CONTENT}").as_bytes());
+    assert_eq!(relay.end(&mut out).unwrap_err().kind, Kind::Truncated);
+}
+
+#[test]
 fn nothing_comes_out_before_content_and_then_everything_at_once() {
     let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
     let mut relay = relay_with(1 << 20);

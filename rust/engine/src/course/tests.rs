@@ -158,3 +158,54 @@ async fn a_target_is_left_for_being_slow_only_where_another_one_would_be_asked()
     two.patience = Patience { attempts: 1, ..Patience::default() };
     assert!(!leaves(&two));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_thousand_courses_leave_their_bounds() {
+    for seed in 0..1_000 {
+        let dice = Dice::new(seed);
+        let pick = |of: u64| u32::try_from(dice.next() % of).unwrap();
+        let mut trial = Trial::over(1 + pick(4));
+        trial.patience = Patience {
+            attempts: pick(6),
+            ambiguous_retry: if pick(2) == 0 { Ambiguous::Once } else { Ambiguous::Never },
+            same_target_retries: Some(pick(4)).filter(|retries| *retries < 3),
+            wait_retry_after_s: Some(f64::from(pick(10))).filter(|wait| *wait < 7.0),
+            ..Patience::default()
+        };
+        let now = Instant::now();
+        let deadline = now + Duration::from_secs(u64::from(1 + pick(20)));
+        let mut course = Course::new(&trial.table, &trial.plan, &trial.patience, deadline);
+        let (mut clock, mut tried, mut doubts) = (now, Vec::new(), 0);
+        let mut next = course.untried();
+        while let Some(target) = next {
+            tried.push(target.index);
+            let failure = match pick(8) {
+                0 => limited(u64::from(pick(9_000))),
+                1 => new(Kind::Refused),
+                2 => new(Kind::Reset),
+                3 => new(Kind::FirstTokenSoft),
+                4 => new(Kind::Tls),
+                _ => status([425, 429, 500, 502, 503, 529][pick(6) as usize]),
+            };
+            doubts += u32::from(failure.ambiguous());
+            clock += Duration::from_millis(u64::from(pick(3_000)));
+            let step = course.after(target, &failure, clock, &dice);
+            if let Some(step) = &step {
+                let asked = Duration::from_millis(failure.retry_after_ms.unwrap_or(0));
+                assert!(step.at >= clock && step.at < deadline, "seed {seed}: no wait reaches beyond the deadline");
+                assert!(doubts <= 1, "seed {seed}: what is in doubt is followed by one other try");
+                if step.target.index == target.index {
+                    assert_eq!(failure.retry, Retry::SameOrElsewhere, "seed {seed}");
+                    assert!(step.at >= clock + asked, "seed {seed}: not before the wait it named");
+                }
+                clock = step.at;
+            }
+            next = step.map(|step| step.target);
+        }
+        assert!(tried.len() <= trial.patience.attempts.max(1) as usize, "seed {seed}: {tried:?}");
+        let most = 1 + trial.patience.same_target_retries.unwrap_or(1) as usize;
+        for target in &trial.plan {
+            assert!(tried.iter().filter(|tried| *tried == target).count() <= most, "seed {seed}: {tried:?}");
+        }
+    }
+}

@@ -45,7 +45,7 @@ const READ_BUFFER: usize = 64 * 1024;
 const FIELDS: usize = 100;
 const H2_STREAM_WINDOW: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Streams that a peer may reset before it is told to calm down (CVE-2023-44487).
+/// Streams that a peer may reset before they are accepted; [`super::floods`] counts those that were as well.
 const H2_RESETS: usize = 100;
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);

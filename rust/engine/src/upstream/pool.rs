@@ -41,6 +41,9 @@ const RESTED_AFTER: Duration = Duration::from_secs(1);
 const TRIES: usize = 100;
 /// A request body of which the peer takes no byte for this long is given up.
 const WRITE_IDLE: Duration = Duration::from_secs(30);
+/// What is read ahead of a client; a frame on its way to it keeps another of these alive. hyper's own is 408 KiB, of which
+/// a few hundred readers that are slow made a few hundred megabytes.
+const READ_BUFFER: usize = 128 * 1024;
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -243,6 +246,7 @@ impl Pool {
         let stream = Wire::new(transport, traffic.clone(), self.lane.clone());
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
+            .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
