@@ -27,6 +27,7 @@ from faults.script import (
     response,
     send,
     status,
+    wordless,
 )
 
 BROKEN = Seen(ending=Ending.BROKEN, status=200)
@@ -250,9 +251,26 @@ NONSENSE = (
         ),
     ),
     fault(
+        "no-content",
+        "A proper reply without a word, where the route minds (`patience.retry_empty`)",
+        "A route may call an empty reply a failure: once more, elsewhere. Other routes pass it on.",
+        *(
+            Case(
+                phase=Phase.BEGUN,
+                way=way,
+                steps=(head(media(way)), send(wordless(way))),
+                alone=MALFORMED,
+                record=Record(State.UNKNOWN, "malformed"),
+                elsewhere=True,
+                clocks="minding",
+            )
+            for way in BOTH
+        ),
+    ),
+    fault(
         "no-choices",
         "A reply without choices",
-        "Passed on: some dialects of OpenAI's answer so on purpose. A route may call it a failure.",
+        "Passed on: some dialects of OpenAI's answer so on purpose.",
         Case(
             phase=Phase.BEGUN,
             way=Way.PLAIN,

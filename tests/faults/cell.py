@@ -11,18 +11,21 @@ from typing import Any
 from msgspec import Struct
 
 from faults.fault import SCRIPTED, WHOLE, Case, Fault, Record, Seen, State, Upstream, Way
+from faults.script import KEPT
 
 DOORS = ("granian", "edge")
 KEY_CANARY = "sk-canary-of-the-provider"
 PROMPT_CANARY = "canary-of-the-prompt"
 
-CLOCKS: dict[str, dict[str, float]] = {
+CLOCKS: dict[str, dict[str, float | bool]] = {
     "patient": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 30, "stream_total_timeout_s": 30},
     "hasty": {"ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 2.4, "idle_timeout_s": 5, "total_timeout_s": 30},
+    "chatty": {"keep_alive_s": 0.3, "ttft_soft_timeout_s": 0.8, "ttft_timeout_s": 2.4, "total_timeout_s": 30},
+    "minding": {"retry_empty": True, "total_timeout_s": 30},
     "quiet": {"ttft_timeout_s": 5, "idle_timeout_s": 0.8, "content_idle_timeout_s": 1.2, "total_timeout_s": 30},
     "short": {"ttft_timeout_s": 20, "idle_timeout_s": 20, "total_timeout_s": 0.8, "stream_total_timeout_s": 0.8},
 }
-LIMIT_S = {"patient": 10.0, "hasty": 2.4, "quiet": 1.2, "short": 0.8}
+LIMIT_S = {"patient": 10.0, "minding": 10.0, "hasty": 2.4, "chatty": 2.4, "quiet": 1.2, "short": 0.8}
 """What the clocks of a set allow one exchange of a case to wait for the fault; `patient` holds waits and probes."""
 
 
@@ -105,7 +108,11 @@ def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) ->
 def rules(cells: Sequence[Cell], upstream: Upstream) -> list[dict[str, Any]]:
     """What a scripted upstream does to the first targets; the second ones are well."""
     mine = [cell for cell in cells if cell.what.upstream is upstream]
-    return [{"match": {"model": cell.first, "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine]
+    faulty = [
+        {"match": {"model": cell.first, "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine
+    ]
+    well = [{"match": {"model": cell.first}, "steps": list(KEPT)} for cell in mine if cell.what.well]
+    return [*faulty, *well]
 
 
 def configuration(cells: Sequence[Cell], addresses: dict[Upstream, str]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ class Case(Struct, frozen=True, kw_only=True):
     upstream: Upstream = Upstream.MOCK
     clocks: str = "patient"
     """Which of the driver's sets of clocks the route has."""
+    early: bool = False
+    """The client has waited so long that a comment took the status out: nothing but events can tell it anything."""
     requests: int = 1
     """Requests one after the other on one connection; each must be seen as described."""
     well: int = 0

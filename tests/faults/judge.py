@@ -80,10 +80,11 @@ Compared = tuple[str, Any, Any]
 def _of_head(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
     yield "status", reply.status, wanted.status
     headers = reply.headers
-    yield "attempts", headers.get("x-fastroute-attempts"), str(cell.attempts)
+    early = cell.what.early
+    yield "attempts", headers.get("x-fastroute-attempts"), None if early else str(cell.attempts)
     if wanted.ending is not Ending.ERROR:
         answering = cell.other if cell.calls[1] else cell.first
-        yield "target", headers.get("x-fastroute-target"), f"{answering}/{answering}"
+        yield "target", headers.get("x-fastroute-target"), None if early else f"{answering}/{answering}"
         yield "x-should-retry", headers.get("x-should-retry"), None
         return
     yield "content-type", headers.get("content-type"), "application/json"
@@ -102,6 +103,7 @@ def _of_head(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
 def _of_body(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
     yield "transport whole", reply.whole, wanted.ending is not Ending.BROKEN
     streamed = cell.what.way is Way.STREAM
+    yield "begins with a comment", reply.body.startswith(b":"), cell.what.early
     match wanted.ending:
         case Ending.ERROR:
             yield from _of_error(_object(reply.body), wanted)
@@ -112,7 +114,8 @@ def _of_body(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
             yield "finish reasons", finishes(seen), []
             yield "[DONE]", "[DONE]" in seen, False
             yield "ends with a whole event", reply.body.endswith(b"\n\n"), True
-            yield from _of_words(seen, cell)
+            if not cell.what.early:
+                yield from _of_words(seen, cell)
             yield from _of_error(seen[-1] if seen else None, wanted)
         case Ending.WHOLE if streamed:
             seen = events(reply.body)
@@ -153,7 +156,7 @@ def _of_calls(observation: Observation) -> Iterator[Compared]:
     yield "requests accepted at the first target", len(observation.first), first * turns + well
     yield "requests accepted at the second target", len(observation.second), second * turns
     told = observation.timed.reply.headers.get("x-fastroute-attempts", "0")
-    if cell.what.upstream in SCRIPTED and turns + well == 1:
+    if cell.what.upstream in SCRIPTED and turns + well == 1 and not cell.what.early:
         yield "attempts told and accepted", int(told), len(observation.first) + len(observation.second)
 
 

@@ -19,6 +19,8 @@ THREE = {"events": {"count": WORDS, "text": WORD}}
 SETTLE = {"delay": {"ms": 250}}
 """Before a reset: what was sent must have been read, or the kernel throws it away with the connection."""
 REPLY = {"reply": {}}
+KEPT = (REPLY, {"snub": {"after_ms": 1_005}})
+"""A reply on a connection that is dead after a rest of a second, when the gateway no longer trusts it either."""
 LONG_BYTES = 400_000
 """A plain reply that commits before it ends."""
 LONG = {"reply": {"bytes": LONG_BYTES}}
@@ -74,6 +76,11 @@ def answer(way: Way) -> str:
     if way is Way.PLAIN:
         return completion()
     return chunk() + chunk(WORD) * WORDS + chunk(finish="stop") + "data: [DONE]\n\n"
+
+
+def wordless(way: Way) -> str:
+    """The body of a proper answer that says nothing."""
+    return completion("") if way is Way.PLAIN else chunk() + chunk(finish="stop") + "data: [DONE]\n\n"
 
 
 def media(way: Way) -> str:

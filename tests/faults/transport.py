@@ -4,7 +4,7 @@ One rule: what was never written may be tried anywhere; what was written and not
 """
 
 from faults.fault import BOTH, STREAM, WHOLE, Case, Ending, Fault, Phase, Record, Seen, State, Upstream, Way
-from faults.script import REPLY, SETTLE, raw
+from faults.script import KEPT, SETTLE, raw
 
 
 def failed(status: int, code: str) -> Seen:
@@ -82,7 +82,7 @@ TRANSPORT = (
             Case(
                 phase=Phase.UNWRITTEN,
                 way=way,
-                steps=(REPLY, {"snub": {"after_ms": 1050}}),
+                steps=KEPT,
                 alone=WHOLE,
                 record=Record(State.COMPLETE),
                 requests=3,
@@ -145,6 +145,25 @@ TRANSPORT = (
                 record_alone=Record(State.UNKNOWN, "first_token_hard"),
                 elsewhere=True,
                 clocks="hasty",
+            ),
+        ),
+    ),
+    Fault(
+        name="silence-behind-comments",
+        title="No content for so long that the client gets comments",
+        rule="A comment takes status 200 out and no content: other targets are asked all the same, and what nobody can "
+        "mend is told as an event.",
+        cases=(
+            Case(
+                phase=Phase.WRITTEN,
+                way=Way.STREAM,
+                steps=("stall",),
+                alone=Seen(ending=Ending.IN_BAND, status=200, code="upstream_timeout"),
+                record=Record(State.CANCELLED, "first_token_soft"),
+                record_alone=Record(State.UNKNOWN, "first_token_hard"),
+                elsewhere=True,
+                clocks="chatty",
+                early=True,
             ),
         ),
     ),
