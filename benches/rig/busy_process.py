@@ -5,6 +5,7 @@ It is its own supervisor: it binds the listeners, writes the errand a supervisor
 
 import asyncio
 import os
+import socket
 import sys
 import time
 
@@ -50,6 +51,8 @@ def serve(file: str) -> int:
     listeners = open_listeners(config.listen)
     sockets = {listener.name: listener.socket.fileno() for listener in listeners}
     lifeline, _kept_open = os.pipe()
+    # Nobody offers another configuration.
+    _supervisor, control = socket.socketpair()
     errand = process.Errand(
         config=pack(config),
         listeners=[listener.place for listener in listeners],
@@ -58,6 +61,7 @@ def serve(file: str) -> int:
         admin=sockets.get("admin"),
         lifeline=lifeline,
         report=os.dup(1),
+        control=control.detach(),
     )
     errand_read, errand_write = os.pipe()
     # A pipe holds 64 KiB, far more than this configuration.

@@ -63,10 +63,11 @@ class Stage:
                 started["echo"] = stack.enter_context(programs.echo(folder, ports))
             if plan.peer is not None:
                 started["peer"] = stack.enter_context(programs.peer(folder, ports, plan.peer))
+            # Before that its data process may not be there to be measured.
+            for port in (ports.granian, ports.edge):
+                programs.first_answer(port)
             if plan.memory:
                 # What a program takes to start is not what a stream takes.
-                for port in (ports.granian, ports.edge):
-                    programs.first_answer(port)
                 time.sleep(programs.SETTLE_S)
             yield cls(plan, folder, ports, started)
 
