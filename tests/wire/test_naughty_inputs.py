@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 import urllib.parse
 import zlib
@@ -91,6 +92,16 @@ def test_what_is_too_much_is_refused_soon_and_costs_no_memory(value: bytes, door
     assert reply.status == 400
     assert time.monotonic() - began < 1.0
     assert gateway.memory_bytes - before < MEMORY_BYTES
+
+
+def test_a_client_that_sends_on_behind_its_refusal_still_reads_it(gateway: Gateway) -> None:
+    body = b"}" + b" " * (600 << 10)
+    with gateway.doors["edge"].socket() as client:
+        client.sendall(START + b"content-length: %d\r\n\r\n" % len(body) + body[:1000])
+        # The refusal is on its way before the rest is: unread bytes of it would reset the connection.
+        assert client.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 400"
+        client.sendall(body[1000:])
+        assert client.recv(65_536).startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("count, status", [(10_000, 200), (10_001, 400)])

@@ -23,6 +23,10 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// Small frames are put together up to here.
 const JOINED_FRAME: usize = 64 * 1024;
 
+/// What is read behind a refusal: the largest body a client of ours would send, and as long as one may take to look up.
+const DISCARDED_BYTES: usize = 32 << 20;
+const DISCARDED_FOR: Duration = Duration::from_secs(2);
+
 /// The frames of a body. Kept as they came, except that a body sent in crumbs must not take forty times its size.
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -114,6 +118,27 @@ where
     let scan = scanner.finish().map_err(|error| unreadable(&error))?;
     required(&scan, dialect)?;
     Ok(Received { frames: frames.finish(), scan, share })
+}
+
+/// Reads on behind a refusal, and keeps nothing. A connection that is closed with bytes unread is reset, and a client
+/// that was still sending would lose the answer that says why (RFC 9112, section 9.6).
+pub async fn discard<B>(body: B)
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let rest = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = poll_fn(|task| body.as_mut().poll_frame(task)).await {
+            let read = frame.into_data().map_or(0, |data| data.len());
+            match left.checked_sub(read) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // In time or not: whoever sends more than that without a look at the answer has had its chance.
+    let _ = tokio::time::timeout(DISCARDED_FOR, rest).await;
 }
 
 /// What a request of this dialect cannot do without.

@@ -341,7 +341,7 @@ async fn generate(
     id: Arc<str>,
     dialect: Dialect,
     headers: HeaderMap,
-    incoming: Incoming,
+    mut incoming: Incoming,
 ) -> Reply {
     if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
         return unsupported_encoding().reply(&id);
@@ -352,7 +352,7 @@ async fn generate(
     drop(headers);
     let received = tokio::select! {
         biased;
-        received = body::receive(started, incoming, length, dialect, &io.shared) => received,
+        received = body::receive(started, &mut incoming, length, dialect, &io.shared) => received,
         () = io.shared.over() => Err(Problem::stopping()),
     };
     let (running, _held) = match received {
@@ -361,7 +361,10 @@ async fn generate(
             let ingress = Ingress { started, request_id: id.clone(), door, dialect, forward, waits, frames, scan };
             (exchange::run(io, ingress, None), share)
         }
-        Err(problem) => return problem.reply(&id),
+        Err(problem) => {
+            tokio::spawn(body::discard(incoming));
+            return problem.reply(&id);
+        }
     };
     running.await
 }
