@@ -39,7 +39,7 @@ def serve(file: str) -> int:
     from fastroute import process
     from fastroute.config import load
     from fastroute.config.schema import pack
-    from fastroute.supervisor import open_listeners
+    from fastroute.listeners import open_listeners
 
     class Busy(process.DataProcess):
         async def run(self) -> int:

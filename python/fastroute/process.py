@@ -28,6 +28,7 @@ from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
 from fastroute.health import render_health
+from fastroute.listeners import BACKLOG
 from fastroute.reload.channel import Channel, Next
 from fastroute.telemetry.logs import write_to_stderr
 
@@ -42,7 +43,6 @@ _GRACE, _HURRY, _NOW = 1, 2, 3
 
 TELL_HEALTH_S = 1.0
 """More often than anybody scrapes."""
-BACKLOG = 4096
 LAME_DUCK_S = 5.0
 """Readiness is off and requests are still taken: load balancers look about this often."""
 LAST_WORDS_S = 1.0
@@ -141,7 +141,7 @@ class DataProcess:
         errand = self._errand
         terms = Terms(errand.threads, errand.journal, errand.generation)
         gateway, engine = build(self._config, found, loop, terms)
-        listening = loop.create_task(_tell(engine))
+        telling = [loop.create_task(_tell_journal(engine))]
         control = Channel(socket.socket(fileno=errand.control), Next)
         Takeover(control, found, gateway, engine, self._reconfigured).listen(loop)
         if self._errand.edge is not None:
@@ -163,11 +163,11 @@ class DataProcess:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._errand.report, b"ready\n")
         os.close(self._errand.report)
-        telling = loop.create_task(_tell_health(gateway, engine))
+        telling.append(loop.create_task(_tell_health(gateway, engine)))
         await self._stop.wait()
         await self._wind_down(engine, app, door, serving)
-        listening.cancel()
-        telling.cancel()
+        for task in telling:
+            task.cancel()
         _pass_on(engine)
         loop.remove_reader(engine.bell())
         return 0
@@ -203,7 +203,7 @@ class DataProcess:
             await asyncio.wait_for(asyncio.to_thread(engine.close_journal), JOURNAL_S)
 
 
-async def _tell(engine: "Engine") -> None:
+async def _tell_journal(engine: "Engine") -> None:
     """Logs what the journal has to tell, for as long as it may have something."""
     while True:
         _pass_on(engine)

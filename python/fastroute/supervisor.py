@@ -1,4 +1,4 @@
-"""The parent process: binds the listeners, starts the data process by exec, forwards signals, starts it again.
+"""The parent process: holds the listeners, starts the data process by exec, forwards signals, starts it again.
 
 The rule: it holds the sockets, so a data process that dies loses its exchanges but not one waiting connection. It
 answers no request itself. The surprise: it keeps the last configuration that was taken over, and whoever is started
@@ -6,7 +6,6 @@ again gets that one, whatever the file says by then.
 """
 
 import contextlib
-import errno
 import logging
 import os
 import select
@@ -15,15 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from fastroute.config.listeners import unguarded_listeners, wanted_listeners
-from fastroute.config.schema import Config, Listen, pack
+from fastroute.config.schema import Config, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
+from fastroute.listeners import Listener
 from fastroute.reload.channel import Channel, Next, Verdict
 from fastroute.reload.watch import LOOK_S, ConfigFile, Watch, not_at_run_time
 from fastroute.state_dir import Instance
@@ -31,7 +28,6 @@ from fastroute.telemetry.logs import write_to_stderr
 
 log = logging.getLogger("fastroute.supervisor")
 
-BACKLOG = 4096
 YOUNG_S = 5.0
 """A data process that ends sooner than this after it was ready did not really run."""
 YOUNG_DEATHS = 5
@@ -44,11 +40,6 @@ BACKOFF_CAP_S = 0.5
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 """glibc gives memory back to the kernel as soon as a few bodies of 1 MiB are free, and the next ones pay for every page
 of it again. What it would come to keep by itself, after a body of 32 MiB, it keeps from the start (mallopt(3))."""
-PROBE_PORTS = 100
-
-
-class ListenerError(FastrouteError):
-    """A listener cannot be opened; the text says why and what to do."""
 
 
 class NotServing(FastrouteError):
@@ -57,106 +48,6 @@ class NotServing(FastrouteError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the data process ended with status {status} before it was ready")
         self.status = status
-
-
-class Listener(NamedTuple):
-    """A bound, listening socket and what it is for."""
-
-    name: str
-    socket: socket.socket
-
-    @property
-    def place(self) -> tuple[str, int]:
-        host, port = self.socket.getsockname()[:2]
-        return host, port
-
-    @property
-    def url(self) -> str:
-        host, port = self.place
-        shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{port}"
-
-
-def open_listeners(listen: Listen) -> list[Listener]:
-    """Binds every listener of the configuration, or none. Raises ListenerError."""
-    for unguarded in unguarded_listeners(listen):
-        raise ListenerError(
-            f"{unguarded.name}: {unguarded.address} can be reached from other machines and no keys are asked for; "
-            "listen on 127.0.0.1, or say --open (listen.open: true) if something in front of the gateway asks for keys"
-        )
-    opened: list[Listener] = []
-    with contextlib.ExitStack() as undo:
-        for wanted in wanted_listeners(listen):
-            listener = Listener(wanted.name, _bound(wanted.name, wanted.address, wanted.port))
-            undo.callback(listener.socket.close)
-            opened.append(listener)
-        undo.pop_all()
-    return opened
-
-
-def _bound(name: str, host: str, port: int) -> socket.socket:
-    try:
-        family, kind, proto, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise ListenerError(f"{name}: {host} is no address of this machine: {error.strerror}") from error
-    bound = socket.socket(family, kind, proto)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets take it over, also granian's, which sets none: with Nagle's algorithm on, each second small
-        # event of a stream waits up to 40 ms for the client's delayed acknowledgement.
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        bound.bind(place)
-        bound.listen(BACKLOG)
-    except PermissionError as error:
-        bound.close()
-        raise ListenerError(f"{name}: port {port} may not be opened by this user; take one above 1023") from error
-    except OSError as error:
-        bound.close()
-        if error.errno != errno.EADDRINUSE:
-            raise ListenerError(f"{name}: cannot listen on port {port} of {host}: {error.strerror}") from error
-        holder = _holder(port)
-        free = _free_port(family, place, port)
-        suggestion = f"; {free} is free" if free else ""
-        by = f" by {holder}" if holder else ""
-        raise ListenerError(f"{name}: port {port} on {host} is taken{by}{suggestion}") from error
-    return bound
-
-
-def _free_port(family: int, place: Sequence[object], port: int) -> int | None:
-    for candidate in range(port + 1, min(port + PROBE_PORTS, 65_536)):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((place[0], candidate, *place[2:]))
-                return candidate
-            except OSError:
-                continue
-    return None
-
-
-def _holder(port: int) -> str | None:
-    """Name and process id of who listens on a port, where `/proc` lets us see it."""
-    inodes = set(_listening_inodes(port))
-    if not inodes:
-        return None
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            for descriptor in (entry / "fd").iterdir():
-                if str(descriptor.readlink()) in inodes:
-                    return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
-        except OSError:
-            continue
-    return None
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    listening = "0A"
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                columns = line.split()
-                if columns[3] == listening and int(columns[1].rpartition(":")[2], 16) == port:
-                    yield f"socket:[{columns[9]}]"
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

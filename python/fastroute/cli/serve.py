@@ -12,9 +12,10 @@ from fastroute.catalogue import Found, find_providers
 from fastroute.cli.frame import abandon_stdout, command, config_option, option, state_dir_option
 from fastroute.config import load
 from fastroute.config.schema import Config, Listen
+from fastroute.listeners import Listener, ListenerError, open_listeners
 from fastroute.reload.watch import ConfigFile
 from fastroute.state_dir import StateDirError, hold, state_home
-from fastroute.supervisor import Listener, ListenerError, Supervisor, open_listeners
+from fastroute.supervisor import Supervisor
 from fastroute.table import Table, compile_table
 from fastroute.version import VERSION
 
