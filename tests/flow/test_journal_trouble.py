@@ -126,6 +126,7 @@ def test_a_required_journal_answers_503_while_its_disk_is_full(upstream: Upstrea
         )
         assert reply is not None
         assert (reply.status, reply.error["code"]) == (503, "ledger_unavailable")
+        assert reply.headers["x-fastroute-attempts"] == "0", "nobody was asked"
         assert instance.metric("refused_total") >= 1
 
 

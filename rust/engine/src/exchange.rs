@@ -61,16 +61,12 @@ async fn planned(
         stream: ingress.stream(),
         bytes_in: ingress.scan.bytes as u64,
     };
-    if !io.shared.decider.room() {
-        if let Some(Decision::Plan(plan)) = &decided {
-            io.shared.decider.forget(plan);
-        }
-        let problem = Problem::overloaded("too many outcomes wait to be recorded; please retry");
-        return Err(Box::new(problem.reply(&ingress.request_id)));
-    }
-    if ingress.stream()
-        && let Some(problem) = admission::refuse_stream(&io.shared)
-    {
+    let refused = if io.shared.decider.room() {
+        ingress.stream().then(|| admission::refuse_stream(&io.shared)).flatten()
+    } else {
+        Some(Problem::overloaded("too many outcomes wait to be recorded; please retry"))
+    };
+    if let Some(problem) = refused {
         if let Some(Decision::Plan(plan)) = &decided {
             io.shared.decider.forget(plan);
         }

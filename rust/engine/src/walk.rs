@@ -71,9 +71,8 @@ pub(crate) fn walk<'t>(
         route.budget.earn();
         while let Some(target) = next {
             let began = Instant::now();
-            story.attempt(target.index, began);
             if let Some(lane) = &io.lane {
-                let (generation, ordinal) = (table.generation, story.attempts());
+                let (generation, ordinal) = (table.generation, story.attempts() + 1);
                 let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
                 let Ok(pledge) = Pledge::make(lane, &plea, began) else {
                     last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
@@ -85,6 +84,8 @@ pub(crate) fn walk<'t>(
                     Box::pin(lane.caught_up()).await;
                 }
             }
+            // Not sooner: what may not be put on record is not tried, and counts nowhere.
+            story.attempt(target.index, began);
             let flying = InFlight::enter(table, target);
             let leaves = ingress.stream() && course.may_leave(target);
             let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
