@@ -344,6 +344,7 @@ async fn generate(
     mut incoming: Incoming,
 ) -> Reply {
     if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
+        tokio::spawn(body::discard(incoming));
         return unsupported_encoding().reply(&id);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -362,7 +363,10 @@ async fn generate(
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => {
-            tokio::spawn(body::discard(incoming));
+            // One that was too slow has nothing under way that could meet a closed connection.
+            if problem.status != 408 {
+                tokio::spawn(body::discard(incoming));
+            }
             return problem.reply(&id);
         }
     };
