@@ -41,9 +41,8 @@ const RESTED_AFTER: Duration = Duration::from_secs(1);
 const TRIES: usize = 100;
 /// A request body of which the peer takes no byte for this long is given up.
 const WRITE_IDLE: Duration = Duration::from_secs(30);
-/// What is read ahead of a client; a frame on its way to it keeps another of these alive. hyper's own is 408 KiB, of which
-/// a few hundred readers that are slow made a few hundred megabytes.
-const READ_BUFFER: usize = 128 * 1024;
+/// What one write of a request takes, at most. For reads [`Wire`] has a bound of its own.
+const WRITE_BUFFER: usize = 512 * 1024;
 /// Idle connections kept per origin and thread; more are closed.
 const MAX_IDLE: usize = 1024;
 
@@ -233,20 +232,20 @@ impl Pool {
             .and_then(|dialled| dialled)
             .map_err(ConnectError::Connect)?;
         let transport = match &origin.tls {
-            None => Transport::Plain(stream),
+            None => Transport::plain(stream),
             Some(tls) => {
                 let connector = tokio_rustls::TlsConnector::from(tls.config.clone());
                 let shaken =
                     timeout(seconds(timeouts.tls_timeout_s), connector.connect(tls.name.clone(), stream)).await;
                 let stream = shaken.map_err(|_| ConnectError::Tls)?.map_err(|_| ConnectError::Tls)?;
-                Transport::Tls(Box::new(stream))
+                Transport::tls(stream)
             }
         };
         let traffic = Arc::new(Traffic::default());
         let stream = Wire::new(transport, traffic.clone(), self.lane.clone());
         let (sender, driver) = http1::Builder::new()
             .max_headers(100)
-            .max_buf_size(READ_BUFFER)
+            .max_buf_size(WRITE_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;

@@ -10,13 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use memchr::memmem;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use crate::journal::Lane;
 
+/// Bytes of one read. hyper doubles its read buffer when a read fills it, up to the bound that it has for writes as well.
+/// One byte less than 64 KiB never fills that much: a client that reads slowly makes us hold little, and the bound is free
+/// to be what one write of a large request wants.
+const READ: u64 = 64 * 1024 - 1;
 /// Interim answers before the answer itself. A server has one or two to give (100, 102, 103).
 const INTERIM: u64 = 16;
 /// Bytes up to the end of an answer's head: more than hyper's longest head and one of its longest reads together.
@@ -26,8 +30,18 @@ const INTERIM_LINE: &[u8] = b"HTTP/1.1 1";
 const PLAIN: u64 = u64::MAX;
 
 pub(super) enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Take<TcpStream>),
+    Tls(Take<Box<TlsStream<TcpStream>>>),
+}
+
+impl Transport {
+    pub(super) fn plain(stream: TcpStream) -> Self {
+        Self::Plain(stream.take(READ))
+    }
+
+    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream).take(READ))
+    }
 }
 
 /// Counts of one connection, shared with whoever has it on loan.
@@ -121,8 +135,14 @@ impl AsyncRead for Wire {
         let this = self.get_mut();
         let before = into.filled().len();
         let polled = match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(task, into),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(task, into),
+            Transport::Plain(stream) => {
+                stream.set_limit(READ);
+                Pin::new(stream).poll_read(task, into)
+            }
+            Transport::Tls(stream) => {
+                stream.set_limit(READ);
+                Pin::new(stream).poll_read(task, into)
+            }
         };
         this.traffic.note_read(into.filled().get(before..).unwrap_or_default())?;
         polled
@@ -134,8 +154,8 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         this.settle_up();
         let polled = match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(task, from),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(task, from),
+            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
+            Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
         };
         this.traffic.note_write(polled.is_ready());
         polled
@@ -143,15 +163,15 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(task),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(task),
+            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_flush(task),
+            Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_flush(task),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(task),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(task),
+            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_shutdown(task),
+            Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_shutdown(task),
         }
     }
 
@@ -163,8 +183,8 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         this.settle_up();
         let polled = match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(task, from),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(task, from),
+            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
+            Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
         };
         this.traffic.note_write(polled.is_ready());
         polled
@@ -172,8 +192,8 @@ impl AsyncWrite for Wire {
 
     fn is_write_vectored(&self) -> bool {
         match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
+            Transport::Plain(stream) => stream.get_ref().is_write_vectored(),
+            Transport::Tls(stream) => stream.get_ref().is_write_vectored(),
         }
     }
 }
