@@ -52,6 +52,8 @@ class Plan(Struct, frozen=True, gc=False):
     """How many of them, from the first, are in service; the rest stand by in case these fail."""
     probe: bool = False
     """The first target rested and this request tries it: what comes of it is to be told at once."""
+    standing: bool = False
+    """Every request for this model is told the same until something fails, so the engine need not ask for each."""
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -97,8 +99,9 @@ class Outcome(Struct, frozen=True):
     generation: int
     route: int | None
     lead: int | None
-    """First target of a plan that was made here (and counted as in flight)."""
+    """First target of a plan that was made here for this request (and counted as in flight)."""
     decided_by: str | None
+    """`policy`; `standing` for a plan of the policy that held for this request too; `snapshot`; None without a plan."""
     came: tuple[str, str, bool]
     """Door, dialect, stream."""
     status: int

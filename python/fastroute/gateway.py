@@ -62,6 +62,11 @@ class _Line:
         """The last good order."""
         self.tripped_until_s = 0.0
 
+    def stand(self, watched: AbstractSet[int]) -> None:
+        """Lets its plan stand, where it has one and no policy counts what is in flight at its targets (`watched`)."""
+        if self.plan is not None and watched.isdisjoint(self.members):
+            self.plan = Plan(*self.place, self.plan.targets, self.plan.may_lead, standing=True)
+
 
 class Gateway:
     """One table, the health of its targets, and the policies of its routes.
@@ -95,6 +100,10 @@ class Gateway:
             name: line(f"{name}/*", [Choice(target) for target in targets], ordered.rank)
             for name, targets in table.direct.items()
         }
+        everyone = (*lines.values(), *direct.values())
+        watched = {target for line in everyone if line.plan is None for target in line.members}
+        for each in everyone:
+            each.stand(watched)
         self._table, self._lines, self._direct, self.health = table, lines, direct, health
         self._standings = health.standings
         self._troubled = health.troubled

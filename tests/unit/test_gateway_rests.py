@@ -135,7 +135,7 @@ def test_a_plan_says_who_stands_by_and_that_it_is_a_probe() -> None:
     clock = Clock()
     gateway = gateway_of(clock=clock)
     first, second = planned(gateway, "smart").targets
-    assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2)
+    assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2, standing=True)
     for _ in range(RUN):
         fails(gateway, first, "overloaded")
     assert planned(gateway, "smart") == Plan(0, 1, (second, first), 1)

@@ -70,6 +70,8 @@ pub struct Plan {
     pub may_lead: usize,
     /// The first target rested and this request tries it: its content is reported at once, and nobody else follows it.
     pub probe: bool,
+    /// Another request for this route would be told the same, as long as nothing fails: it need not be asked for.
+    pub standing: bool,
     pub by: DecidedBy,
 }
 
@@ -78,8 +80,20 @@ pub struct Plan {
 pub enum DecidedBy {
     /// The decider, in time.
     Policy,
+    /// The decider, for an earlier request: see [`Plan::standing`].
+    Standing,
     /// The engine's own snapshot of the route, because the decider was late or full.
     Snapshot,
+}
+
+impl DecidedBy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Standing => "standing",
+            Self::Snapshot => "snapshot",
+        }
+    }
 }
 
 /// The decider will not have this request.

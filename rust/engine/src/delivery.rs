@@ -135,7 +135,7 @@ pub struct Delivery {
     ended: bool,
     scratch: Frames,
     story: Story,
-    _flying: InFlight,
+    flying: InFlight,
 }
 
 impl Delivery {
@@ -165,7 +165,7 @@ impl Delivery {
             ended: false,
             scratch: Frames::new(),
             story,
-            _flying: flying,
+            flying,
         };
         if delivery.over() {
             delivery.finish();
@@ -316,7 +316,11 @@ impl Delivery {
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
         self.note();
+        let failed = failure.is_some();
         self.story.close(ending, failure);
+        if failed {
+            self.flying.set_back();
+        }
     }
 
     /// Notes usage and bytes as they stand.

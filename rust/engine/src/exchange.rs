@@ -131,20 +131,34 @@ where
     Problem::internal("the gateway failed on this request; its id finds the reason in the log").reply(id)
 }
 
-/// Asks, and lets the snapshot decide when the answer is late and the route is known.
+/// Asks where no plan stands, and lets the snapshot decide when the answer is late and the route is known.
 async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decision, NoDecision> {
     let route = table.resolve(ingress.model());
-    let asked = io.desk.ask(&io.shared.decider, ingress.question(), route.is_some()).await;
-    if let Ok(Decision::Plan(plan)) = &asked
-        && plan.generation == table.generation
-        && let Some(route) = table.route(plan.route)
-    {
-        route.remember(plan);
+    if let Some(plan) = route.and_then(|route| table.standing(route)) {
+        io.shared.metrics.standing.fetch_add(1, Ordering::Relaxed);
+        return Ok(Decision::Plan(plan));
+    }
+    // Before it is asked: what fails meanwhile may not be known to the answer.
+    let setbacks = table.setbacks.count();
+    // Boxed: most requests of most routes never ask.
+    let asked = Box::pin(io.desk.ask(&io.shared.decider, ingress.question(), route.is_some())).await;
+    if let Ok(Decision::Plan(plan)) = &asked {
+        table.remember(plan, setbacks);
     }
     match asked {
         Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
         asked => asked,
     }
+}
+
+/// The plan that stands for a model, if one does; else how often anything had failed before the decider is asked.
+pub fn standing(shared: &Shared, model: &str) -> Result<Plan, u64> {
+    let table = shared.tables.current();
+    let plan = table.resolve(model).and_then(|route| table.standing(route));
+    if plan.is_some() {
+        shared.metrics.standing.fetch_add(1, Ordering::Relaxed);
+    }
+    plan.ok_or_else(|| table.setbacks.count())
 }
 
 /// The engine's own plan for a model, where the decider's is late or failed. `None` for a model it does not know.
@@ -163,6 +177,7 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
         may_lead: targets.len(),
         targets,
         probe: false,
+        standing: false,
         by: DecidedBy::Snapshot,
     })
 }
@@ -177,6 +192,11 @@ impl InFlight {
     pub(crate) fn enter(table: &Arc<Table>, target: &Target) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { table: table.clone(), target: target.index }
+    }
+
+    /// Something failed that the decider will hear of: no plan stands until it was asked again.
+    pub(crate) fn set_back(&self) {
+        self.table.setbacks.note();
     }
 
     fn label(&self) -> HeaderValue {

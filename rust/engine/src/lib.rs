@@ -41,7 +41,7 @@ mod walk;
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};
 pub use engine::{Engine, StartError};
-pub use exchange::{by_snapshot, contained, run};
+pub use exchange::{by_snapshot, contained, run, standing};
 pub use identity::fresh as fresh_request_id;
 pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, is_for_one_hop, request_id};
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};

@@ -17,6 +17,8 @@ pub struct Metrics {
     /// Bytes of request bodies held, both doors.
     pub body_bytes: AtomicUsize,
     pub exchanges: AtomicU64,
+    /// Exchanges decided by a plan that stood, without asking.
+    pub standing: AtomicU64,
     /// Exchanges decided by the engine's snapshot because the decider was late.
     pub snapshots: AtomicU64,
     /// Requests turned away because a bound was reached.
@@ -103,7 +105,7 @@ fn seconds_since_1970() -> u64 {
 }
 
 impl Metrics {
-    pub fn rows(&self) -> [Row; 9] {
+    pub fn rows(&self) -> [Row; 10] {
         let size = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
@@ -111,6 +113,12 @@ impl Metrics {
             ("fastroute_in_flight", "gauge", "Exchanges under way.", size(&self.in_flight)),
             ("fastroute_request_body_bytes", "gauge", "Bytes of request bodies held.", size(&self.body_bytes)),
             ("fastroute_exchanges_total", "counter", "Exchanges begun.", count(&self.exchanges)),
+            (
+                "fastroute_standing_decisions_total",
+                "counter",
+                "Exchanges decided by a plan that stood.",
+                count(&self.standing),
+            ),
             (
                 "fastroute_snapshot_decisions_total",
                 "counter",

@@ -5,6 +5,7 @@
 
 mod names;
 mod spec;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,9 @@ use crate::decider::Plan;
 use crate::dice::Dice;
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
+use standing::Standing;
 
+pub use standing::Setbacks;
 pub use spec::{ChoiceSpec, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
 
 /// Provider and model of the built-in echo target.
@@ -107,6 +110,7 @@ pub struct Route {
     pub budget: Arc<Budget>,
     /// The decider's last order.
     last: ArcSwap<Order>,
+    standing: Standing,
 }
 
 /// An order of targets, the first `may_lead` of which are in service. Those it leaves out are not to be called.
@@ -139,6 +143,7 @@ impl Route {
         Ok(Self {
             name: spec.name.into(),
             last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
+            standing: Standing::default(),
             targets: order,
             weights,
             budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
@@ -151,6 +156,7 @@ impl Route {
         Self {
             name: format!("{provider}/*").into(),
             last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
+            standing: Standing::default(),
             targets: order,
             weights: SmallVec::new(),
             budget: Arc::new(Budget::new(patience.retry_ratio)),
@@ -177,6 +183,8 @@ pub struct Table {
     pub generation: u64,
     pub targets: Vec<Target>,
     pub routes: Vec<Route>,
+    /// Of the process, so the tables have it in common.
+    pub setbacks: Arc<Setbacks>,
     names: HashMap<Arc<str>, u32>,
     /// Pass-through route of a provider, by provider name.
     wildcards: HashMap<Arc<str>, u32>,
@@ -226,11 +234,13 @@ impl Table {
             wildcards.insert(first.provider.clone(), narrow(routes.len())?);
             routes.push(Route::direct(&first.provider, &order, spec.patience.clone()));
         }
-        Ok(Self { generation: spec.generation, targets, routes, names, wildcards, models })
+        let setbacks = Arc::default();
+        Ok(Self { generation: spec.generation, targets, routes, setbacks, names, wildcards, models })
     }
 
     /// Routes of the same name and ratio go on with the retry budget they have: a reload must not refill it.
     pub(crate) fn inherit(&mut self, old: &Self) {
+        self.setbacks = old.setbacks.clone();
         let known: HashMap<&str, &Arc<Budget>> = old.routes.iter().map(|old| (&*old.name, &old.budget)).collect();
         for route in &mut self.routes {
             if let Some(budget) = known.get(&*route.name).filter(|budget| budget.earns_like(&route.budget)) {
@@ -254,6 +264,21 @@ impl Table {
 
     pub fn target(&self, index: u32) -> Option<&Target> {
         self.targets.get(index as usize)
+    }
+
+    /// The plan that the decider gave for every request of this route, if nothing failed since it was asked.
+    pub fn standing(&self, route: u32) -> Option<Plan> {
+        self.route(route)?.standing.plan(self.setbacks.count())
+    }
+
+    /// Takes in a plan that the decider was asked for when `setbacks` was the count: as the last order of its route, and
+    /// where it is for every request as the plan that stands.
+    pub fn remember(&self, plan: &Plan, setbacks: u64) {
+        let Some(route) = self.route(plan.route).filter(|_| plan.generation == self.generation) else { return };
+        route.remember(plan);
+        if plan.standing {
+            route.standing.set(plan, setbacks);
+        }
     }
 
     /// Where its targets are called.

@@ -117,6 +117,7 @@ pub(crate) fn walk<'t>(
                 target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
             }
             story.setback(failure, now);
+            table.setbacks.note();
             next = None;
             if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
                 spent = !route.budget.spend(budget::price(failure), now);

@@ -112,6 +112,7 @@ impl Brain {
                 generation: answer.getattr(intern!(py, "generation"))?.extract()?,
                 may_lead: answer.getattr(intern!(py, "may_lead"))?.extract()?,
                 probe: answer.getattr(intern!(py, "probe"))?.extract()?,
+                standing: answer.getattr(intern!(py, "standing"))?.extract()?,
                 targets,
                 by: DecidedBy::Policy,
             })));
@@ -166,7 +167,7 @@ impl Brain {
             outcome.generation,
             outcome.route,
             outcome.lead,
-            outcome.by.map(|by| if by == DecidedBy::Policy { "policy" } else { "snapshot" }),
+            outcome.by.map(DecidedBy::name),
             (outcome.door.name(), outcome.dialect.name(), outcome.stream),
             outcome.status,
             outcome.ending.name(),

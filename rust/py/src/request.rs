@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scanner;
-use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Plan, Refusal};
+use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Refusal};
 use fastroute_engine::doors::body;
-use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Shared, Waits, by_snapshot, contained, run};
+use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, run, standing};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use pyo3::prelude::*;
 use tokio::time::Instant;
@@ -133,16 +133,10 @@ impl Request {
             }
         };
         let (ingress, protocol, in_flight, bodies) = scan;
-        let question = ingress.question();
-        let decided = gateway.brain.decide(py, &question).unwrap_or_else(|error| {
-            error.write_unraisable(py, None);
-            None
-        });
-        let decision =
-            decided.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision);
-        if let Decision::Plan(plan) = &decision {
-            remember(shared, plan);
-        }
+        let decision = match standing(shared, ingress.model()) {
+            Ok(plan) => Decision::Plan(plan),
+            Err(setbacks) => gateway.decide(py, &ingress, setbacks),
+        };
         let Some(thread) = gateway.engine.thread() else { return Ok(None) };
         let future = gateway.create_future.call0(py)?;
         let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
@@ -178,12 +172,18 @@ fn no_decision() -> Decision {
     })
 }
 
-fn remember(shared: &Shared, plan: &Plan) {
-    let table = shared.tables.current();
-    if table.generation == plan.generation
-        && let Some(route) = table.route(plan.route)
-    {
-        route.remember(plan);
+impl Gateway {
+    /// Asks Python, and the snapshot where Python leaves it that.
+    fn decide(&self, py: Python<'_>, ingress: &Ingress, setbacks: u64) -> Decision {
+        let shared = self.engine.shared();
+        let decided = self.brain.decide(py, &ingress.question()).unwrap_or_else(|error| {
+            error.write_unraisable(py, None);
+            None
+        });
+        if let Some(Decision::Plan(plan)) = &decided {
+            shared.tables.current().remember(plan, setbacks);
+        }
+        decided.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision)
     }
 }
 

@@ -81,6 +81,7 @@ pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
         targets: SmallVec::from_slice(targets),
         may_lead: targets.len(),
         probe: false,
+        standing: false,
         by: DecidedBy::Policy,
     }
 }
