@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flow.rig import Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
+from flow.rig import READ_ON, Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
 
 _numbers = itertools.count()
 _accounts = itertools.count()
+_read_on = {kind: itertools.count() for kind in READ_ON}
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +87,23 @@ def account() -> Route:
     """Two targets of a provider, and a key, that nobody else uses."""
     name = f"account-{next(_accounts)}"
     return Route(name, f"{name}-first", f"{name}-second")
+
+
+def _read_on_route(kind: str) -> Route:
+    name = f"{kind}-{next(_read_on[kind])}"
+    return Route(name, f"{name}-first", f"{name}-second")
+
+
+@pytest.fixture
+def drained() -> Route:
+    """Two targets, taken as `counted` does, of a provider whose replies are read to their end."""
+    return _read_on_route("drained")
+
+
+@pytest.fixture
+def finished() -> Route:
+    """The same of a provider whose attempts are carried to their end."""
+    return _read_on_route("finished")
 
 
 @pytest.fixture

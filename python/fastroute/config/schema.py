@@ -14,6 +14,7 @@ from fastroute.secret import Secret
 
 Dialect = Literal["openai_chat", "openai_embeddings", "models"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+OnClientGone = Literal["cancel", "drain", "finish"]
 
 POLICIES = ("ordered", "weighted", "fastest")
 """The policies that come with fastroute; any other is written as `package.module:function`."""
@@ -175,6 +176,13 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ca_file: Annotated[
         str | None, Meta(description="PEM file of certificates to trust for this provider, beside the usual ones.")
     ] = None
+    on_client_gone: Annotated[
+        OnClientGone,
+        Meta(
+            description="What happens here when a client leaves: its request is cancelled, a reply that has begun is "
+            "read to its end (`drain`), or one that has not begun is waited for, too (`finish`)."
+        ),
+    ] = "cancel"
 
 
 class WeightedTarget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

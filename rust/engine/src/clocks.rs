@@ -185,9 +185,9 @@ impl IdleClock {
         }
     }
 
-    /// The same for a plain reply, which has no place for comments.
-    pub(crate) fn without_comments(self) -> Self {
-        Self { comments_after: None, ..self }
+    /// No comments: a plain reply has no place for them, and one that is read on for nobody no reader.
+    pub(crate) fn without_comments(&mut self) {
+        self.comments_after = None;
     }
 
     /// When the client would have heard nothing for too long, as things stand.

@@ -123,6 +123,14 @@ impl<'t> Course<'t> {
         self.tried.iter().filter_map(|tried| tried.told).map(|told| told.saturating_duration_since(now)).min()
     }
 
+    /// The client may come back as soon as one of the targets takes requests again.
+    pub(crate) fn tell_the_wait(&self, failure: &mut Failure, now: Instant) {
+        if failure.retry_after_ms.is_some() || failure.kind == Kind::RateLimited {
+            let soonest = self.soonest(now);
+            failure.retry_after_ms = soonest.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+
     fn note(&mut self, target: &Target, failure: &Failure, now: Instant) {
         self.attempts += 1;
         let barred = match failure.retry {

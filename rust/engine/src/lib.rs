@@ -37,6 +37,7 @@ mod ttft;
 mod upstream;
 mod waits;
 mod walk;
+mod walking;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};

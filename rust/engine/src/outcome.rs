@@ -175,6 +175,10 @@ impl Story {
         if let Some(pledge) = self.pledge.take() {
             pledge.end(State::after(failure), Some(failure.kind), Told::default());
         }
+        self.fell(failure, now);
+    }
+
+    fn fell(&mut self, failure: &Failure, now: Instant) {
         let since_start = micros(self.started, now);
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
@@ -249,8 +253,7 @@ impl Story {
                 }
             }
             if let Some(pledge) = self.pledge.take() {
-                let told = Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage };
-                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told);
+                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told(&outcome));
             }
             outcome.failure = failure;
             self.decider.settle(outcome);
@@ -258,26 +261,53 @@ impl Story {
     }
 }
 
+fn told(outcome: &Outcome) -> Told {
+    Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage }
+}
+
 impl Story {
-    /// The same story, for somebody else to end; this one is over.
-    pub(crate) fn hand_on(&mut self) -> Self {
-        Self {
-            decider: self.decider.clone(),
-            started: self.started,
-            outcome: self.outcome.take(),
-            pledge: self.pledge.take(),
-            probe: self.probe,
+    /// Settles an exchange whose client left and whose reply was read on. The exchange ends like any other whose client
+    /// left; its attempt with what the upstream did, because that is what is owed.
+    pub(crate) fn close_unseen(&mut self, came: Result<(), Failure>) {
+        let (state, kind) = match &came {
+            Ok(()) => (State::Complete, Kind::ClientGone),
+            Err(failure) if failure.kind == Kind::Shutdown => (State::Cancelled, Kind::ClientGone),
+            Err(failure) => (State::Partial, failure.kind),
+        };
+        let gone = self.left();
+        if let (Some(pledge), Some(outcome)) = (self.pledge.take(), &self.outcome) {
+            pledge.end(state, Some(kind), told(outcome));
         }
+        let now = Instant::now();
+        if let Err(failure) = came
+            && blames_upstream(&failure)
+        {
+            self.fell(&failure, now);
+        }
+        self.close_at(Ending::ClientGone, Some(gone), now);
+    }
+
+    /// The client left: nobody is told anything any more.
+    fn left(&mut self) -> Failure {
+        let gone = Failure::new(Kind::ClientGone);
+        if let Some(outcome) = self.outcome()
+            && outcome.status == 0
+        {
+            outcome.status = gone.status;
+        }
+        gone
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.
     pub(crate) fn abandon(&mut self) {
-        let (ending, kind) = match (std::thread::panicking(), self.outcome().is_some_and(|told| told.status == 200)) {
-            (false, _) => (Ending::ClientGone, Kind::ClientGone),
-            (true, true) => (Ending::Broken, Kind::Internal),
-            (true, false) => (Ending::Refused, Kind::Internal),
-        };
-        let failure = Failure::new(kind);
+        if !std::thread::panicking() {
+            let gone = self.left();
+            self.close(Ending::ClientGone, Some(gone));
+            return;
+        }
+        let begun = self.outcome().is_some_and(|told| told.status == 200);
+        let ending = if begun { Ending::Broken } else { Ending::Refused };
+        let failure = Failure::new(Kind::Internal);
         if let Some(outcome) = self.outcome()
             && outcome.status == 0
         {

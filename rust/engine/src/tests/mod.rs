@@ -14,3 +14,4 @@ mod journal;
 mod laws;
 mod overload;
 pub(crate) mod rig;
+mod unseen;
