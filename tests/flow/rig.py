@@ -31,6 +31,8 @@ ROUTES = 400
 ACCOUNTS = 20
 READ_ON = {"drained": "drain", "finished": "finish"}
 """Kinds of routes whose provider does not want everything cancelled; their providers have their names."""
+HEDGE_S = 0.25
+"""When another target is asked beside a slow one, on routes that hedge."""
 HASTE_S = 0.4
 """First token and silence of the hasty routes."""
 
@@ -324,6 +326,8 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         for name in (f"{kind}-{number}" for number in range(ACCOUNTS)):
             targets = [f"{kind}/{name}-first", f"{kind}/{name}-second"]
             models[name] = {"policy": "flow_policies:first_when_idle", "targets": targets}
+    for name in (f"hedging-{number}" for number in range(ACCOUNTS)):
+        models[name] = {"targets": [f"up/{name}-first", f"up/{name}-second"], "patience": {"hedge_after_s": HEDGE_S}}
     read_on = {
         kind: {"dialect": "openai_chat", "address": f"{upstream}/v1", "on_client_gone": wish}
         for kind, wish in READ_ON.items()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flow.records import Journal
-from flow.rig import Command, Door, Gateway, Route, Serve, Upstream, ask_raw, configuration, eventually, free_port
+from flow.records import Journal, journal_of
+from flow.rig import Command, Door, Route, Serve, Upstream, ask_raw, configuration, eventually, free_port
 
 RUNNING = [{"events": {"count": 40, "every_ms": 20}}, {"finish": {}}, "done"]
 LATE = [{"delay": {"ms": 700}}, {"reply": {"events": 4}}]
@@ -26,11 +26,10 @@ def ended(upstream: Upstream, route: Route) -> dict[str, Any]:
     return upstream.row(route.first, lambda row: row["ended"] != "open", "the upstream saw an end")
 
 
-def on_record(folder: Path, gateway: Gateway, row: dict[str, Any]) -> dict[str, Any]:
+def on_record(journal: Path, row: dict[str, Any]) -> dict[str, Any]:
     """How the journal says that the attempt behind a row of the upstream's log ended."""
-    place = folder / "state" / str(gateway.doors["granian"].place[1]) / "journal"
     attempt = row["headers"]["x-fastroute-attempt"]
-    return eventually(lambda: Journal(place).settles.get(attempt) or {}, "the attempt is settled")
+    return eventually(lambda: Journal(journal).settles.get(attempt) or {}, "the attempt is settled")
 
 
 def settled_once(door: Door, route: Route) -> None:
@@ -39,16 +38,17 @@ def settled_once(door: Door, route: Route) -> None:
     assert all(door.ask(route).target == route.first for _ in range(3))
 
 
-@pytest.mark.parametrize("kind", ["drained", "finished"])
-def test_a_reply_that_runs_is_read_to_its_end(
-    kind: str, upstream: Upstream, door: Door, gateway: Gateway, folder: Path, request: pytest.FixtureRequest
-) -> None:
-    route: Route = request.getfixturevalue(kind)
+@pytest.fixture(params=["drained", "finished"])
+def route(request: pytest.FixtureRequest) -> Route:
+    return request.getfixturevalue(request.param)
+
+
+def test_a_reply_that_runs_is_read_to_its_end(upstream: Upstream, door: Door, journal: Path, route: Route) -> None:
     upstream.script(route.rule(*RUNNING, first=1))
     leave(door, route, upstream, 2_000, stream=True)
     row = ended(upstream, route)
     assert row["ended"] == "complete"
-    end = on_record(folder, gateway, row)
+    end = on_record(journal, row)
     assert (end["state"], end["failure"], end["basis"]) == ("complete", "client_gone", "provider")
     assert end["completion_tokens"] > 0
     assert upstream.rows(route.second) == []
@@ -57,18 +57,19 @@ def test_a_reply_that_runs_is_read_to_its_end(
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 def test_finish_waits_for_an_answer_that_has_not_begun_and_drain_does_not(
-    stream: bool, upstream: Upstream, door: Door, gateway: Gateway, folder: Path, drained: Route, finished: Route
+    stream: bool, upstream: Upstream, door: Door, journal: Path, route: Route
 ) -> None:
-    upstream.script(drained.rule(*LATE, first=1), finished.rule(*LATE, first=1))
-    leave(door, finished, upstream, 0, stream=stream)
-    leave(door, drained, upstream, 0, stream=stream)
-    cancelled, whole = ended(upstream, drained), ended(upstream, finished)
-    assert (cancelled["ended"], whole["ended"]) == ("cancelled", "complete")
-    let_go, carried = (on_record(folder, gateway, row) for row in (cancelled, whole))
-    assert (let_go["state"], let_go["failure"], let_go["basis"]) == ("cancelled", "client_gone", "estimated")
-    assert (carried["state"], carried["failure"], carried["basis"]) == ("complete", "client_gone", "provider")
-    settled_once(door, drained)
-    settled_once(door, finished)
+    upstream.script(route.rule(*LATE, first=1))
+    leave(door, route, upstream, 0, stream=stream)
+    row = ended(upstream, route)
+    end = on_record(journal, row)
+    told = (row["ended"], end["state"], end["failure"], end["basis"])
+    if route.name.startswith("finished"):
+        assert told == ("complete", "complete", "client_gone", "provider")
+    else:
+        assert told == ("cancelled", "cancelled", "client_gone", "estimated")
+    assert upstream.rows(route.second) == []
+    settled_once(door, route)
 
 
 def test_what_is_carried_on_is_not_tried_elsewhere(upstream: Upstream, door: Door, finished: Route) -> None:
@@ -93,5 +94,5 @@ def test_a_stop_waits_for_what_is_read_on_and_then_ends_it(
     assert time.monotonic() - began >= 0.5
     row = ended(upstream, drained)
     assert row["ended"] == "cancelled"
-    end = on_record(tmp_path, gateway, row)
+    end = on_record(journal_of(tmp_path, gateway), row)
     assert (end["state"], end["failure"]) == ("cancelled", "client_gone")

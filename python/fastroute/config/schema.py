@@ -112,6 +112,13 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "and 60 while fewer than 50 are known.",
         ),
     ] = None
+    hedge_after_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content of a stream before another target is asked beside the slow one, for "
+            "one in twenty requests at most; the first to answer wins. Null: never."
+        ),
+    ] = None
     retry_empty: Annotated[
         bool, Meta(description="Take a reply without any content for a failure, so that another target is tried.")
     ] = False

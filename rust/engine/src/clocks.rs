@@ -47,6 +47,9 @@ pub struct Patience {
     /// Attempt begun to first content event of a stream, seconds, before another target is tried instead; `None`: what
     /// is slow for this target. Without another target this one is waited for.
     pub ttft_soft_timeout_s: Option<f64>,
+    /// Attempt begun to first content event of a stream, seconds, before another target is asked beside this one; `None`:
+    /// never.
+    pub hedge_after_s: Option<f64>,
     /// Longest silence of the upstream, any byte, seconds. Comments and pings reset it.
     pub idle_timeout_s: f64,
     /// Longest silence without content, seconds: pings must not hide a dead generation.
@@ -87,6 +90,7 @@ impl Default for Patience {
         Self {
             ttft_timeout_s: 120.0,
             ttft_soft_timeout_s: None,
+            hedge_after_s: None,
             idle_timeout_s: 30.0,
             content_idle_timeout_s: 120.0,
             total_timeout_s: 600.0,

@@ -27,6 +27,7 @@ pub mod mock;
 mod outcome;
 mod pressure;
 mod problem;
+mod race;
 mod render;
 mod share;
 mod sync;

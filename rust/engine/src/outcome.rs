@@ -3,6 +3,8 @@
 //! A [`Story`] is opened with the exchange and settles exactly once, on whatever path the exchange ends: finished,
 //! failed, or dropped because the client left (law 4).
 
+mod beside;
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::decider::{DecidedBy, Decider, Door, Plan};
 use crate::journal::{Pledge, Told};
+
+use beside::Beside;
 
 /// How an exchange ended, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,7 @@ pub struct Outcome {
     pub stream: bool,
     pub status: u16,
     pub ending: Ending,
+    /// In the order in which they ended.
     pub attempts: SmallVec<[Attempt; 2]>,
     pub usage: Option<Usage>,
     pub failure: Option<Failure>,
@@ -120,6 +125,10 @@ pub(crate) struct Story {
     pub(crate) outcome: Option<Box<Outcome>>,
     /// The running attempt's entry in the journal.
     pub(crate) pledge: Option<Pledge>,
+    /// A second attempt that runs beside the last one.
+    beside: Option<Box<Beside>>,
+    /// The running attempt is the first of them all although another that ended stands before it.
+    first_runs: bool,
     probe: bool,
 }
 
@@ -148,7 +157,15 @@ impl Story {
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false }
+        Self {
+            decider,
+            started,
+            outcome: Some(Box::new(outcome)),
+            pledge: None,
+            beside: None,
+            first_runs: false,
+            probe: false,
+        }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
@@ -161,13 +178,18 @@ impl Story {
         }
     }
 
-    /// A new attempt begins; returns its index.
+    /// A new attempt begins.
     pub(crate) fn attempt(&mut self, target: u32, now: Instant) {
-        let started_us = micros(self.started, now);
+        let attempt = Attempt::begun(target, micros(self.started, now));
+        self.first_runs = false;
         if let Some(outcome) = &mut self.outcome {
-            let attempt = Attempt { target, started_us, first_content_us: None, took_us: 0, failure: None };
             outcome.attempts.push(attempt);
         }
+    }
+
+    /// The running attempt is the first of its exchange.
+    fn runs_first(&self) -> bool {
+        self.first_runs || self.outcome.as_ref().is_some_and(|outcome| outcome.attempts.len() == 1)
     }
 
     /// The running attempt failed; health hears of it now.
@@ -180,6 +202,7 @@ impl Story {
 
     fn fell(&mut self, failure: &Failure, now: Instant) {
         let since_start = micros(self.started, now);
+        let first = self.runs_first();
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
         {
@@ -187,7 +210,7 @@ impl Story {
             attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
             let (generation, attempt) = (outcome.generation, attempt.clone());
-            let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
+            let led = first && outcome.lead == Some(attempt.target);
             self.decider.report(Setback { generation, attempt, led, at: now });
         }
     }
@@ -195,16 +218,15 @@ impl Story {
     /// The running attempt showed content (or its whole reply). Told again, it stays as it was.
     pub(crate) fn content(&mut self, now: Instant) {
         let since_start = micros(self.started, now);
+        let first = self.runs_first();
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
             && attempt.first_content_us.is_none()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
             // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
-            if self.probe
-                && let [only] = outcome.attempts.as_slice()
-            {
-                let (generation, attempt) = (outcome.generation, only.clone());
+            if self.probe && first {
+                let (generation, attempt) = (outcome.generation, attempt.clone());
                 self.decider.report(Setback { generation, attempt, led: true, at: now });
             }
         }
@@ -215,7 +237,7 @@ impl Story {
     }
 
     pub(crate) fn attempts(&self) -> usize {
-        self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len())
+        self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len() + usize::from(self.beside.is_some()))
     }
 
     /// The running reply has come this far; with a time, that may be put on record.
@@ -241,6 +263,9 @@ impl Story {
             outcome.ended = now;
             outcome.took_us = micros(self.started, now);
             outcome.ending = ending;
+            if let Some(beside) = self.beside.take() {
+                outcome.end_beside(*beside, ending, failure.as_ref());
+            }
             if let Some(attempt) = outcome.attempts.last_mut()
                 && attempt.took_us == 0
             {
@@ -258,6 +283,12 @@ impl Story {
             outcome.failure = failure;
             self.decider.settle(outcome);
         }
+    }
+}
+
+impl Attempt {
+    fn begun(target: u32, started_us: u64) -> Self {
+        Self { target, started_us, first_content_us: None, took_us: 0, failure: None }
     }
 }
 

@@ -21,7 +21,8 @@ use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::journal::{Lane, OffTheRecord, Plea, Pledge};
 use crate::outcome::{Story, blames_upstream};
-use crate::table::{OnClientGone, Route, Table, Target};
+use crate::race::{Entrant, race};
+use crate::table::{Route, Table, Target};
 use crate::walking::Presence;
 
 /// What a walk came to.
@@ -45,11 +46,33 @@ pub(crate) struct Found {
     pub(crate) story: Story,
 }
 
+/// An attempt under way, or just over.
+pub(crate) struct Running<'t> {
+    pub(crate) target: &'t Target,
+    pub(crate) began: Instant,
+    pub(crate) flying: InFlight,
+}
+
+impl<'t> Running<'t> {
+    /// It failed.
+    pub(crate) fn over(self, failure: &Failure) -> &'t Target {
+        if blames_upstream(failure) {
+            self.target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        self.target
+    }
+}
+
 /// What holds for all attempts of a walk.
-struct Ground<'t> {
-    table: &'t Arc<Table>,
-    route: &'t Route,
-    ingress: &'t Ingress,
+pub(crate) struct Ground<'t> {
+    pub(crate) io: &'t Arc<Io>,
+    pub(crate) table: &'t Arc<Table>,
+    pub(crate) plan: &'t Plan,
+    pub(crate) route: &'t Route,
+    pub(crate) ingress: &'t Ingress,
+    pub(crate) presence: Option<&'t Presence>,
+    /// When the first attempt began.
+    pub(crate) first: Instant,
     deadline: Instant,
 }
 
@@ -72,15 +95,18 @@ pub(crate) fn walk<'t>(
         let deadline = patience.deadline(ingress.started, ingress.stream());
         let deadline =
             ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
-        let ground = Ground { table, route, ingress, deadline };
+        let hedges = patience.hedge_after_s.is_some() && ingress.stream();
+        let mut ground = Ground { io, table, plan, route, ingress, presence, first: ingress.started, deadline };
         let mut course = Course::new(table, &plan.targets, patience, deadline);
         // Boxed, like everything that only a failure needs: each exchange would carry it.
         let mut last: Option<Box<Failed>> = None;
         let mut spent = false;
         let mut next = course.untried();
-        let mut first = None;
         let mut over = pin!(io.shared.over());
         route.budget.earn();
+        if hedges {
+            route.budget.earn_hedge();
+        }
         while let Some(target) = next {
             let began = Instant::now();
             if let Some(lane) = &io.lane {
@@ -98,36 +124,34 @@ pub(crate) fn walk<'t>(
             story.attempt(target.index, began);
             let flying = InFlight::enter(table, target);
             let leaves = ingress.stream() && course.may_leave(target);
-            let due = ground.due(began, *first.get_or_insert(began));
+            if story.attempts() == 1 {
+                ground.first = began;
+            }
+            let due = ground.due(began);
             let soft = leaves.then(|| soft(patience, target, began));
             let id = story.pledge.as_ref().and_then(Pledge::header);
-            let carried = presence.filter(|_| target.on_client_gone == OnClientGone::Finish);
+            let running = Running { target, began, flying };
             // Nothing was sent yet: a client that is told so can go to another gateway.
-            let tried = if let Some(presence) = carried {
-                let trying = Box::pin(attempt::attempt(io, target, ingress, patience, due, id));
-                tokio::select! {
-                    biased;
-                    tried = Box::pin(presence.carry(trying, soft)) => tried,
-                    () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
-                }
+            let (running, tried) = if hedges || presence.is_some() {
+                let entrant = Entrant::new(&ground, running, due, soft, id);
+                // Boxed: few routes want either.
+                Box::pin(race(&ground, &mut course, &mut story, entrant, over.as_mut())).await
             } else {
                 let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
-                tokio::select! {
+                let tried = tokio::select! {
                     biased;
                     tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
                     () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
-                }
+                };
+                (running, tried)
             };
             let failed = match tried {
-                Ok(success) => return Walked::Content(ground.found(success, flying, target, began, story)),
+                Ok(success) => return Walked::Content(ground.found(success, running, story)),
                 Err(failed) => Box::new(failed),
             };
-            drop(flying);
+            let target = running.over(&failed.failure);
             let now = Instant::now();
             let failure = &failed.failure;
-            if blames_upstream(failure) {
-                target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-            }
             story.setback(failure, now);
             if presence.is_some_and(Presence::left) {
                 last = Some(failed);
@@ -161,21 +185,26 @@ pub(crate) fn walk<'t>(
 
 impl Ground<'_> {
     /// Puts an attempt on record, before it is made.
-    fn pledge(&self, lane: &Arc<Lane>, target: &Target, ordinal: usize, now: Instant) -> Result<Pledge, OffTheRecord> {
+    pub(crate) fn pledge(
+        &self,
+        lane: &Arc<Lane>,
+        target: &Target,
+        ordinal: usize,
+        now: Instant,
+    ) -> Result<Pledge, OffTheRecord> {
         let (ingress, model, generation) = (self.ingress, &*self.route.name, self.table.generation);
         Pledge::make(lane, &Plea { ingress, target, model, generation, ordinal }, now)
     }
 
-    /// The clocks of an attempt, whatever else might be tried. `first` is when the first attempt began: the hard limit
-    /// for the first content is one for all of them. A unary reply's head often comes only with its last token, so it
-    /// has the deadline alone.
-    fn due(&self, began: Instant, first: Instant) -> Due {
+    /// The clocks of an attempt, whatever else might be tried. The hard limit for the first content is one for all of
+    /// them. A unary reply's head often comes only with its last token, so it has the deadline alone.
+    pub(crate) fn due(&self, began: Instant) -> Due {
         let (ingress, patience) = (self.ingress, &self.route.patience);
         let due = Due::at(self.deadline, began);
         if !ingress.stream() {
             return due;
         }
-        let due = due.or(first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
+        let due = due.or(self.first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
         match ingress.waits.first_byte(ingress.started, patience.comments_after()) {
             Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
             None => due,
@@ -183,7 +212,8 @@ impl Ground<'_> {
     }
 
     /// The running attempt shows content.
-    fn found(&self, success: Success, flying: InFlight, target: &Target, began: Instant, mut story: Story) -> Found {
+    fn found(&self, success: Success, running: Running<'_>, mut story: Story) -> Found {
+        let Running { target, began, flying } = running;
         let now = Instant::now();
         target.failures_in_a_row.store(0, Ordering::Relaxed);
         if self.ingress.stream() {

@@ -3,15 +3,16 @@
 //! The rule: only an attempt under way is carried on, only where its provider asks for it (`on_client_gone: finish`),
 //! to its own end and never to another target. Dropping a walk that waits for anything else aborts it.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use fastroute_core::failure::{Failure, Kind};
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::{Failed, Success};
+use crate::attempt::{Success, Tried};
 use crate::decider::Plan;
 use crate::delivery::{Delivery, Reader, place_for};
 use crate::ingress::Ingress;
@@ -63,7 +64,7 @@ impl Future for Walking {
 impl Drop for Walking {
     fn drop(&mut self) {
         let (Some(walk), Some(carry)) = (self.walk.take(), self.carry.take()) else { return };
-        if !carry.presence.carried.load(Ordering::Relaxed) || std::thread::panicking() {
+        if carry.presence.carried.load(Ordering::Relaxed) == 0 || std::thread::panicking() {
             return;
         }
         let Carry { io, presence, body_bytes } = carry;
@@ -101,8 +102,8 @@ async fn end(io: &Io, walked: Walked) {
 /// What a walk and whoever drops it know of each other. Both are of one task, so neither waits for the other.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    /// An attempt is under way that goes on without its client.
-    carried: AtomicBool,
+    /// Attempts under way that go on without their client.
+    carried: AtomicU32,
     left: AtomicBool,
 }
 
@@ -112,13 +113,18 @@ impl Presence {
         self.left.load(Ordering::Relaxed)
     }
 
+    /// Waits until the walk is carried on: whoever carries it on polls it, and with it everything that waits in it.
+    pub(crate) async fn gone(&self) {
+        poll_fn(|_| if self.left() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
     /// Runs an attempt that is to come to its end with or without its client. Only who has one is in a hurry: the soft
     /// limit leaves a slow target for another one, and without a client no other will be asked.
     pub(crate) async fn carry(
         &self,
-        mut trying: Pin<Box<impl Future<Output = Result<Success, Failed>>>>,
+        mut trying: Pin<Box<impl Future<Output = Tried>>>,
         soft: Option<Instant>,
-    ) -> Result<Success, Failed> {
+    ) -> Tried {
         let _carried = Carried::on(self);
         if let Some(soft) = soft {
             tokio::select! {
@@ -139,13 +145,13 @@ struct Carried<'a>(&'a Presence);
 
 impl<'a> Carried<'a> {
     fn on(presence: &'a Presence) -> Self {
-        presence.carried.store(true, Ordering::Relaxed);
+        presence.carried.fetch_add(1, Ordering::Relaxed);
         Self(presence)
     }
 }
 
 impl Drop for Carried<'_> {
     fn drop(&mut self) {
-        self.0.carried.store(false, Ordering::Relaxed);
+        self.0.carried.fetch_sub(1, Ordering::Relaxed);
     }
 }

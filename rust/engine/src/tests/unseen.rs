@@ -234,7 +234,7 @@ async fn the_journal_says_what_the_upstream_did_and_that_the_client_was_gone() {
 }
 
 /// Polls an exchange and its body so often, drops it there, and lets what was spawned come to rest.
-async fn dropped_after(polls: usize, rig: &Rig, stream: bool) -> bool {
+pub(super) async fn dropped_after(polls: usize, rig: &Rig, stream: bool) -> bool {
     let mut left = polls;
     let mut exchange = pin!(async {
         let mut body = run(rig.io.clone(), ingress(&chat("m", stream)), None).await.body;
