@@ -108,6 +108,7 @@ class Outcome(Struct, frozen=True):
     ending: str
     """`complete`, `refused`, `broken` or `client_gone`."""
     attempts: list[Attempt]
+    """In the order in which they ended: the last is the one that was answered with."""
     usage: Usage | None
     code: str | None
     """Code of the failure the exchange ended with."""

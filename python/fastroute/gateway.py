@@ -219,15 +219,17 @@ class Gateway:
             return
         now_s = self._clock()
         since_start_us = outcome.measures[1] + outcome.measures[4]
+        # They stand in the order in which they ended.
+        first = attempts[0] if len(attempts) == 1 else min(attempts, key=_started_us)
         if outcome.ending in ("complete", "broken"):
             last = attempts[-1]
             sent_s = now_s - (since_start_us - last.started_us) / 1e6
-            self._observe(health, last, sent_s, now_s, len(attempts) == 1 and last.target == lead)
+            self._observe(health, last, sent_s, now_s, last is first and last.target == lead)
         if lead is not None:
             standing = health.standings[lead]
             standing.in_flight -= 1
             if lead in health.troubled:
-                standing.release(now_s - (since_start_us - attempts[0].started_us) / 1e6)
+                standing.release(now_s - (since_start_us - first.started_us) / 1e6)
 
     def _observe(self, health: Health, attempt: Attempt, sent_s: float, now_s: float, led: bool) -> None:
         if not led:
@@ -246,6 +248,10 @@ class Gateway:
             standing.in_flight -= 1
             standing.breaker.window.taken_back(self._clock())
             standing.release(math.inf)
+
+
+def _started_us(attempt: Attempt) -> int:
+    return attempt.started_us
 
 
 def _candidate(seat: _Seat, now_s: float, *, available: bool) -> Candidate:

@@ -50,6 +50,7 @@ class Provider(Struct, frozen=True):
     timeouts: Timeouts
     min_idle: int = 0
     ca_file: str | None = None
+    on_client_gone: schema.OnClientGone = "cancel"
 
 
 class Target(Struct, frozen=True):
@@ -222,6 +223,7 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         timeouts=wanted.timeouts or config.routing.timeouts,
         min_idle=wanted.min_idle,
         ca_file=wanted.ca_file,
+        on_client_gone=wanted.on_client_gone,
     )
 
 
@@ -253,6 +255,7 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,
+        "on_client_gone": provider.on_client_gone,
     }
 
 

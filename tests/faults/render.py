@@ -42,7 +42,7 @@ What is on record of each attempt is its state and the kind of its failure:
 | `partial` | some of the answer came |
 | `refused` | nothing was done, and nothing is owed |
 | `unknown` | the provider may have done the work |
-| `cancelled` | it was let go because another was asked, or the client left |
+| `cancelled` | it was let go because another was asked or answered first, or the client left |
 """
 
 GROUPS: tuple[tuple[str, str, Sequence[Fault]], ...] = (

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flow.rig import Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
+from flow.records import journal_of
+from flow.rig import READ_ON, Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
 
 _numbers = itertools.count()
 _accounts = itertools.count()
+_few = {kind: itertools.count() for kind in ("hedging", *READ_ON)}
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +67,12 @@ def gateway(folder: Path, shared_upstream: Upstream, admin_port: int) -> Iterato
         command.stop()
 
 
+@pytest.fixture(scope="session")
+def journal(folder: Path, gateway: Gateway) -> Path:
+    """Where the gateway of all tests keeps its journal."""
+    return journal_of(folder, gateway)
+
+
 @pytest.fixture(params=["granian", "edge"])
 def door(request: pytest.FixtureRequest, gateway: Gateway) -> Door:
     return gateway.doors[request.param]
@@ -86,6 +94,29 @@ def account() -> Route:
     """Two targets of a provider, and a key, that nobody else uses."""
     name = f"account-{next(_accounts)}"
     return Route(name, f"{name}-first", f"{name}-second")
+
+
+def _one_of_few(kind: str) -> Route:
+    name = f"{kind}-{next(_few[kind])}"
+    return Route(name, f"{name}-first", f"{name}-second")
+
+
+@pytest.fixture
+def drained() -> Route:
+    """Two targets, taken as `counted` does, of a provider whose replies are read to their end."""
+    return _one_of_few("drained")
+
+
+@pytest.fixture
+def finished() -> Route:
+    """The same of a provider whose attempts are carried to their end."""
+    return _one_of_few("finished")
+
+
+@pytest.fixture
+def hedging() -> Route:
+    """Two targets, the second of which is asked beside the first where that is slow."""
+    return _one_of_few("hedging")
 
 
 @pytest.fixture

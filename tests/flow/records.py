@@ -38,6 +38,11 @@ class Journal:
         return self.intents.keys() - self.settles.keys()
 
 
+def journal_of(folder: Path, gateway: Gateway) -> Path:
+    """Where a gateway with its log in this folder keeps its journal."""
+    return folder / "state" / str(gateway.doors["granian"].place[1]) / "journal"
+
+
 class Instance:
     """A gateway with ports and a state folder that outlive it."""
 

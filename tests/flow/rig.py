@@ -29,6 +29,10 @@ START_S = 30.0
 """A start imports a debug build on a machine that may be busy."""
 ROUTES = 400
 ACCOUNTS = 20
+READ_ON = {"drained": "drain", "finished": "finish"}
+"""Kinds of routes whose provider does not want everything cancelled; their providers have their names."""
+HEDGE_S = 0.25
+"""When another target is asked beside a slow one, on routes that hedge."""
 HASTE_S = 0.4
 """First token and silence of the hasty routes."""
 
@@ -175,7 +179,7 @@ class Reply(NamedTuple):
 
     @property
     def target(self) -> str:
-        return self.headers["x-fastroute-target"].removeprefix("up/")
+        return self.headers["x-fastroute-target"].partition("/")[2]
 
     @property
     def attempts(self) -> int:
@@ -318,6 +322,16 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         for kind, more in kinds.items()
         for number in range(ROUTES)
     }
+    for kind in READ_ON:
+        for name in (f"{kind}-{number}" for number in range(ACCOUNTS)):
+            targets = [f"{kind}/{name}-first", f"{kind}/{name}-second"]
+            models[name] = {"policy": "flow_policies:first_when_idle", "targets": targets}
+    for name in (f"hedging-{number}" for number in range(ACCOUNTS)):
+        models[name] = {"targets": [f"up/{name}-first", f"up/{name}-second"], "patience": {"hedge_after_s": HEDGE_S}}
+    read_on = {
+        kind: {"dialect": "openai_chat", "address": f"{upstream}/v1", "on_client_gone": wish}
+        for kind, wish in READ_ON.items()
+    }
     # A refused key is out for every model, so whoever has one refused has it for itself.
     accounts = {
         f"account-{number}": {
@@ -333,6 +347,7 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         "listen": {"port": 0, "edge_port": 0, "admin_port": admin_port},
         "providers": {
             **accounts,
+            **read_on,
             "up": {"dialect": "openai_chat", "address": f"{upstream}/v1", "key": "sk-canary-of-the-provider"},
             "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{refusing_port()}/v1"},
         },

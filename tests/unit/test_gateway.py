@@ -5,12 +5,13 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.config.schema import Model, WeightedTarget
-from fastroute.facts import Candidate, Facts, Plan, Refusal
+from fastroute.facts import Attempt, Candidate, Facts, Plan, Refusal
 from fastroute.gateway import TRIP_S, Gateway, install_watchdog
 from fastroute.health.breaker import REST_CAP_S, RUN
 from fastroute.policies import Dice, Rank
@@ -145,6 +146,39 @@ def test_a_failed_attempt_is_known_before_its_exchange_is_over_and_counts_once()
     gateway.settle(ended(plan, failed, attempt(other, content_ms=30)))
     assert gateway.health[lead].failures == 1
     assert gateway.health[other].expectation.ttft_ms(1_000.0) == 30
+
+
+def test_nobody_is_blamed_for_losing_to_an_attempt_beside_it() -> None:
+    gateway = gateway_of()
+    for _ in range(30):
+        plan = planned(gateway, "smart")
+        assert names_of(gateway, plan) == ["a/one", "b/two"]
+        lead, other = plan.targets
+        loses = attempt(lead, "hedged", blamed=False)
+        gateway.report(1, loses, led=True, age_us=0)
+        gateway.settle(ended(plan, loses, later(attempt(other))))
+    assert in_flight(gateway) == [0, 0, 0, 0]
+    assert [standing.failures for standing in gateway.health] == [0, 0, 0, 0]
+
+
+def test_a_lead_that_wins_behind_the_end_of_a_later_attempt_counts_as_sent_once() -> None:
+    gateway = gateway_of()
+    for _ in range(10):
+        plan = planned(gateway, "smart")
+        assert names_of(gateway, plan)[0] == "a/one"
+        lead, other = plan.targets
+        loses = later(attempt(other, "hedged", blamed=False))
+        gateway.report(1, loses, led=False, age_us=0)
+        gateway.settle(ended(plan, loses, attempt(lead)))
+        plan = planned(gateway, "smart")
+        gateway.report(1, attempt(lead, "reset"), led=True, age_us=0)
+        gateway.settle(ended(plan, attempt(lead, "reset"), later(attempt(other))))
+    # Ten of twenty failed, and not ten of thirty.
+    assert names_of(gateway, planned(gateway, "smart"))[0] == "b/two"
+
+
+def later(told: Attempt) -> Attempt:
+    return msgspec.structs.replace(told, started_us=5_000)
 
 
 def test_an_exchange_whose_every_attempt_failed_was_reported_already() -> None:

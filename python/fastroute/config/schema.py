@@ -14,6 +14,7 @@ from fastroute.secret import Secret
 
 Dialect = Literal["openai_chat", "openai_embeddings", "models"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+OnClientGone = Literal["cancel", "drain", "finish"]
 
 POLICIES = ("ordered", "weighted", "fastest")
 """The policies that come with fastroute; any other is written as `package.module:function`."""
@@ -111,6 +112,13 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "and 60 while fewer than 50 are known.",
         ),
     ] = None
+    hedge_after_s: Annotated[
+        Seconds | None,
+        Meta(
+            description="Time to the first content of a stream before another target is asked beside the slow one, for "
+            "one in twenty requests at most; the first to answer wins. Null: never."
+        ),
+    ] = None
     retry_empty: Annotated[
         bool, Meta(description="Take a reply without any content for a failure, so that another target is tried.")
     ] = False
@@ -175,6 +183,13 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ca_file: Annotated[
         str | None, Meta(description="PEM file of certificates to trust for this provider, beside the usual ones.")
     ] = None
+    on_client_gone: Annotated[
+        OnClientGone,
+        Meta(
+            description="What happens here when a client leaves: its request is cancelled, a reply that has begun is "
+            "read to its end (`drain`), or one that has not begun is waited for, too (`finish`)."
+        ),
+    ] = "cancel"
 
 
 class WeightedTarget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

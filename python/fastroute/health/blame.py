@@ -38,6 +38,8 @@ KINDS: dict[str, Blame] = {
     "first_token_hard": Blame.TARGET,
     "first_token_soft": Blame.TARGET,
     "forbidden": Blame.PERMISSION,
+    # Another attempt beside it was quicker, which may be chance.
+    "hedged": Blame.NOBODY,
     "internal": Blame.NOBODY,
     "ledger_unavailable": Blame.NOBODY,
     "malformed": Blame.TARGET,

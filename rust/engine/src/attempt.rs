@@ -101,6 +101,9 @@ pub(crate) struct Failed {
     pub(crate) reply: Option<Bytes>,
 }
 
+/// What an attempt came to.
+pub(crate) type Tried = Result<Success, Failed>;
+
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         Self { failure, reply: None }

@@ -25,26 +25,27 @@ use crate::io::Io;
 use crate::outcome::{Ending, Story};
 use crate::problem::{EVENT_STREAM, Reply};
 use crate::table::Table;
-use crate::walk::{Walked, walk};
+use crate::walk::Walked;
+use crate::walking::Walking;
 
 /// What a silent stream says; clients pass over it.
 pub(crate) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-type Walking = Pin<Box<dyn Future<Output = Walked> + Send>>;
-
-/// Walks, and answers after a silence of `after` at the latest.
+/// Walks, and answers after a silence of `after` at the latest, where comments are sent.
 pub(crate) async fn reply(
     io: Arc<Io>,
     table: Arc<Table>,
     plan: Plan,
     ingress: Ingress,
     story: Story,
-    after: Duration,
+    after: Option<Duration>,
 ) -> Reply {
-    let (by, id, walks) = (ingress.started + after, ingress.request_id.clone(), io.clone());
-    let mut walking: Walking = Box::pin(async move { walk(&walks, &table, &plan, &ingress, story).await });
-    if let Ok(walked) = timeout_at(by, walking.as_mut()).await {
-        return answer(&io, walked, true, &id);
+    let (started, id, stream) = (ingress.started, ingress.request_id.clone(), ingress.stream());
+    let mut walking = Walking::begin(io.clone(), table, plan, ingress, story);
+    let Some(after) = after else { return answer(&io, walking.await, stream, &id) };
+    let by = started + after;
+    if let Ok(walked) = timeout_at(by, &mut walking).await {
+        return answer(&io, walked, stream, &id);
     }
     let timer = Box::pin(tokio::time::sleep_until(by));
     let mut headers = HeaderMap::with_capacity(4);
@@ -72,7 +73,7 @@ pub(crate) enum Next {
 impl Awaited {
     pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Next> {
         // Outside of the exchange's own containment: a defect is told, and ends this stream alone.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.walking.as_mut().poll(task)));
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.walking).poll(task)));
         match polled {
             Ok(Poll::Ready(walked)) => return Poll::Ready(Next::Body(body(&self.io, walked))),
             Ok(Poll::Pending) => {}

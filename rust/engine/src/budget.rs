@@ -18,6 +18,10 @@ const CAPACITY: u64 = 100 * RETRY;
 /// Retries that are granted in each [`WINDOW`] although nothing is saved.
 const FLOOR: u64 = 10 * RETRY;
 const WINDOW: Duration = Duration::from_secs(10);
+/// What a request earns for attempts beside a slow one: one for each twenty, however slow everybody is.
+const EARNS_HEDGE: u64 = RETRY / 20;
+/// The most of these that can be saved up.
+const HEDGES: u64 = 10 * RETRY;
 
 /// What a retry after this failure costs: twice where the first try may have been carried out or took its time, because
 /// then both are work for the provider.
@@ -30,6 +34,8 @@ pub(crate) fn price(failure: &Failure) -> u64 {
 pub struct Budget {
     saved: AtomicU64,
     earns: u64,
+    /// Begins empty, so that there are never more hedges than one for each twenty requests.
+    hedges: AtomicU64,
     floor: Mutex<Floor>,
 }
 
@@ -44,7 +50,7 @@ impl Budget {
     pub(crate) fn new(ratio: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=CAPACITY before")]
         let earns = (ratio * RETRY as f64).clamp(0.0, CAPACITY as f64) as u64;
-        Self { saved: AtomicU64::new(CAPACITY), earns, floor: Mutex::default() }
+        Self { saved: AtomicU64::new(CAPACITY), earns, hedges: AtomicU64::new(0), floor: Mutex::default() }
     }
 
     pub(crate) fn earns_like(&self, other: &Self) -> bool {
@@ -63,6 +69,24 @@ impl Budget {
         let paid =
             self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| saved.checked_sub(price)).is_ok();
         paid || self.floor.lock().unwrap_or_else(PoisonError::into_inner).grant(price, now)
+    }
+
+    /// A stream came of a route that hedges.
+    pub(crate) fn earn_hedge(&self) {
+        if self.hedges.load(Ordering::Relaxed) < HEDGES {
+            self.hedges.fetch_add(EARNS_HEDGE, Ordering::Relaxed);
+        }
+    }
+
+    /// Pays for an attempt beside a running one, from its own account and from that of all retries.
+    pub(crate) fn hedge(&self, now: Instant) -> bool {
+        let paid =
+            self.hedges.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| saved.checked_sub(RETRY)).is_ok();
+        let granted = paid && self.spend(RETRY, now);
+        if paid && !granted {
+            self.hedges.fetch_add(RETRY, Ordering::Relaxed);
+        }
+        granted
     }
 }
 
@@ -116,6 +140,35 @@ mod tests {
         }
         tokio::time::advance(WINDOW).await;
         assert_eq!(drain(&budget, 2 * RETRY, Instant::now()), 5, "what was in doubt costs twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hedges_are_one_for_each_twenty_requests_and_ten_at_most_are_saved_up() {
+        let (budget, now) = (Budget::new(10.0), Instant::now());
+        let mut hedged = 0;
+        for request in 1..=10_000_u64 {
+            budget.earn();
+            budget.earn_hedge();
+            hedged += u64::from(budget.hedge(now));
+            assert!(hedged * 20 <= request, "{hedged} of {request}");
+        }
+        assert_eq!(hedged, 500);
+        for _ in 0..10_000 {
+            budget.earn_hedge();
+        }
+        assert_eq!((0..100).filter(|_| budget.hedge(now)).count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hedge_is_a_retry_too_and_waits_until_those_are_paid_for() {
+        let (budget, now) = (Budget::new(0.0), Instant::now());
+        drain(&budget, RETRY, now);
+        for _ in 0..40 {
+            budget.earn_hedge();
+        }
+        assert!(!budget.hedge(now));
+        tokio::time::advance(WINDOW).await;
+        assert_eq!((0..100).filter(|_| budget.hedge(Instant::now())).count(), 2, "what was saved is still there");
     }
 
     #[test]

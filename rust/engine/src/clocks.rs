@@ -47,6 +47,9 @@ pub struct Patience {
     /// Attempt begun to first content event of a stream, seconds, before another target is tried instead; `None`: what
     /// is slow for this target. Without another target this one is waited for.
     pub ttft_soft_timeout_s: Option<f64>,
+    /// Attempt begun to first content event of a stream, seconds, before another target is asked beside this one; `None`:
+    /// never.
+    pub hedge_after_s: Option<f64>,
     /// Longest silence of the upstream, any byte, seconds. Comments and pings reset it.
     pub idle_timeout_s: f64,
     /// Longest silence without content, seconds: pings must not hide a dead generation.
@@ -87,6 +90,7 @@ impl Default for Patience {
         Self {
             ttft_timeout_s: 120.0,
             ttft_soft_timeout_s: None,
+            hedge_after_s: None,
             idle_timeout_s: 30.0,
             content_idle_timeout_s: 120.0,
             total_timeout_s: 600.0,
@@ -185,9 +189,9 @@ impl IdleClock {
         }
     }
 
-    /// The same for a plain reply, which has no place for comments.
-    pub(crate) fn without_comments(self) -> Self {
-        Self { comments_after: None, ..self }
+    /// No comments: a plain reply has no place for them, and one that is read on for nobody no reader.
+    pub(crate) fn without_comments(&mut self) {
+        self.comments_after = None;
     }
 
     /// When the client would have heard nothing for too long, as things stand.

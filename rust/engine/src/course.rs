@@ -97,6 +97,19 @@ impl<'t> Course<'t> {
             && self.untried_beside(Some(running.index)).is_some()
     }
 
+    /// The target in service that may be asked beside this one while it is slow: one that it would be left for.
+    pub(crate) fn beside(&self, running: &Target, may_lead: usize) -> Option<&'t Target> {
+        let other = self.may_leave(running).then(|| self.untried_beside(Some(running.index)))??;
+        let in_service = self.plan.get(..may_lead).unwrap_or(self.plan);
+        in_service.contains(&other.index).then_some(other)
+    }
+
+    /// Takes in the failure of one of two attempts; the other one goes on.
+    pub(crate) fn after_one_of_two(&mut self, target: &Target, failure: &Failure, now: Instant) {
+        self.note(target, failure, now);
+        self.goes_on(failure);
+    }
+
     /// Takes a failure in and says what follows it, if anything.
     pub(crate) fn after(
         &mut self,
@@ -121,6 +134,14 @@ impl<'t> Course<'t> {
     /// The shortest wait that a target named or, limiting without a word, is given; from now on.
     pub(crate) fn soonest(&self, now: Instant) -> Option<Duration> {
         self.tried.iter().filter_map(|tried| tried.told).map(|told| told.saturating_duration_since(now)).min()
+    }
+
+    /// The client may come back as soon as one of the targets takes requests again.
+    pub(crate) fn tell_the_wait(&self, failure: &mut Failure, now: Instant) {
+        if failure.retry_after_ms.is_some() || failure.kind == Kind::RateLimited {
+            let soonest = self.soonest(now);
+            failure.retry_after_ms = soonest.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
     }
 
     fn note(&mut self, target: &Target, failure: &Failure, now: Instant) {

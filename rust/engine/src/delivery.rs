@@ -2,28 +2,34 @@
 //!
 //! Pulling is the backpressure: nothing is read from the upstream until the door asks. After the commit point a
 //! failure is told in the client's dialect, without a finish and without a terminator (never invented), and the
-//! stream ends. Dropping a body aborts the upstream and settles the story.
+//! stream ends. Dropping a body aborts the upstream and settles the story. The exceptions: behind its finish a stream is
+//! read on for its usage, and a provider may want its replies read to their end (`on_client_gone`).
+
+mod unseen;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin, render_openai_error_event};
-use fastroute_core::relay::{Relay, RelaySpec};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::awaited::{Awaited, COMMENT, Next};
 use crate::clocks::{Expired, IdleClock};
 use crate::exchange::InFlight;
+use crate::io::Shared;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
+
+pub(crate) use unseen::place_for;
+pub use unseen::{Reader, Relayed};
 
 /// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl std::error::Error for BrokenOff {}
 /// See the module.
 pub enum ReplyBody {
     Frames(VecDeque<Bytes>),
-    Relay(Box<Delivery>),
+    Relay(Relayed),
     /// The head is out, and who answers is not known yet.
     Awaited(Box<Awaited>),
 }
@@ -58,7 +64,7 @@ impl ReplyBody {
     pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
-            Self::Relay(delivery) => delivery.poll_next(task),
+            Self::Relay(relayed) => relayed.poll_next(task),
             Self::Awaited(awaited) => match awaited.poll_next(task) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
@@ -73,8 +79,8 @@ impl ReplyBody {
     /// Waits until this reply has no time left, for a door that has no room and therefore does not ask for more.
     pub async fn overdue(&mut self) -> Kind {
         match self {
-            Self::Frames(_) | Self::Awaited(_) => std::future::pending().await,
-            Self::Relay(delivery) => tokio::select! {
+            Self::Frames(_) | Self::Awaited(_) | Self::Relay(Relayed(None)) => std::future::pending().await,
+            Self::Relay(Relayed(Some(delivery))) => tokio::select! {
                 () = delivery.told_to_end.as_mut() => Kind::Shutdown,
                 () = tokio::time::sleep_until(delivery.clock.deadline()) => Kind::TotalTimeout,
             },
@@ -82,8 +88,8 @@ impl ReplyBody {
     }
 
     /// The door cannot carry the rest of this reply: the upstream is let go, and the story says why.
-    pub fn give_up(self, kind: Kind) {
-        if let Self::Relay(mut delivery) = self {
+    pub fn give_up(mut self, kind: Kind) {
+        if let Self::Relay(Relayed(Some(delivery))) = &mut self {
             delivery.ready.clear();
             delivery.close(Ending::Broken, Some(Failure::at(kind, Origin::Gateway)));
         }
@@ -101,7 +107,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Frames(frames) => frames.is_empty(),
-            Self::Relay(delivery) => delivery.ended && delivery.ready.is_empty(),
+            Self::Relay(Relayed(delivery)) => delivery.as_ref().is_none_or(|it| it.ended && it.ready.is_empty()),
             Self::Awaited(_) => false,
         }
     }
@@ -109,7 +115,10 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Frames(frames) => SizeHint::with_exact(frames.iter().map(|frame| frame.len() as u64).sum()),
-            Self::Relay(delivery) => delivery.length.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Relay(Relayed(delivery)) => {
+                let length = delivery.as_ref().and_then(|delivery| delivery.length);
+                length.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
             Self::Awaited(_) => SizeHint::default(),
         }
     }
@@ -135,20 +144,27 @@ pub struct Delivery {
     ended: bool,
     scratch: Frames,
     story: Story,
-    flying: InFlight,
+    reader: Reader,
+    /// Set where the provider wants the reply read to its end without its client, too.
+    reads_on: Option<Arc<Shared>>,
+    _flying: InFlight,
 }
 
 impl Delivery {
     pub(crate) fn new(
+        shared: &Arc<Shared>,
         running: Running,
-        clock: IdleClock,
-        mut ending: watch::Receiver<bool>,
+        mut clock: IdleClock,
         story: Story,
         flying: InFlight,
-    ) -> Self {
+        reader: Reader,
+    ) -> Box<Self> {
         let Running { first, body, lease, flow, length, headers: _ } = running;
-        let clock = if matches!(flow, Flow::Stream(_)) { clock } else { clock.without_comments() };
-        let mut delivery = Self {
+        if matches!(flow, Flow::Long(_)) {
+            clock.without_comments();
+        }
+        let mut ending = shared.ending.subscribe();
+        let mut delivery = Box::new(Self {
             relayed: first.iter().map(|frame| frame.len() as u64).sum(),
             ready: first.into_iter().collect(),
             body: Some(body),
@@ -165,8 +181,10 @@ impl Delivery {
             ended: false,
             scratch: Frames::new(),
             story,
-            flying,
-        };
+            reader,
+            reads_on: flying.reads_on().then(|| shared.clone()),
+            _flying: flying,
+        });
         if delivery.over() {
             delivery.finish();
         }
@@ -186,7 +204,7 @@ impl Delivery {
             if let Some(frame) = self.ready.pop_front() {
                 self.waiting = false;
                 self.length = self.length.map(|left| left.saturating_sub(frame.len() as u64));
-                if let Some(outcome) = self.story.outcome() {
+                if let Some(outcome) = self.story.outcome().filter(|_| self.reader == Reader::Client) {
                     outcome.bytes_out += frame.len() as u64;
                 }
                 return Poll::Ready(Ok(Some(frame)));
@@ -316,10 +334,10 @@ impl Delivery {
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
         self.note();
-        let failed = failure.is_some();
-        self.story.close(ending, failure);
-        if failed {
-            self.flying.set_back();
+        match self.reader {
+            Reader::Client => self.story.close(ending, failure),
+            Reader::Behind => self.story.close(Ending::Complete, None),
+            Reader::Nobody => self.story.close_unseen(failure.map_or(Ok(()), Err)),
         }
     }
 
@@ -332,10 +350,11 @@ impl Delivery {
         if let Flow::Stream(relay) = &self.flow {
             self.story.reach(relay.content_events(), None);
         }
+        let sent = self.reader == Reader::Client;
         let unsent: u64 = self.ready.iter().map(|frame| frame.len() as u64).sum();
         if let Some(outcome) = self.story.outcome() {
             outcome.usage = usage;
-            outcome.bytes_out += unsent;
+            outcome.bytes_out += if sent { unsent } else { 0 };
         }
     }
 
@@ -387,62 +406,11 @@ fn put_back(body: Incoming, lease: Lease) {
     });
 }
 
-impl Delivery {
-    /// The client left, but behind the finish: nobody was let down. Where the usage is still to come, the upstream is
-    /// read on for it.
-    fn left_behind_the_finish(&mut self) -> bool {
-        let Flow::Stream(relay) = &self.flow else { return false };
-        if std::thread::panicking() || !relay.finished() {
-            return false;
-        }
-        if relay.usage().is_some() {
-            self.close(Ending::Complete, None);
-            return true;
-        }
-        let runtime = tokio::runtime::Handle::try_current();
-        let (Ok(runtime), Some(mut body)) = (runtime, self.body.take()) else { return false };
-        self.note();
-        let mut story = self.story.hand_on();
-        let lease = self.lease.take();
-        let Flow::Stream(mut relay) =
-            std::mem::replace(&mut self.flow, Flow::Stream(Box::new(Relay::new(RelaySpec::default()))))
-        else {
-            return false;
-        };
-        runtime.spawn(async move {
-            let mut unseen = Frames::new();
-            let rest = async {
-                while let (None, Some(Ok(frame))) = (relay.usage(), body.frame().await) {
-                    if let Ok(data) = frame.into_data()
-                        && relay.feed(data, &mut unseen).is_err()
-                    {
-                        break;
-                    }
-                    unseen.clear();
-                }
-            };
-            // In time or not: what is known by then is what is told.
-            let _ = tokio::time::timeout(LINGER, rest).await;
-            if let Some(outcome) = story.outcome() {
-                outcome.usage = relay.usage().copied();
-            }
-            story.close(Ending::Complete, None);
-            if let Some(lease) = lease {
-                put_back(body, lease);
-            }
-        });
-        true
-    }
-}
-
 impl Drop for Delivery {
     fn drop(&mut self) {
         // What was used is known up to here, even when the client left (law 5).
         if self.story.outcome().is_some() {
             self.ready.clear();
-            if self.left_behind_the_finish() {
-                return;
-            }
             self.note();
             self.story.abandon();
         }

@@ -18,13 +18,13 @@ use crate::admission;
 use crate::attempt::{self, Failed, Success};
 use crate::awaited;
 use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
-use crate::delivery::{Delivery, ReplyBody};
+use crate::delivery::{Delivery, Reader, ReplyBody};
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
 use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::render::{digits, trimmed};
-use crate::table::{Table, Target};
+use crate::table::{OnClientGone, Table, Target};
 use crate::walk::{Found, Walked, walk};
 
 /// Runs one exchange. `decided` carries the decision where the door already asked (granian's, on the loop thread).
@@ -37,11 +37,12 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Fut
             Ok(planned) => planned,
             Err(reply) => return *reply,
         };
-        let comments = table.route(plan.route).and_then(|route| route.patience.comments_after());
-        if let Some(after) = comments.filter(|_| ingress.stream()) {
-            return awaited::reply(io, table, plan, ingress, story, after).await;
+        let route = table.route(plan.route);
+        let comments = route.and_then(|route| route.patience.comments_after()).filter(|_| ingress.stream());
+        if comments.is_some() || route.is_some_and(|route| route.carries_on) {
+            return awaited::reply(io, table, plan, ingress, story, comments).await;
         }
-        let walked = walk(&io, &table, &plan, &ingress, story).await;
+        let walked = walk(&io, &table, &plan, &ingress, story, None).await;
         answer(&io, walked, ingress.stream(), &ingress.request_id)
     }
 }
@@ -72,7 +73,7 @@ async fn planned(
         }
         return Err(Box::new(problem.reply(&ingress.request_id)));
     }
-    let mut story = Story::open(io.shared.decider.clone(), ingress.started, opening);
+    let mut story = Story::open(io.shared.decider.clone(), table.setbacks.clone(), ingress.started, opening);
     let decision = match decided {
         Some(decision) => Ok(decision),
         None => decide(io, &table, ingress).await,
@@ -194,9 +195,9 @@ impl InFlight {
         Self { table: table.clone(), target: target.index }
     }
 
-    /// Something failed that the decider will hear of: no plan stands until it was asked again.
-    pub(crate) fn set_back(&self) {
-        self.table.setbacks.note();
+    /// The target does not want its replies cancelled when their client leaves.
+    pub(crate) fn reads_on(&self) -> bool {
+        self.table.target(self.target).is_some_and(|target| target.on_client_gone != OnClientGone::Cancel)
     }
 
     fn label(&self) -> HeaderValue {
@@ -241,8 +242,7 @@ pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
             ReplyBody::frames(frames)
         }
         Success::Running(running) => {
-            let ending = io.shared.ending.subscribe();
-            ReplyBody::Relay(Box::new(Delivery::new(*running, clock, ending, story, flying)))
+            ReplyBody::Relay(Delivery::new(&io.shared, *running, clock, story, flying, Reader::Client).into())
         }
     }
 }

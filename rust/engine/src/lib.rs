@@ -27,6 +27,7 @@ pub mod mock;
 mod outcome;
 mod pressure;
 mod problem;
+mod race;
 mod render;
 mod share;
 mod sync;
@@ -37,6 +38,7 @@ mod ttft;
 mod upstream;
 mod waits;
 mod walk;
+mod walking;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
 pub use delivery::{BrokenOff, ReplyBody};

@@ -27,6 +27,10 @@ pub struct Metrics {
     pub retries: AtomicU64,
     /// Attempts that did not follow because their route's retry budget was used up.
     pub retries_denied: AtomicU64,
+    /// Attempts begun beside a slow one, those of them that answered first, and those that their budget did not pay for.
+    pub hedges: AtomicU64,
+    pub hedges_won: AtomicU64,
+    pub hedges_denied: AtomicU64,
     /// Panics caught at an exchange.
     pub panics: AtomicU64,
     pub journal: Arc<Counters>,
@@ -105,7 +109,7 @@ fn seconds_since_1970() -> u64 {
 }
 
 impl Metrics {
-    pub fn rows(&self) -> [Row; 10] {
+    pub fn rows(&self) -> [Row; 13] {
         let size = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
@@ -132,6 +136,14 @@ impl Metrics {
                 "counter",
                 "Attempts that did not follow because the retry budget of their model was used up.",
                 count(&self.retries_denied),
+            ),
+            ("fastroute_hedges_total", "counter", "Attempts begun beside a slow one.", count(&self.hedges)),
+            ("fastroute_hedges_won_total", "counter", "Those of them that answered first.", count(&self.hedges_won)),
+            (
+                "fastroute_hedges_denied_total",
+                "counter",
+                "Slow attempts that got none beside them because their model's budget for it was used up.",
+                count(&self.hedges_denied),
             ),
             ("fastroute_panics_total", "counter", "Panics caught at an exchange.", count(&self.panics)),
         ]

@@ -3,6 +3,8 @@
 //! A [`Story`] is opened with the exchange and settles exactly once, on whatever path the exchange ends: finished,
 //! failed, or dropped because the client left (law 4).
 
+mod beside;
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +17,9 @@ use tokio::time::Instant;
 
 use crate::decider::{DecidedBy, Decider, Door, Plan};
 use crate::journal::{Pledge, Told};
+use crate::table::Setbacks;
+
+use beside::Beside;
 
 /// How an exchange ended, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,7 @@ pub struct Outcome {
     pub stream: bool,
     pub status: u16,
     pub ending: Ending,
+    /// In the order in which they ended.
     pub attempts: SmallVec<[Attempt; 2]>,
     pub usage: Option<Usage>,
     pub failure: Option<Failure>,
@@ -116,15 +122,25 @@ pub(crate) fn micros(from: Instant, to: Instant) -> u64 {
 /// An outcome in the making; tells it to the decider exactly once, at the latest when dropped.
 pub(crate) struct Story {
     decider: Arc<dyn Decider>,
+    setbacks: Arc<Setbacks>,
     pub(crate) started: Instant,
     pub(crate) outcome: Option<Box<Outcome>>,
     /// The running attempt's entry in the journal.
     pub(crate) pledge: Option<Pledge>,
+    /// A second attempt that runs beside the last one.
+    beside: Option<Box<Beside>>,
+    /// The running attempt is the first of them all although another that ended stands before it.
+    first_runs: bool,
     probe: bool,
 }
 
 impl Story {
-    pub(crate) fn open(decider: Arc<dyn Decider>, started: Instant, opening: Opening) -> Self {
+    pub(crate) fn open(
+        decider: Arc<dyn Decider>,
+        setbacks: Arc<Setbacks>,
+        started: Instant,
+        opening: Opening,
+    ) -> Self {
         let started_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -148,7 +164,16 @@ impl Story {
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false }
+        Self {
+            decider,
+            setbacks,
+            started,
+            outcome: Some(Box::new(outcome)),
+            pledge: None,
+            beside: None,
+            first_runs: false,
+            probe: false,
+        }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
@@ -161,13 +186,18 @@ impl Story {
         }
     }
 
-    /// A new attempt begins; returns its index.
+    /// A new attempt begins.
     pub(crate) fn attempt(&mut self, target: u32, now: Instant) {
-        let started_us = micros(self.started, now);
+        let attempt = Attempt::begun(target, micros(self.started, now));
+        self.first_runs = false;
         if let Some(outcome) = &mut self.outcome {
-            let attempt = Attempt { target, started_us, first_content_us: None, took_us: 0, failure: None };
             outcome.attempts.push(attempt);
         }
+    }
+
+    /// The running attempt is the first of its exchange.
+    fn runs_first(&self) -> bool {
+        self.first_runs || self.outcome.as_ref().is_some_and(|outcome| outcome.attempts.len() == 1)
     }
 
     /// The running attempt failed; health hears of it now.
@@ -175,7 +205,12 @@ impl Story {
         if let Some(pledge) = self.pledge.take() {
             pledge.end(State::after(failure), Some(failure.kind), Told::default());
         }
+        self.fell(failure, now);
+    }
+
+    fn fell(&mut self, failure: &Failure, now: Instant) {
         let since_start = micros(self.started, now);
+        let first = self.runs_first();
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
         {
@@ -183,24 +218,24 @@ impl Story {
             attempt.took_us = since_start.saturating_sub(attempt.started_us).max(1);
             attempt.failure = Some(failure.clone());
             let (generation, attempt) = (outcome.generation, attempt.clone());
-            let led = outcome.attempts.len() == 1 && outcome.lead == Some(attempt.target);
+            let led = first && outcome.lead == Some(attempt.target);
             self.decider.report(Setback { generation, attempt, led, at: now });
+            self.setbacks.note();
         }
     }
 
     /// The running attempt showed content (or its whole reply). Told again, it stays as it was.
     pub(crate) fn content(&mut self, now: Instant) {
         let since_start = micros(self.started, now);
+        let first = self.runs_first();
         if let Some(outcome) = &mut self.outcome
             && let Some(attempt) = outcome.attempts.last_mut()
             && attempt.first_content_us.is_none()
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
             // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
-            if self.probe
-                && let [only] = outcome.attempts.as_slice()
-            {
-                let (generation, attempt) = (outcome.generation, only.clone());
+            if self.probe && first {
+                let (generation, attempt) = (outcome.generation, attempt.clone());
                 self.decider.report(Setback { generation, attempt, led: true, at: now });
             }
         }
@@ -211,7 +246,7 @@ impl Story {
     }
 
     pub(crate) fn attempts(&self) -> usize {
-        self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len())
+        self.outcome.as_ref().map_or(0, |outcome| outcome.attempts.len() + usize::from(self.beside.is_some()))
     }
 
     /// The running reply has come this far; with a time, that may be put on record.
@@ -237,6 +272,9 @@ impl Story {
             outcome.ended = now;
             outcome.took_us = micros(self.started, now);
             outcome.ending = ending;
+            if let Some(beside) = self.beside.take() {
+                outcome.end_beside(*beside, ending, failure.as_ref());
+            }
             if let Some(attempt) = outcome.attempts.last_mut()
                 && attempt.took_us == 0
             {
@@ -249,35 +287,71 @@ impl Story {
                 }
             }
             if let Some(pledge) = self.pledge.take() {
-                let told = Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage };
-                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told);
+                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told(&outcome));
             }
+            let blames = failure.as_ref().is_some_and(blames_upstream);
             outcome.failure = failure;
             self.decider.settle(outcome);
+            if blames {
+                self.setbacks.note();
+            }
         }
     }
 }
 
+impl Attempt {
+    fn begun(target: u32, started_us: u64) -> Self {
+        Self { target, started_us, first_content_us: None, took_us: 0, failure: None }
+    }
+}
+
+fn told(outcome: &Outcome) -> Told {
+    Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage }
+}
+
 impl Story {
-    /// The same story, for somebody else to end; this one is over.
-    pub(crate) fn hand_on(&mut self) -> Self {
-        Self {
-            decider: self.decider.clone(),
-            started: self.started,
-            outcome: self.outcome.take(),
-            pledge: self.pledge.take(),
-            probe: self.probe,
+    /// Settles an exchange whose client left and whose reply was read on. The exchange ends like any other whose client
+    /// left; its attempt with what the upstream did, because that is what is owed.
+    pub(crate) fn close_unseen(&mut self, came: Result<(), Failure>) {
+        let (state, kind) = match &came {
+            Ok(()) => (State::Complete, Kind::ClientGone),
+            Err(failure) if failure.kind == Kind::Shutdown => (State::Cancelled, Kind::ClientGone),
+            Err(failure) => (State::Partial, failure.kind),
+        };
+        let gone = self.left();
+        if let (Some(pledge), Some(outcome)) = (self.pledge.take(), &self.outcome) {
+            pledge.end(state, Some(kind), told(outcome));
         }
+        let now = Instant::now();
+        if let Err(failure) = came
+            && blames_upstream(&failure)
+        {
+            self.fell(&failure, now);
+        }
+        self.close_at(Ending::ClientGone, Some(gone), now);
+    }
+
+    /// The client left: nobody is told anything any more.
+    fn left(&mut self) -> Failure {
+        let gone = Failure::new(Kind::ClientGone);
+        if let Some(outcome) = self.outcome()
+            && outcome.status == 0
+        {
+            outcome.status = gone.status;
+        }
+        gone
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.
     pub(crate) fn abandon(&mut self) {
-        let (ending, kind) = match (std::thread::panicking(), self.outcome().is_some_and(|told| told.status == 200)) {
-            (false, _) => (Ending::ClientGone, Kind::ClientGone),
-            (true, true) => (Ending::Broken, Kind::Internal),
-            (true, false) => (Ending::Refused, Kind::Internal),
-        };
-        let failure = Failure::new(kind);
+        if !std::thread::panicking() {
+            let gone = self.left();
+            self.close(Ending::ClientGone, Some(gone));
+            return;
+        }
+        let begun = self.outcome().is_some_and(|told| told.status == 200);
+        let ending = if begun { Ending::Broken } else { Ending::Refused };
+        let failure = Failure::new(Kind::Internal);
         if let Some(outcome) = self.outcome()
             && outcome.status == 0
         {

@@ -33,8 +33,8 @@ use crate::ttft::Ttft;
 use crate::upstream::Origin;
 use standing::Standing;
 
+pub use spec::{ChoiceSpec, OnClientGone, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
 pub use standing::Setbacks;
-pub use spec::{ChoiceSpec, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
 
 /// Provider and model of the built-in echo target.
 pub const ECHO: &str = "mock/echo";
@@ -79,6 +79,7 @@ pub struct Target {
     pub kind: Kind,
     /// How this provider's token counts depart from the invariant.
     pub usage_rule: UsageRule,
+    pub on_client_gone: OnClientGone,
     chat: Option<Head>,
     embeddings: Option<Head>,
     /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
@@ -106,6 +107,8 @@ pub struct Route {
     pub targets: SmallVec<[u32; 4]>,
     weights: SmallVec<[f64; 4]>,
     pub patience: Patience,
+    /// One of its targets is a provider's whose attempts are carried on when their client left.
+    pub carries_on: bool,
     /// What all exchanges of this route may spend on retries.
     pub budget: Arc<Budget>,
     /// The decider's last order.
@@ -127,11 +130,11 @@ impl Order {
 }
 
 impl Route {
-    fn compile(spec: RouteSpec, targets: usize) -> Result<Self, String> {
+    fn compile(spec: RouteSpec, targets: &[Target]) -> Result<Self, String> {
         if spec.choices.is_empty() {
             return Err("choices: a route needs at least one target".into());
         }
-        if let Some(bad) = spec.choices.iter().find(|choice| choice.target as usize >= targets) {
+        if let Some(bad) = spec.choices.iter().find(|choice| choice.target as usize >= targets.len()) {
             return Err(format!("choices: there is no target {}", bad.target));
         }
         let order: SmallVec<[u32; 4]> = spec.choices.iter().map(|choice| choice.target).collect();
@@ -144,6 +147,7 @@ impl Route {
             name: spec.name.into(),
             last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             standing: Standing::default(),
+            carries_on: carries_on(&order, targets),
             targets: order,
             weights,
             budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
@@ -151,12 +155,13 @@ impl Route {
         })
     }
 
-    fn direct(provider: &str, order: &[u32], patience: Patience) -> Self {
+    fn direct(provider: &str, order: &[u32], patience: Patience, targets: &[Target]) -> Self {
         let order: SmallVec<[u32; 4]> = SmallVec::from_slice(order);
         Self {
             name: format!("{provider}/*").into(),
             last: ArcSwap::from_pointee(Order::all_may_lead(order.clone())),
             standing: Standing::default(),
+            carries_on: carries_on(&order, targets),
             targets: order,
             weights: SmallVec::new(),
             budget: Arc::new(Budget::new(patience.retry_ratio)),
@@ -215,7 +220,7 @@ impl Table {
         let mut routes = Vec::with_capacity(spec.routes.len() + spec.direct.len());
         let mut names: HashMap<Arc<str>, u32> = HashMap::with_capacity(spec.routes.len());
         for (at, route) in spec.routes.into_iter().enumerate() {
-            let compiled = Route::compile(route, targets.len());
+            let compiled = Route::compile(route, &targets);
             let route = compiled.map_err(|what| TableError(format!("routes[{at}].{what}")))?;
             if names.insert(route.name.clone(), narrow(at)?).is_some() {
                 return Err(TableError(format!("routes[{at}].name: `{}` stands twice", route.name)));
@@ -232,7 +237,7 @@ impl Table {
                 return Err(TableError(format!("direct[{at}]: a provider needs at least one target")));
             };
             wildcards.insert(first.provider.clone(), narrow(routes.len())?);
-            routes.push(Route::direct(&first.provider, &order, spec.patience.clone()));
+            routes.push(Route::direct(&first.provider, &order, spec.patience.clone(), &targets));
         }
         let setbacks = Arc::default();
         Ok(Self { generation: spec.generation, targets, routes, setbacks, names, wildcards, models })
@@ -332,6 +337,12 @@ impl Table {
     }
 }
 
+fn carries_on(order: &[u32], targets: &[Target]) -> bool {
+    let finishes =
+        |index: &u32| targets.get(*index as usize).is_some_and(|it| it.on_client_gone == OnClientGone::Finish);
+    order.iter().any(finishes)
+}
+
 fn narrow(at: usize) -> Result<u32, TableError> {
     u32::try_from(at).map_err(|_| TableError("more than 2^32 entries".into()))
 }
@@ -374,6 +385,7 @@ fn compile_target(
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),
+        on_client_gone: provider.on_client_gone,
         chat: head(Dialect::OpenAiChat)?,
         embeddings: head(Dialect::OpenAiEmbeddings)?,
         failures_in_a_row: AtomicU32::new(0),

@@ -1,7 +1,8 @@
 //! Walks a plan: one attempt after another until one shows content, within the route's patience.
 //!
 //! Its one rule: it ends with a story that is still open, so whoever answers the client closes it with what the client
-//! saw. Dropping a walk aborts the attempt under way and settles the story as the client's leaving.
+//! saw. Dropping a walk aborts the attempt under way and settles the story as the client's leaving. One that goes on
+//! without its client (`walking`) ends with the attempt under way.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use crate::decider::Plan;
 use crate::exchange::InFlight;
 use crate::ingress::Ingress;
 use crate::io::Io;
-use crate::journal::{Plea, Pledge};
+use crate::journal::{Lane, OffTheRecord, Plea, Pledge};
 use crate::outcome::{Story, blames_upstream};
-use crate::table::{Table, Target};
+use crate::race::{Entrant, race};
+use crate::table::{Route, Table, Target};
+use crate::walking::Presence;
 
 /// What a walk came to.
 pub(crate) enum Walked {
@@ -43,6 +46,36 @@ pub(crate) struct Found {
     pub(crate) story: Story,
 }
 
+/// An attempt under way, or just over.
+pub(crate) struct Running<'t> {
+    pub(crate) target: &'t Target,
+    pub(crate) began: Instant,
+    pub(crate) flying: InFlight,
+}
+
+impl<'t> Running<'t> {
+    /// It failed.
+    pub(crate) fn over(self, failure: &Failure) -> &'t Target {
+        if blames_upstream(failure) {
+            self.target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        self.target
+    }
+}
+
+/// What holds for all attempts of a walk.
+pub(crate) struct Ground<'t> {
+    pub(crate) io: &'t Arc<Io>,
+    pub(crate) table: &'t Arc<Table>,
+    pub(crate) plan: &'t Plan,
+    pub(crate) route: &'t Route,
+    pub(crate) ingress: &'t Ingress,
+    pub(crate) presence: Option<&'t Presence>,
+    /// When the first attempt began.
+    pub(crate) first: Instant,
+    deadline: Instant,
+}
+
 /// Tries the plan's targets in order until one shows content.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
 pub(crate) fn walk<'t>(
@@ -51,6 +84,7 @@ pub(crate) fn walk<'t>(
     plan: &'t Plan,
     ingress: &'t Ingress,
     story: Story,
+    presence: Option<&'t Presence>,
 ) -> impl Future<Output = Walked> {
     async move {
         let mut story = story;
@@ -61,20 +95,22 @@ pub(crate) fn walk<'t>(
         let deadline = patience.deadline(ingress.started, ingress.stream());
         let deadline =
             ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
+        let hedges = patience.hedge_after_s.is_some() && ingress.stream();
+        let mut ground = Ground { io, table, plan, route, ingress, presence, first: ingress.started, deadline };
         let mut course = Course::new(table, &plan.targets, patience, deadline);
         // Boxed, like everything that only a failure needs: each exchange would carry it.
         let mut last: Option<Box<Failed>> = None;
         let mut spent = false;
         let mut next = course.untried();
-        let mut first = None;
         let mut over = pin!(io.shared.over());
         route.budget.earn();
+        if hedges {
+            route.budget.earn_hedge();
+        }
         while let Some(target) = next {
             let began = Instant::now();
             if let Some(lane) = &io.lane {
-                let (generation, ordinal) = (table.generation, story.attempts() + 1);
-                let plea = Plea { ingress, target, model: &route.name, generation, ordinal };
-                let Ok(pledge) = Pledge::make(lane, &plea, began) else {
+                let Ok(pledge) = ground.pledge(lane, target, story.attempts() + 1, began) else {
                     last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
                     break;
                 };
@@ -88,36 +124,39 @@ pub(crate) fn walk<'t>(
             story.attempt(target.index, began);
             let flying = InFlight::enter(table, target);
             let leaves = ingress.stream() && course.may_leave(target);
-            let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
-            let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
+            if story.attempts() == 1 {
+                ground.first = began;
+            }
+            let due = ground.due(began);
+            let soft = leaves.then(|| soft(patience, target, began));
             let id = story.pledge.as_ref().and_then(Pledge::header);
+            let running = Running { target, began, flying };
             // Nothing was sent yet: a client that is told so can go to another gateway.
-            let tried = tokio::select! {
-                biased;
-                tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
-                () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
+            let (running, tried) = if hedges || presence.is_some() {
+                let entrant = Entrant::new(&ground, running, due, soft, id);
+                // Boxed: few routes want either.
+                Box::pin(race(&ground, &mut course, &mut story, entrant, over.as_mut())).await
+            } else {
+                let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
+                let tried = tokio::select! {
+                    biased;
+                    tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
+                    () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
+                };
+                (running, tried)
             };
             let failed = match tried {
-                Ok(success) => {
-                    let now = Instant::now();
-                    target.failures_in_a_row.store(0, Ordering::Relaxed);
-                    if ingress.stream() {
-                        target.ttft.record(now - began, now);
-                    }
-                    story.content(now);
-                    let clock = IdleClock::new(patience, now, deadline);
-                    return Walked::Content(Found { success, flying, clock, now, story });
-                }
+                Ok(success) => return Walked::Content(ground.found(success, running, story)),
                 Err(failed) => Box::new(failed),
             };
-            drop(flying);
+            let target = running.over(&failed.failure);
             let now = Instant::now();
             let failure = &failed.failure;
-            if blames_upstream(failure) {
-                target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-            }
             story.setback(failure, now);
-            table.setbacks.note();
+            if presence.is_some_and(Presence::left) {
+                last = Some(failed);
+                break;
+            }
             next = None;
             if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
                 spent = !route.budget.spend(budget::price(failure), now);
@@ -139,26 +178,50 @@ pub(crate) fn walk<'t>(
             last = Some(failed);
         }
         let mut failed = last.unwrap_or_else(|| Box::new(nothing("the plan names no target")));
-        // The client may come back as soon as one of the targets takes requests again.
-        let soonest_ms = course.soonest(Instant::now()).map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        if failed.failure.retry_after_ms.is_some() || failed.failure.kind == Kind::RateLimited {
-            failed.failure.retry_after_ms = soonest_ms;
-        }
+        course.tell_the_wait(&mut failed.failure, Instant::now());
         Walked::Nothing { failed, spent, story }
     }
 }
 
-/// The clocks of an attempt, whatever else might be tried. `first` is when the first attempt began: the hard limit for
-/// the first content is one for all of them. A unary reply's head often comes only with its last token, so it has the
-/// deadline alone.
-fn due(ingress: &Ingress, patience: &Patience, due: Due, first: Instant) -> Due {
-    if !ingress.stream() {
-        return due;
+impl Ground<'_> {
+    /// Puts an attempt on record, before it is made.
+    pub(crate) fn pledge(
+        &self,
+        lane: &Arc<Lane>,
+        target: &Target,
+        ordinal: usize,
+        now: Instant,
+    ) -> Result<Pledge, OffTheRecord> {
+        let (ingress, model, generation) = (self.ingress, &*self.route.name, self.table.generation);
+        Pledge::make(lane, &Plea { ingress, target, model, generation, ordinal }, now)
     }
-    let due = due.or(first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
-    match ingress.waits.first_byte(ingress.started, patience.comments_after()) {
-        Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
-        None => due,
+
+    /// The clocks of an attempt, whatever else might be tried. The hard limit for the first content is one for all of
+    /// them. A unary reply's head often comes only with its last token, so it has the deadline alone.
+    pub(crate) fn due(&self, began: Instant) -> Due {
+        let (ingress, patience) = (self.ingress, &self.route.patience);
+        let due = Due::at(self.deadline, began);
+        if !ingress.stream() {
+            return due;
+        }
+        let due = due.or(self.first + seconds(patience.ttft_timeout_s), Kind::FirstTokenHard);
+        match ingress.waits.first_byte(ingress.started, patience.comments_after()) {
+            Some(theirs) => due.or(theirs, Kind::FirstTokenHard),
+            None => due,
+        }
+    }
+
+    /// The running attempt shows content.
+    fn found(&self, success: Success, running: Running<'_>, mut story: Story) -> Found {
+        let Running { target, began, flying } = running;
+        let now = Instant::now();
+        target.failures_in_a_row.store(0, Ordering::Relaxed);
+        if self.ingress.stream() {
+            target.ttft.record(now - began, now);
+        }
+        story.content(now);
+        let clock = IdleClock::new(&self.route.patience, now, self.deadline);
+        Found { success, flying, clock, now, story }
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Kind {
     Malformed,
     /// A reply, or one event of it, is beyond its limit.
     ResponseTooLarge,
+    /// Another attempt beside it settled the request.
+    Hedged,
     /// The client hung up.
     ClientGone,
     /// The client reads too slowly.
@@ -138,6 +140,7 @@ impl Kind {
             Self::Truncated => "truncated",
             Self::Malformed => "malformed",
             Self::ResponseTooLarge => "response_too_large",
+            Self::Hedged => "hedged",
             Self::ClientGone => "client_gone",
             Self::SlowClient => "slow_client",
             Self::RequestTimeout => "request_timeout",
@@ -158,7 +161,7 @@ impl Kind {
             | Self::SlowClient
             | Self::RequestTimeout => Origin::Client,
             Self::Auth | Self::Quota | Self::Forbidden | Self::NotFound => Origin::Operator,
-            Self::LedgerUnavailable | Self::Shutdown | Self::Internal => Origin::Gateway,
+            Self::Hedged | Self::LedgerUnavailable | Self::Shutdown | Self::Internal => Origin::Gateway,
             _ => Origin::Upstream,
         }
     }
@@ -229,6 +232,9 @@ impl Kind {
                 "The provider's reply could not be understood."),
             (Self::ResponseTooLarge, _) => (Never, 502, "response_too_large",
                 "The provider's reply is larger than allowed."),
+            // No exchange ends with it.
+            (Self::Hedged, _) => (Never, 504, "upstream_timeout",
+                "Another attempt settled the request first."),
             // 499 is nginx's status for a client that closed the connection; nobody is left to see it.
             (Self::ClientGone, _) => (Never, 499, "client_gone",
                 "The client closed the connection."),

@@ -103,8 +103,8 @@ impl State {
     /// What a failure leaves of its attempt, seen from what the upstream did and will ask money for.
     pub fn after(failure: &Failure) -> Self {
         match failure.kind {
-            // Cancelled by us, because another target may be quicker, or by whoever asked.
-            Kind::FirstTokenSoft | Kind::ClientGone | Kind::Shutdown => Self::Cancelled,
+            // Cancelled by us, because another target may be or was quicker, or by whoever asked.
+            Kind::FirstTokenSoft | Kind::Hedged | Kind::ClientGone | Kind::Shutdown => Self::Cancelled,
             Kind::Stalled | Kind::Truncated | Kind::ResponseTooLarge | Kind::SlowClient => Self::Partial,
             // The request was on its way and nothing, or nothing to be understood, came back.
             Kind::Reset

@@ -28,9 +28,7 @@ use serde::Deserialize;
 use crate::dice::Dice;
 
 pub use counters::Counters;
-pub(crate) use lane::Lane;
-#[cfg(test)]
-pub(crate) use lane::OffTheRecord;
+pub(crate) use lane::{Lane, OffTheRecord};
 pub(crate) use pledge::{Plea, Pledge, Told};
 
 /// How long writes must go well before an I/O thread writes for itself again.

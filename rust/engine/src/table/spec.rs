@@ -45,6 +45,20 @@ pub struct ProviderSpec {
     pub min_idle: u32,
     /// PEM file of extra certificate authorities.
     pub ca_file: Option<String>,
+    pub on_client_gone: OnClientGone,
+}
+
+/// What becomes of an attempt whose client left.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClientGone {
+    /// Its connection is closed.
+    #[default]
+    Cancel,
+    /// A reply of which content came is read to its end, so that its usage is known; anything else is cancelled.
+    Drain,
+    /// The same, and an attempt without content is carried to its end, too.
+    Finish,
 }
 
 #[derive(Deserialize)]

@@ -24,9 +24,12 @@ fn intents(folder: &Folder) -> usize {
     on_disk(folder).iter().filter(|line| line.contains(r#""record":"intent""#)).count()
 }
 
+pub(super) fn lines(folder: &Folder) -> Vec<serde_json::Value> {
+    on_disk(folder).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 fn states(folder: &Folder) -> Vec<String> {
-    let values = on_disk(folder).into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
-    values.filter_map(|value| value["state"].as_str().map(str::to_owned)).collect()
+    lines(folder).into_iter().filter_map(|value| value["state"].as_str().map(str::to_owned)).collect()
 }
 
 #[tokio::test]

@@ -1,0 +1,182 @@
+//! An attempt that need not be alone: where it shows no content in time, a second one runs beside it ("hedging", Dean
+//! and Barroso, "The Tail at Scale", 2013), and the first of the two to show some wins.
+//!
+//! The rule: never more than two, only before any content, and only what the route's budget for it pays. The surprise:
+//! nobody is to blame for losing; the loser is let go, and its target's health hears no more than that.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+
+use fastroute_core::failure::{Failure, Kind, Retry};
+use hyper::header::HeaderValue;
+use tokio::time::{Instant, sleep_until};
+
+use crate::attempt::{Failed, Tried, attempt};
+use crate::clocks::{Due, seconds};
+use crate::course::Course;
+use crate::exchange::InFlight;
+use crate::journal::Pledge;
+use crate::outcome::Story;
+use crate::table::OnClientGone;
+use crate::walk::{Ground, Running};
+use crate::walking::Presence;
+
+/// An attempt with what runs it.
+pub(crate) struct Entrant<'t> {
+    running: Running<'t>,
+    trying: Pin<Box<dyn Future<Output = Tried> + Send + 't>>,
+    /// It goes on without its client.
+    carried: bool,
+}
+
+impl<'t> Entrant<'t> {
+    pub(crate) fn new(
+        ground: &Ground<'t>,
+        running: Running<'t>,
+        due: Due,
+        soft: Option<Instant>,
+        id: Option<HeaderValue>,
+    ) -> Self {
+        let (io, target, ingress, patience) = (ground.io, running.target, ground.ingress, &ground.route.patience);
+        let presence = ground.presence.filter(|_| target.on_client_gone == OnClientGone::Finish);
+        let Some(presence) = presence else {
+            let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
+            return Self { running, trying: Box::pin(attempt(io, target, ingress, patience, due, id)), carried: false };
+        };
+        let trying = Box::pin(attempt(io, target, ingress, patience, due, id));
+        Self { running, trying: Box::pin(presence.carry(trying, soft)), carried: true }
+    }
+}
+
+/// Runs an attempt, and where that is slow another one beside it, until one shows content or none is left. The story
+/// goes on with the one that is given back; the other is told of.
+pub(crate) async fn race<'t>(
+    ground: &Ground<'t>,
+    course: &mut Course<'t>,
+    story: &mut Story,
+    mut first: Entrant<'t>,
+    mut over: Pin<&mut impl Future<Output = ()>>,
+) -> (Running<'t>, Tried) {
+    let after = ground.route.patience.hedge_after_s.filter(|_| ground.ingress.stream());
+    let slow = after.map(|after| first.running.began + seconds(after));
+    tokio::select! {
+        biased;
+        tried = first.trying.as_mut() => return (first.running, tried),
+        () = over.as_mut() => return (first.running, Err(stopped())),
+        () = until(slow) => {}
+    }
+    match beside(ground, course, story, &first) {
+        Some(second) => two(ground, course, story, [first, second], over).await,
+        None => alone(first, over).await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn gone(presence: Option<&Presence>) {
+    match presence {
+        Some(presence) => presence.gone().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stopped() -> Failed {
+    Failure::new(Kind::Shutdown).into()
+}
+
+async fn alone<'t>(mut entrant: Entrant<'t>, over: Pin<&mut impl Future<Output = ()>>) -> (Running<'t>, Tried) {
+    let tried = tokio::select! {
+        biased;
+        tried = entrant.trying.as_mut() => tried,
+        () = over => Err(stopped()),
+    };
+    (entrant.running, tried)
+}
+
+/// The attempt that may run beside this one, begun; `None` where there is none, or nothing to pay it with.
+fn beside<'t>(ground: &Ground<'t>, course: &Course<'t>, story: &mut Story, first: &Entrant<'t>) -> Option<Entrant<'t>> {
+    // Without a client nobody is in a hurry, and a disk in trouble would have to be waited for.
+    let lane = ground.io.lane.as_ref();
+    if ground.presence.is_some_and(Presence::left) || lane.is_some_and(|lane| lane.is_relayed()) {
+        return None;
+    }
+    let target = course.beside(first.running.target, ground.plan.may_lead)?;
+    let (began, metrics) = (Instant::now(), &ground.io.shared.metrics);
+    if !ground.route.budget.hedge(began) {
+        metrics.hedges_denied.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    // What cannot be put on record is not tried; the first attempt goes on.
+    let pledge = lane.map(|lane| ground.pledge(lane, target, story.attempts() + 1, began)).transpose().ok()?;
+    metrics.hedges.fetch_add(1, Ordering::Relaxed);
+    let id = pledge.as_ref().and_then(Pledge::header);
+    story.attempt_beside(target.index, pledge, began);
+    let flying = InFlight::enter(ground.table, target);
+    // It is raced already: no soft limit.
+    Some(Entrant::new(ground, Running { target, began, flying }, ground.due(began), None, id))
+}
+
+/// What happened first.
+enum Turn {
+    /// One of the two came to something: the second, or else the first.
+    Of(bool, Tried),
+    Stop,
+    /// The client left, and only one of the two goes on without it.
+    Gone,
+}
+
+async fn two<'t>(
+    ground: &Ground<'t>,
+    course: &mut Course<'t>,
+    story: &mut Story,
+    [mut first, mut second]: [Entrant<'t>; 2],
+    mut over: Pin<&mut impl Future<Output = ()>>,
+) -> (Running<'t>, Tried) {
+    let parts = first.carried != second.carried;
+    let turn = tokio::select! {
+        biased;
+        tried = first.trying.as_mut() => Turn::Of(false, tried),
+        tried = second.trying.as_mut() => Turn::Of(true, tried),
+        () = over.as_mut() => Turn::Stop,
+        () = gone(ground.presence), if parts => Turn::Gone,
+    };
+    let now = Instant::now();
+    match turn {
+        Turn::Of(was_second, tried) => {
+            let (this, other) = if was_second { (second, first) } else { (first, second) };
+            match tried {
+                // What would fail anywhere settles it for both.
+                Err(Failed { failure, .. }) if failure.retry != Retry::Never => {
+                    story.setback_of_two(was_second, &failure, now);
+                    course.after_one_of_two(this.running.over(&failure), &failure, now);
+                    alone(other, over).await
+                }
+                tried => {
+                    if was_second && tried.is_ok() {
+                        ground.io.shared.metrics.hedges_won.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // With its future goes its connection.
+                    drop(other);
+                    story.setback_of_two(!was_second, &Failure::new(Kind::Hedged), now);
+                    (this.running, tried)
+                }
+            }
+        }
+        Turn::Stop => {
+            drop(second);
+            story.setback_of_two(true, &Failure::new(Kind::Shutdown), now);
+            (first.running, Err(stopped()))
+        }
+        Turn::Gone => {
+            let (stays, leaves) = if first.carried { (first, second) } else { (second, first) };
+            story.setback_of_two(stays.running.began < leaves.running.began, &Failure::new(Kind::ClientGone), now);
+            drop(leaves);
+            alone(stays, over).await
+        }
+    }
+}
