@@ -3,6 +3,7 @@
 Each request is answered by the other target, and no later than the clock of a connect allows.
 """
 
+import collections
 import functools
 import itertools
 import time
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from flow.rig import Reply
+from flow.rig import Reply, finishes
 from network.conftest import LOST, PORT, Place
 
 TOWARDS = f"ip daddr {LOST} tcp dport {PORT}"
@@ -109,6 +110,37 @@ def test_half_of_the_connects_unanswered_fails_no_request(healed: Place, door: s
     took = sorted(each.took_s for each in timed)
     print(f"{door}: {len(timed)} answered, {targets.count(f'lost-{number}/x')} by the first target, ", end="")
     print(f"p50 {took[50]:.2f} s, last {took[-1]:.2f} s")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("percent", [1, 5, 20])
+def test_on_a_network_that_loses_packets_answers_are_whole_or_errors(
+    percent: int, healed: Place, door: str, number: int
+) -> None:
+    lost = f"numgen random mod 100 < {percent}"
+    healed.network.drop(f"{TOWARDS} {lost}", f"{BACK} {lost}")
+    began = time.monotonic()
+    timed = [each for _ in range(10) for each in ask(healed, door, f"alone-{number}", 20)]
+    took_s = time.monotonic() - began
+    statuses = collections.Counter(each.reply.status for each in timed)
+    took = sorted(each.took_s for each in timed)
+    print(f"{percent} % at {door}: {dict(statuses)}, {statuses[200] / took_s:.0f}/s, ", end="")
+    print(f"p50 {took[len(took) // 2]:.3f} s, last {took[-1]:.2f} s")
+    for reply, _ in timed:
+        assert reply.whole
+        if reply.status != 200:
+            assert reply.error["code"] in {"upstream_unreachable", "upstream_error"}
+        elif reply.headers["content-type"].startswith("text/event-stream"):
+            assert finishes(reply.events) == ["stop"]
+            assert reply.events[-1] == "[DONE]"
+    healed.network.heal()
+    journal = healed.journal
+    assert journal.left == set(), "each attempt has its end"
+    intents = journal.intents
+    mine = [each for each in intents.values() if each["target"] == f"lost-{number}/x"]
+    assert len({each["request_id"] for each in mine}) == len(timed)
+    rows = healed.network.call(healed.lost.rows)
+    assert {row["headers"]["x-fastroute-attempt"] for row in rows} <= intents.keys()
 
 
 def kept(place: Place, door: str, model: str) -> None:
