@@ -68,8 +68,8 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     connect_timeout_s: Annotated[
         Seconds,
         Meta(
-            description="TCP connect, all addresses together; also how long the other end may leave a request unconfirmed "
-            "(Linux)."
+            description="TCP connect, all addresses together; also how long the other end may leave a request "
+            "unconfirmed (Linux)."
         ),
     ] = 3.0
     tls_timeout_s: Annotated[Seconds, Meta(description="TLS handshake.")] = 5.0
