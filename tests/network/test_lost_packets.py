@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from flow.rig import Reply, finishes
+from flow.rig import Reply, eventually, finishes
 from network.conftest import LOST, PORT, Place
 
 TOWARDS = f"ip daddr {LOST} tcp dport {PORT}"
@@ -70,7 +70,9 @@ def failed_over(place: Place, timed: list[Timed], most_s: float = DETECTED_S) ->
 
 
 def failures(place: Place, provider: str) -> set[str]:
-    journal = place.journal
+    # What was answered is written down a moment later.
+    journal = eventually(lambda: None if (found := place.journal).left else found, "each attempt has its end")
+    assert journal is not None
     settles = journal.settles
     mine = [each["attempt"] for each in journal.intents.values() if each["target"] == f"{provider}/x"]
     return {settles[attempt]["failure"] for attempt in mine} - {None}
@@ -134,8 +136,8 @@ def test_on_a_network_that_loses_packets_answers_are_whole_or_errors(
             assert finishes(reply.events) == ["stop"]
             assert reply.events[-1] == "[DONE]"
     healed.network.heal()
-    journal = healed.journal
-    assert journal.left == set(), "each attempt has its end"
+    journal = eventually(lambda: None if (found := healed.journal).left else found, "each attempt has its end")
+    assert journal is not None
     intents = journal.intents
     mine = [each for each in intents.values() if each["target"] == f"lost-{number}/x"]
     assert len({each["request_id"] for each in mine}) == len(timed)

@@ -30,6 +30,8 @@ class Storm:
         self.upstreams = upstreams
         self._admin = Door("admin", f"http://127.0.0.1:{admin_port}")
         self._records = records
+        for door in (self._admin, *gateway.doors.values()):
+            eventually(lambda door=door: door.send("GET", "/readyz").status == 200, f"{door.name} serves")
         self._sockets = self.sockets
 
     @property

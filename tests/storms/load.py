@@ -71,6 +71,7 @@ class Load:
         self._idle: dict[str, list[_Client]] = {door.name: [] for door in doors}
         self._open = 0
         self._over = False
+        self._all_begun = False
         self._all_ended = asyncio.Event()
         self._began_s = 0.0
         self._thread = threading.Thread(target=lambda: uvloop.run(self._play()), daemon=True)
@@ -94,6 +95,7 @@ class Load:
         for number in range(self._streams):
             self._begin_stream(number)
         await self._pace()
+        self._all_begun = True
         if not self._open:
             self._all_ended.set()
         with contextlib.suppress(TimeoutError):
@@ -121,7 +123,7 @@ class Load:
 
         def ended(client: "_Client", seen: Seen) -> None:
             self._open -= 1
-            if self._over and not self._open:
+            if self._all_begun and not self._open:
                 self._all_ended.set()
             self.seen.append(seen)
             if client.reusable:
