@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts gateways of a test's own: `serve(config, env={…})`."""
     commands: list[Command] = []
 
-    def start(config: object, **more: dict[str, str]) -> Gateway:
+    def start(config: object, **more: Any) -> Gateway:
         file = tmp_path / f"gateway-{len(commands)}.yaml"
         file.write_text(json.dumps(config))
         commands.append(Command(tmp_path / f"gateway-{len(commands)}.log", "serve", "-c", str(file), **more))

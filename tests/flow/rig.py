@@ -69,12 +69,15 @@ _bound: list[socket.socket] = []
 class Command:
     """A `fastroute` command as a process, with everything it wrote in one file."""
 
-    def __init__(self, log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, log: Path, *arguments: str, env: Mapping[str, str] | None = None, inside: Sequence[str] = ()
+    ) -> None:
+        """`inside` is put before the command line: a command that runs another one."""
         self._log = log
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*inside, *COMMAND, *arguments],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env={
@@ -121,7 +124,7 @@ class Upstream:
         self.command = command
         (self.origin,) = command.urls(1)
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self.origin}/__mock/{path}", body, method=method)  # noqa: S310 - ours
         with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
             return reply.read()
@@ -129,12 +132,12 @@ class Upstream:
     def script(self, *rules: Mapping[str, Any], **defaults: Any) -> None:
         """Replaces the script and forgets the log."""
         whole = {"rules": rules, "defaults": defaults, "keep_body_bytes": 65_536}
-        self._call("PUT", "script", json.dumps(whole).encode())
-        self._call("DELETE", "log")
+        self.call("PUT", "script", json.dumps(whole).encode())
+        self.call("DELETE", "log")
 
     def rows(self, *models: str) -> list[dict[str, Any]]:
         """What the log says of these models, oldest first."""
-        lines = self._call("GET", "log").splitlines()
+        lines = self.call("GET", "log").splitlines()
         return [row for row in map(json.loads, lines) if not models or row["model"] in models]
 
     def row(

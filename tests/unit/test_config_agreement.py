@@ -120,6 +120,7 @@ def judged(file: Path) -> tuple[bool, list[str]]:
 @example([(("models", "smart", "targets", 0), "replace", "", "${SECRET}/x")])
 @example([(("models", "smart", "policy"), "replace", "", "${SECRET}")])
 @example([(("listen", "address"), "replace", "", "${SECRET} x")])
+@example([(("models", "smart", "patience"), "add", "to", None)])
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_load_and_find_mistakes_agree_on_yaml_and_no_secret_is_repeated(
     tmp_path: Path, edits: list[tuple[tuple[str | int, ...], str, str, object]]

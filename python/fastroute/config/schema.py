@@ -66,7 +66,13 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Clocks of a provider's connections."""
 
     dns_timeout_s: Annotated[Seconds, Meta(description="Looking up the provider's name.")] = 2.0
-    connect_timeout_s: Annotated[Seconds, Meta(description="TCP connect, all addresses together.")] = 3.0
+    connect_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="TCP connect, all addresses together; also how long the other end may leave a request "
+            "unconfirmed (Linux)."
+        ),
+    ] = 3.0
     tls_timeout_s: Annotated[Seconds, Meta(description="TLS handshake.")] = 5.0
     # Below 60 s and 75 s, where common load balancers drop idle connections.
     pool_idle_timeout_s: Annotated[Seconds, Meta(description="An unused connection is closed after this.")] = 45.0

@@ -9,8 +9,8 @@ from fastroute.config.source import Path
 
 Tree = dict[str, object]
 
-# Of a model and of a target with a weight.
-_REQUIRED: Mapping[str | int, object] = {"targets": (), "to": ""}
+# Of a model (`models.NAME.targets`) and of a target with a weight (`models.NAME.targets[0].to`), by depth and name.
+_REQUIRED: Mapping[tuple[int, str | int], object] = {(3, "targets"): (), (5, "to"): ""}
 
 
 def section(node: object, name: str) -> Tree:
@@ -68,8 +68,8 @@ def pruned(tree: object, paths: list[Path]) -> object:
             cast(list[object], node)[last] = ""
         elif isinstance(node, dict):
             fields = cast(dict[str | int, object], node)
-            if path[0] == "models" and len(path) > 2 and last in _REQUIRED:
-                fields[last] = _REQUIRED[last]
+            if path[0] == "models" and (len(path), last) in _REQUIRED:
+                fields[last] = _REQUIRED[len(path), last]
             else:
                 fields.pop(last, None)
     return result

@@ -212,6 +212,11 @@ async fn send(
                     Failure::new(Kind::UpstreamTimeout).saying("The provider did not take the request in time.")
                 );
             }
+            Err(SendError::Broken(error)) if lease.silent() && unconfirmed(&error) => {
+                pool.forget_idle();
+                // As good as no connection, unless it was in use a moment ago: then the confirmation may be what was lost.
+                return Err(Failure::new(if lease.rested() { Kind::ConnectTimeout } else { Kind::Reset }));
+            }
             Err(SendError::Broken(error))
                 if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) =>
             {
@@ -248,6 +253,15 @@ fn unreachable(error: &ConnectError) -> Failure {
         ConnectError::Connect(_) => Failure::new(Kind::Refused),
         ConnectError::Tls => Failure::new(Kind::Tls),
     }
+}
+
+/// The peer's kernel did not confirm what was sent, so this one gave up.
+fn unconfirmed(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable))
 }
 
 /// What a transport error means once the request was on its way.

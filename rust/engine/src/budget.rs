@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const RETRY: u64 = 1_000;
 /// The most that can be saved up: enough for a burst of failures, too little for a storm.
 const CAPACITY: u64 = 100 * RETRY;
-/// Retries that are granted in each [`WINDOW`] although nothing is saved.
+/// Retries that are granted in each [`WINDOW`] although nothing is saved, to a route that earns less than this in one.
 const FLOOR: u64 = 10 * RETRY;
 const WINDOW: Duration = Duration::from_secs(10);
 /// What a request earns for attempts beside a slow one: one for each twenty, however slow everybody is.
@@ -42,7 +42,13 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct Floor {
     since: Option<Instant>,
-    spent: u64,
+    /// What was saved when this window began.
+    saved: u64,
+    /// In this window: paid for, and granted for nothing.
+    paid: u64,
+    granted: u64,
+    /// The window before earned as much as the floor gives.
+    busy: bool,
 }
 
 impl Budget {
@@ -68,7 +74,8 @@ impl Budget {
     pub(crate) fn spend(&self, price: u64, now: Instant) -> bool {
         let paid =
             self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| saved.checked_sub(price)).is_ok();
-        paid || self.floor.lock().unwrap_or_else(PoisonError::into_inner).grant(price, now)
+        let saved = self.saved.load(Ordering::Relaxed) + if paid { price } else { 0 };
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner).grant(price, now, paid, saved)
     }
 
     /// A stream came of a route that hedges.
@@ -91,13 +98,22 @@ impl Budget {
 }
 
 impl Floor {
-    fn grant(&mut self, price: u64, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
-            *self = Self { since: Some(now), spent: 0 };
+    /// `saved` is what there was before this retry. A route that earns enough is granted nothing on top of it, or it would
+    /// be above its ratio for good.
+    fn grant(&mut self, price: u64, now: Instant, paid: bool, saved: u64) -> bool {
+        let age = self.since.map(|since| now.saturating_duration_since(since));
+        if age.is_none_or(|age| age >= WINDOW) {
+            let earned = (self.paid + saved).saturating_sub(self.saved);
+            let busy = earned >= FLOOR && age.is_some_and(|age| age < 2 * WINDOW);
+            *self = Self { since: Some(now), saved, busy, ..Self::default() };
         }
-        let granted = self.spent + price <= FLOOR;
+        if paid {
+            self.paid += price;
+            return true;
+        }
+        let granted = !self.busy && self.granted + price <= FLOOR;
         if granted {
-            self.spent += price;
+            self.granted += price;
         }
         granted
     }
@@ -169,6 +185,20 @@ mod tests {
         assert!(!budget.hedge(now));
         tokio::time::advance(WINDOW).await;
         assert_eq!((0..100).filter(|_| budget.hedge(Instant::now())).count(), 2, "what was saved is still there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_route_stays_within_its_ratio_for_good() {
+        let budget = Budget::new(0.1);
+        drain(&budget, RETRY, Instant::now());
+        let mut retries = 0;
+        for _ in 0..100 * 300 {
+            tokio::time::advance(Duration::from_micros(3_333)).await;
+            budget.earn();
+            retries += u64::from(budget.spend(RETRY, Instant::now()));
+        }
+        assert!(retries <= 3_000 + 10, "{retries}");
+        assert!(retries >= 2_990, "{retries}");
     }
 
     #[test]

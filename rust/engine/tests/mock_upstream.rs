@@ -465,6 +465,26 @@ fn rules_match_on_model_header_stream_and_count() {
     assert_eq!(statuses, ["503", "418", "503", "401", "200"]);
 }
 
+#[tokio::test]
+async fn a_rule_can_hold_for_what_is_beyond_a_capacity() {
+    let mock = mock(
+        r#"{"rules": [
+            {"match": {"busy": 2}, "steps": [{"status": {"code": 503}}]},
+            {"match": {"stream": true}, "steps": ["stall"]}
+        ]}"#,
+    );
+    let status = || text(&ask(&mock, &chat(false)))[9..12].to_owned();
+    let mut busy: Vec<_> = (0..2).map(|_| connect(&mock)).collect();
+    for connection in &mut busy {
+        connection.write_all(chat(true).as_bytes()).unwrap();
+    }
+    mock.wait_for(PATIENCE, |rows| rows.len() == 2).await.unwrap();
+    assert_eq!(status(), "503");
+    drop(busy);
+    mock.wait_for(PATIENCE, |rows| rows.iter().all(|row| row.sent.ended != Ended::Open)).await.unwrap();
+    assert_eq!(status(), "200");
+}
+
 #[test]
 fn a_rule_can_answer_before_the_body_is_read() {
     let mock = mock(r#"{"rules": [{"before_body": true, "steps": [{"status": {"code": 413}}]}]}"#);

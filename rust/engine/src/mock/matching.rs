@@ -30,13 +30,16 @@ impl Rules {
         }
     }
 
-    /// The rule for a request of which only the head (`before_body`) or everything is known.
-    pub(super) fn find(&self, ask: &Ask, before_body: bool) -> Option<(usize, &Rule)> {
+    /// The rule for a request of which only the head (`before_body`) or everything is known, while `open` others are being
+    /// answered.
+    pub(super) fn find(&self, ask: &Ask, before_body: bool, open: u64) -> Option<(usize, &Rule)> {
         let rules = self.script.rules.iter().zip(&self.seen).enumerate();
         rules
             .filter(|(_, (rule, _))| rule.before_body == before_body)
             .find(|(_, (rule, seen))| {
-                rule.matching.describes(ask) && rule.matching.takes(seen.fetch_add(1, Ordering::Relaxed))
+                rule.matching.busy.is_none_or(|busy| open >= busy)
+                    && rule.matching.describes(ask)
+                    && rule.matching.takes(seen.fetch_add(1, Ordering::Relaxed))
             })
             .map(|(place, (rule, _))| (place, rule))
     }

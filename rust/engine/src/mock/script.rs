@@ -88,6 +88,8 @@ pub struct Match {
     /// Header name to pattern.
     pub header: BTreeMap<String, String>,
     pub stream: Option<bool>,
+    /// While at least so many other requests are being answered: what is beyond a capacity.
+    pub busy: Option<u64>,
     /// Of the requests for which everything above holds: skip so many,
     pub after: u64,
     /// then take only so many,

@@ -90,7 +90,7 @@ impl Connection {
         let rules = shared.rules();
         ask.last |= ask.endpoint != Endpoint::Control && !rules.script.defaults.keep_alive;
         if rules.before_body
-            && let Some((place, rule)) = rules.find(&ask, true)
+            && let Some((place, rule)) = rules.find(&ask, true, shared.open())
         {
             ask.last = true;
             let row = shared.accept(Row::new(&ask, self.number, Some(place), Bytes::new()));
@@ -110,7 +110,7 @@ impl Connection {
         if ask.endpoint == Endpoint::Control {
             return self.control(&ask, &kept, shared).await;
         }
-        let found = rules.find(&ask, false);
+        let found = rules.find(&ask, false, shared.open());
         let row = shared.accept(Row::new(&ask, self.number, found.map(|(place, _)| place), kept));
         match found {
             None if ask.endpoint == Endpoint::Chat && !ask.wants.stream && !ask.last => {

@@ -83,6 +83,11 @@ impl Shared {
         &self.news
     }
 
+    /// Requests being answered now.
+    pub(super) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stats(&self) -> Stats {
         Stats {
             accepted: self.accepted.load(Ordering::Relaxed),

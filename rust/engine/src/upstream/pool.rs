@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::wire::{Traffic, Transport, Wire};
+use super::wire::{Traffic, Transport, WRITE_IDLE, Wire, bound_unconfirmed};
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
 use crate::dice::Dice;
@@ -39,8 +39,6 @@ const READY_WITHIN: Duration = Duration::from_millis(20);
 const RESTED_AFTER: Duration = Duration::from_secs(1);
 /// Looking for a connection that is ready may take two seconds in all; then a new one is opened.
 const TRIES: usize = 100;
-/// A request body of which the peer takes no byte for this long is given up.
-const WRITE_IDLE: Duration = Duration::from_secs(30);
 /// What one write of a request takes, at most. For reads [`Wire`] has a bound of its own.
 const WRITE_BUFFER: usize = 512 * 1024;
 /// Idle connections kept per origin and thread; more are closed.
@@ -170,6 +168,11 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The other end has gone without a word: whatever else is kept to it leads nowhere either.
+    pub fn forget_idle(&self) {
+        self.lock().clear();
+    }
+
     fn put(&self, connection: Connection) {
         let mut idle = self.lock();
         if idle.len() < MAX_IDLE {
@@ -231,6 +234,8 @@ impl Pool {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))
             .and_then(|dialled| dialled)
             .map_err(ConnectError::Connect)?;
+        // Whoever takes that long to confirm a byte would not have been connected to either.
+        bound_unconfirmed(&stream, seconds(timeouts.connect_timeout_s));
         let transport = match &origin.tls {
             None => Transport::plain(stream),
             Some(tls) => {

@@ -1,13 +1,16 @@
 //! A connection's bytes, as they pass between hyper and the socket.
 //!
 //! Three things can only be seen here: that not one byte of an answer came, that the peer takes nothing of a request, and
-//! that it sends interim answers (1xx) without end, which hyper passes over in silence.
+//! that it sends interim answers (1xx) without end, which hyper passes over in silence. The surprise: the kernel ends a
+//! connection whose peer confirms nothing, and that also ends one whose peer only reads slowly, so it waits for longer
+//! once a long request was sent.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
@@ -21,11 +24,17 @@ use crate::journal::Lane;
 /// One byte less than 64 KiB never fills that much: a client that reads slowly makes us hold little, and the bound is free
 /// to be what one write of a large request wants.
 const READ: u64 = 64 * 1024 - 1;
+/// A request body of which the peer takes no byte for this long is given up.
+pub(super) const WRITE_IDLE: Duration = Duration::from_secs(30);
 /// Interim answers before the answer itself. A server has one or two to give (100, 102, 103).
 const INTERIM: u64 = 16;
 /// Bytes up to the end of an answer's head: more than hyper's longest head and one of its longest reads together.
 const HEAD_BYTES: u64 = 1024 * 1024;
 const INTERIM_LINE: &[u8] = b"HTTP/1.1 1";
+/// More than this in one write may not fit into what a peer takes without reading it.
+const LONG_WRITE: usize = 32 * 1024;
+/// Networks are given at least this to deliver a packet once more.
+const LEAST_UNCONFIRMED: Duration = Duration::from_secs(1);
 /// The answer began with its own head: nothing is counted any more.
 const PLAIN: u64 = u64::MAX;
 
@@ -110,16 +119,40 @@ impl Traffic {
     }
 }
 
+/// How long the peer's kernel may leave what was sent unconfirmed (`TCP_USER_TIMEOUT`, RFC 5482). Then the connection
+/// ends: a kept one whose other end has gone without a word is otherwise found out by nobody for a quarter of an hour.
+pub(super) fn bound_unconfirmed(stream: &TcpStream, most: Duration) {
+    // The kernel's timers may ring an eighth late. Without this one requests are still bounded by their own clocks.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some((most * 7 / 8).max(LEAST_UNCONFIRMED)));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, most);
+}
+
 /// The socket with its counts. Before it writes, every attempt of this thread is on record.
 pub(super) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
     lane: Option<Arc<Lane>>,
+    /// A long request was written.
+    long: bool,
 }
 
 impl Wire {
     pub(super) fn new(transport: Transport, traffic: Arc<Traffic>, lane: Option<Arc<Lane>>) -> Self {
-        Self { transport, traffic, lane }
+        Self { transport, traffic, lane, long: false }
+    }
+
+    /// Looks at what is about to be written: a long request may wait for its reader.
+    fn note_length(&mut self, bytes: usize) {
+        if !self.long && bytes > LONG_WRITE {
+            self.long = true;
+            let stream = match &self.transport {
+                Transport::Plain(stream) => stream.get_ref(),
+                Transport::Tls(stream) => stream.get_ref().get_ref().0,
+            };
+            bound_unconfirmed(stream, WRITE_IDLE);
+        }
     }
 
     /// Hands what the journal holds back to the kernel.
@@ -153,6 +186,7 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.settle_up();
+        this.note_length(from.len());
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
@@ -182,6 +216,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.settle_up();
+        this.note_length(from.iter().map(|piece| piece.len()).sum());
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),

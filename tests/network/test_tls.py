@@ -1,0 +1,165 @@
+"""Upstreams whose certificate or handshake is not right: never spoken to, neither in the clear nor without looking.
+
+The surprise: a server learns nothing of what we would have sent it, so the tests look at what the server got.
+"""
+
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from flow.records import Journal
+from flow.rig import Command, Door, Gateway, Upstream, eventually, free_port
+from network.certificates import HELLO, HOST, LONG_AGO, Authority, Server, serving
+
+KEY = "sk-canary-of-the-provider"
+PROMPT = "canary-of-the-prompt"
+FAULTS = ("expired", "wrong name", "self-signed", "TLS 1.0 only", "reset in the handshake", "silent in the handshake")
+DOORS = ("granian", "edge")
+pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+TLS_S = 0.5
+
+
+class Place(NamedTuple):
+    gateway: Gateway
+    folder: Path
+    port: int
+    servers: dict[str, Server]
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.folder / "state" / str(self.port) / "journal")
+
+    def ends(self, provider: str) -> list[tuple[str, str | None]]:
+        """State and failure of each attempt at a provider, oldest first."""
+        journal = self.journal
+        settles = journal.settles
+        mine = [each["attempt"] for each in journal.intents.values() if each["target"] == f"{provider}/x"]
+        return [(settles[each]["state"], settles[each]["failure"]) for each in mine if each in settles]
+
+
+def slug(fault: str, door: str) -> str:
+    return f"{fault.replace(' ', '-').replace('.', '-').lower()}-{door}"
+
+
+def configuration(servers: dict[str, Server], authority: Path, well: str, port: int) -> dict[str, Any]:
+    def provider(server: Server) -> dict[str, Any]:
+        return {
+            "dialect": "openai_chat",
+            "address": f"https://{HOST}:{server.port}/v1",
+            "key": KEY,
+            "ca_file": str(authority),
+            "timeouts": {"tls_timeout_s": TLS_S} if server is servers["silent in the handshake"] else {},
+        }
+
+    # Health is kept by provider: each door has its own.
+    providers = {slug(fault, door): provider(server) for fault, server in servers.items() for door in DOORS}
+    models = {f"{name}-alone": {"targets": [f"{name}/x"]} for name in providers}
+    models |= {f"{name}-first": {"targets": [f"{name}/x", "well/y"]} for name in providers}
+    return {
+        "listen": {"port": port, "edge_port": 0, "admin": False},
+        "providers": {**providers, "well": {"dialect": "openai_chat", "address": f"{well}/v1"}},
+        "models": models,
+        "observability": {"log_level": "debug"},
+    }
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[Server]:
+    """Its handshakes never come to an end."""
+
+    class Silent(Server):
+        def _attend(self, client: socket.socket) -> None:
+            client.settimeout(10)
+            with contextlib.suppress(OSError), client:
+                self.hellos.append(client.recv(5))
+                while client.recv(65_536):
+                    pass
+
+    server = Silent(None)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority(folder / "authority")
+    good = authority.signed("good", HOST)
+    with contextlib.ExitStack() as running:
+        servers = {
+            "good": running.enter_context(serving(good)),
+            "expired": running.enter_context(serving(authority.signed("expired", HOST, LONG_AGO))),
+            "wrong name": running.enter_context(serving(authority.signed("other", "somebody-else.example"))),
+            "self-signed": running.enter_context(serving(authority.self_signed())),
+            "TLS 1.0 only": running.enter_context(serving(good, old=True)),
+            "reset in the handshake": running.enter_context(serving(None)),
+            "silent in the handshake": running.enter_context(silent_server()),
+        }
+        mock = Command(folder / "mock.log", "mock", "--port", "0")
+        running.callback(mock.stop)
+        port = free_port()
+        file = folder / "gateway.json"
+        file.write_text(json.dumps(configuration(servers, authority.file, Upstream(mock).origin, port)))
+        command = Command(folder / "gateway.log", "serve", "-c", str(file))
+        running.callback(command.stop)
+        yield Place(Gateway(command), folder, port, servers)
+
+
+def ask(door: Door, model: str, *, stream: bool = False) -> Any:
+    return door.ask(model, messages=[{"role": "user", "content": PROMPT}], stream=stream)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_good_certificate_of_a_trusted_authority_is_spoken_to(place: Place, door: str) -> None:
+    reply = ask(place.gateway.doors[door], slug("good", door) + "-alone")
+    assert reply.status == 200, reply
+    assert any(KEY.encode() in asked for asked in place.servers["good"].asked)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("door", DOORS)
+def test_nobody_is_spoken_to_who_does_not_prove_who_he_is(place: Place, door: str, fault: str) -> None:
+    server, name = place.servers[fault], slug(fault, door)
+    before, shaken = len(server.hellos), server.shaken
+    for stream in (False, True):
+        alone = ask(place.gateway.doors[door], f"{name}-alone", stream=stream)
+        assert (alone.status, alone.error["code"]) == (502, "upstream_tls")
+        assert alone.headers["x-should-retry"] == "false"
+        first = ask(place.gateway.doors[door], f"{name}-first", stream=stream)
+        assert (first.status, first.attempts, first.headers["x-fastroute-target"]) == (200, 2, "well/y")
+    ends = eventually(lambda: found if len(found := place.ends(name)) == 4 else None, "all are on record", 5)
+    assert ends == [("refused", "tls")] * 4
+    # One connection for each attempt: nothing is tried in another way.
+    assert len(server.hellos) - before == 4
+    assert all(hello[:2] == HELLO for hello in server.hellos), "nothing in the clear"
+    assert server.asked == [], "nothing behind a handshake that should not have been one"
+    assert server.shaken == shaken
+
+
+def test_the_servers_are_what_they_say(place: Place) -> None:
+    """A client that does not look gets through, where there is only a certificate to look at."""
+    for fault in ("good", "expired", "wrong name", "self-signed"):
+        blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        assert spoken(blind, place.servers[fault]) in {"TLSv1.2", "TLSv1.3"}
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    assert spoken(old, place.servers["TLS 1.0 only"]) == "TLSv1"
+
+
+def spoken(settings: ssl.SSLContext, server: Server) -> str | None:
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 5) as plain,
+        settings.wrap_socket(plain, server_hostname=HOST) as secure,
+    ):
+        return secure.version()
