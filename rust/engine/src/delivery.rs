@@ -189,6 +189,10 @@ impl Delivery {
                 if let Some(outcome) = self.story.outcome() {
                     outcome.bytes_out += frame.len() as u64;
                 }
+                // A door that has all it promised does not ask whether there is more.
+                if self.length == Some(0) && !self.ended {
+                    self.finish_at_its_length();
+                }
                 return Poll::Ready(Ok(Some(frame)));
             }
             if self.ended {
@@ -262,6 +266,17 @@ impl Delivery {
                 ended
             }
             Flow::Long(inspector) => inspector.end().map(|_| ()),
+        }
+    }
+
+    /// Every byte that was promised is with the door.
+    fn finish_at_its_length(&mut self) {
+        match self.end() {
+            Ok(()) => self.finish(),
+            // Too late to show it: a reply of the right length is whole to any client.
+            Err(failure) => {
+                let _ = self.break_off(failure);
+            }
         }
     }
 
