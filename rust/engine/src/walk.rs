@@ -89,6 +89,8 @@ pub(crate) fn walk<'t>(
             let flying = InFlight::enter(table, target);
             let leaves = ingress.stream() && course.may_leave(target);
             let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
+            // What could only begin behind that would be over before it was sent.
+            course.end_by(due.by);
             let due = if leaves { due.or(soft(patience, target, began), Kind::FirstTokenSoft) } else { due };
             let id = story.pledge.as_ref().and_then(Pledge::header);
             // Nothing was sent yet: a client that is told so can go to another gateway.
