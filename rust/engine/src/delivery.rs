@@ -21,13 +21,18 @@ use tokio::time::{Instant, Sleep};
 use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::awaited::{Awaited, COMMENT, Next};
 use crate::clocks::{Expired, IdleClock};
+use crate::defect::{self, Defects};
 use crate::exchange::InFlight;
+use crate::failpoint;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
 
 /// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
 #[derive(Debug)]
-pub struct BrokenOff;
+pub struct BrokenOff {
+    /// Where nobody has seen the reply yet, this is what its client is told.
+    pub kind: Kind,
+}
 
 impl std::fmt::Display for BrokenOff {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,7 +60,16 @@ impl ReplyBody {
     }
 
     /// The next frame; `Ok(None)` is the end.
+    ///
+    /// A defect of ours ends this reply, with an error that its client can see, and nothing else.
     pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        if let Self::Frames(frames) = self {
+            return Poll::Ready(Ok(frames.pop_front()));
+        }
+        defect::caught(|| self.poll_running(task)).unwrap_or_else(|| Poll::Ready(self.fail()))
+    }
+
+    fn poll_running(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
             Self::Relay(delivery) => delivery.poll_next(task),
@@ -64,9 +78,22 @@ impl ReplyBody {
                 Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
                 Poll::Ready(Next::Body(body)) => {
                     *self = body;
-                    self.poll_next(task)
+                    self.poll_running(task)
                 }
             },
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        match self {
+            Self::Frames(_) => Err(BrokenOff { kind: Kind::Internal }),
+            Self::Relay(delivery) => delivery.fail(),
+            Self::Awaited(awaited) => {
+                awaited.defects().note();
+                *self = Self::frames([]);
+                Ok(Some(render_openai_error_event(&Failure::new(Kind::Internal))))
+            }
         }
     }
 
@@ -134,6 +161,7 @@ pub struct Delivery {
     told_to_end: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
     scratch: Frames,
+    defects: Defects,
     story: Story,
     _flying: InFlight,
 }
@@ -143,6 +171,7 @@ impl Delivery {
         running: Running,
         clock: IdleClock,
         mut ending: watch::Receiver<bool>,
+        defects: Defects,
         story: Story,
         flying: InFlight,
     ) -> Self {
@@ -164,6 +193,7 @@ impl Delivery {
             }),
             ended: false,
             scratch: Frames::new(),
+            defects,
             story,
             _flying: flying,
         };
@@ -182,6 +212,7 @@ impl Delivery {
     }
 
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        failpoint::pass("delivery.poll");
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 self.waiting = false;
@@ -230,6 +261,7 @@ impl Delivery {
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Failure> {
+        failpoint::pass("delivery.take");
         match &mut self.flow {
             Flow::Stream(relay) => {
                 let before = relay.content_events();
@@ -284,7 +316,9 @@ impl Delivery {
     /// the client in full has.
     fn end_by_error(&mut self, error: &hyper::Error) -> Result<(), Failure> {
         // Whatever the stream said: this connection serves nobody any more.
-        self.lease = None;
+        if self.lease.take().is_some_and(|lease| lease.defective()) {
+            return Err(Failure::new(Kind::Internal));
+        }
         match self.flow {
             Flow::Stream(_) => self.end().map_err(|failure| cut(error, failure)),
             Flow::Long(_) => Err(cut(error, Failure::new(Kind::Truncated))),
@@ -294,6 +328,7 @@ impl Delivery {
     /// All that will come has come.
     fn finish(&mut self) {
         self.ended = true;
+        failpoint::pass("delivery.finish");
         let failure = match &self.flow {
             Flow::Stream(relay) => relay.upstream_error().cloned(),
             Flow::Long(_) => None,
@@ -325,8 +360,30 @@ impl Delivery {
         if stream {
             self.ready.push_back(render_openai_error_event(&failure));
         }
+        let kind = failure.kind;
         self.close(Ending::Broken, Some(failure));
-        if stream { Ok(()) } else { Err(BrokenOff) }
+        if stream { Ok(()) } else { Err(BrokenOff { kind }) }
+    }
+
+    /// A defect of ours: what is ready may be half of something, and goes nowhere.
+    fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        self.defects.note();
+        self.ended = true;
+        self.ready.clear();
+        self.lease = None;
+        self.body = None;
+        let failure = Failure::new(Kind::Internal);
+        let event = match &self.flow {
+            Flow::Stream(relay) => {
+                if let Some(outcome) = self.story.outcome() {
+                    outcome.usage = relay.usage().copied();
+                }
+                Some(render_openai_error_event(&failure))
+            }
+            Flow::Long(_) => None,
+        };
+        self.story.close(Ending::Broken, Some(failure));
+        event.map(Some).ok_or(BrokenOff { kind: Kind::Internal })
     }
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
@@ -454,7 +511,9 @@ impl Drop for Delivery {
             if self.left_behind_the_finish() {
                 return;
             }
-            self.note();
+            if !std::thread::panicking() {
+                self.note();
+            }
             self.story.abandon();
         }
     }

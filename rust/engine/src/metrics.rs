@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::defect::Defects;
 use crate::journal::Counters;
 use crate::pressure::Pressure;
 
@@ -25,8 +26,8 @@ pub struct Metrics {
     pub retries: AtomicU64,
     /// Attempts that did not follow because their route's retry budget was used up.
     pub retries_denied: AtomicU64,
-    /// Panics caught at an exchange.
-    pub panics: AtomicU64,
+    /// Defects of ours that were caught.
+    pub defects: Defects,
     pub journal: Arc<Counters>,
     /// What the decider says of itself, in the same format.
     told: Mutex<String>,
@@ -125,7 +126,7 @@ impl Metrics {
                 "Attempts that did not follow because the retry budget of their model was used up.",
                 count(&self.retries_denied),
             ),
-            ("fastroute_panics_total", "counter", "Panics caught at an exchange.", count(&self.panics)),
+            ("fastroute_panics_total", "counter", "Defects of the gateway that were caught.", self.defects.count()),
         ]
     }
 

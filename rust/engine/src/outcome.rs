@@ -13,7 +13,8 @@ use fastroute_core::usage::Usage;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::decider::{DecidedBy, Decider, Door, Plan};
+use crate::decider::{DecidedBy, Decider, Decision, Door, Plan};
+use crate::failpoint;
 use crate::journal::{Pledge, Told};
 
 /// How an exchange ended, from the client's side.
@@ -121,6 +122,8 @@ pub(crate) struct Story {
     /// The running attempt's entry in the journal.
     pub(crate) pledge: Option<Pledge>,
     probe: bool,
+    /// From here on the head of a reply is out, whoever will answer.
+    pub(crate) head_out_at: Option<Instant>,
 }
 
 impl Story {
@@ -148,7 +151,22 @@ impl Story {
             bytes_in: opening.bytes_in,
             bytes_out: 0,
         };
-        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false }
+        Self { decider, started, outcome: Some(Box::new(outcome)), pledge: None, probe: false, head_out_at: None }
+    }
+
+    /// From here on it is this story that tells what became of a plan, and nobody hands it back.
+    pub(crate) fn counts(&mut self, decision: &Decision) {
+        if let Decision::Plan(plan) = decision {
+            self.planned(plan);
+        }
+    }
+
+    /// The plan is handed back after all.
+    pub(crate) fn unplanned(&mut self) {
+        self.probe = false;
+        if let Some(outcome) = &mut self.outcome {
+            (outcome.route, outcome.by, outcome.lead) = (None, None, None);
+        }
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
@@ -248,13 +266,38 @@ impl Story {
                     attempt.failure = Some(failure.clone());
                 }
             }
-            if let Some(pledge) = self.pledge.take() {
+            let mut telling = Telling { decider: &self.decider, outcome: Some(outcome) };
+            failpoint::pass("story.close");
+            if let (Some(pledge), Some(outcome)) = (self.pledge.take(), &telling.outcome) {
                 let told = Told { status: outcome.status, bytes: outcome.bytes_out, usage: outcome.usage };
                 pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told);
             }
-            outcome.failure = failure;
-            self.decider.settle(outcome);
+            if let Some(outcome) = &mut telling.outcome {
+                outcome.failure = failure;
+            }
         }
+    }
+}
+
+/// A story that is being told: a defect on the way makes it another one, and not none.
+struct Telling<'a> {
+    decider: &'a Arc<dyn Decider>,
+    outcome: Option<Box<Outcome>>,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let Some(mut outcome) = self.outcome.take() else { return };
+        if std::thread::panicking() {
+            let failure = Failure::new(Kind::Internal);
+            if outcome.status != 200 {
+                (outcome.ending, outcome.status) = (Ending::Refused, failure.status);
+            } else if outcome.ending == Ending::Complete {
+                outcome.ending = Ending::Broken;
+            }
+            outcome.failure = Some(failure);
+        }
+        self.decider.settle(outcome);
     }
 }
 
@@ -267,11 +310,18 @@ impl Story {
             outcome: self.outcome.take(),
             pledge: self.pledge.take(),
             probe: self.probe,
+            head_out_at: self.head_out_at,
         }
     }
 
     /// Closes a story that nobody ended: its client left, or a defect of ours unwinds through it.
     pub(crate) fn abandon(&mut self) {
+        if std::thread::panicking()
+            && self.head_out_at.is_some_and(|at| Instant::now() > at)
+            && let Some(outcome) = self.outcome()
+        {
+            outcome.status = 200;
+        }
         let (ending, kind) = match (std::thread::panicking(), self.outcome().is_some_and(|told| told.status == 200)) {
             (false, _) => (Ending::ClientGone, Kind::ClientGone),
             (true, true) => (Ending::Broken, Kind::Internal),

@@ -16,6 +16,7 @@ use crate::clocks::{Due, IdleClock, Patience, seconds};
 use crate::course::Course;
 use crate::decider::Plan;
 use crate::exchange::InFlight;
+use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::journal::{Plea, Pledge};
@@ -61,6 +62,7 @@ pub(crate) fn walk<'t>(
         let deadline = patience.deadline(ingress.started, ingress.stream());
         let deadline =
             ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
+        failpoint::pass("walk.begin");
         let mut course = Course::new(table, &plan.targets, patience, deadline);
         // Boxed, like everything that only a failure needs: each exchange would carry it.
         let mut last: Option<Box<Failed>> = None;
@@ -78,6 +80,7 @@ pub(crate) fn walk<'t>(
                     last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
                     break;
                 };
+                failpoint::pass("walk.pledged");
                 story.pledge = Some(pledge);
                 // Boxed: only a disk in trouble is waited for.
                 if lane.is_relayed() {
@@ -87,6 +90,7 @@ pub(crate) fn walk<'t>(
             // Not sooner: what may not be put on record is not tried, and counts nowhere.
             story.attempt(target.index, began);
             let flying = InFlight::enter(table, target);
+            failpoint::pass("walk.attempt");
             let leaves = ingress.stream() && course.may_leave(target);
             let due = due(ingress, patience, Due::at(deadline, began), *first.get_or_insert(began));
             // What could only begin behind that would be over before it was sent.
@@ -101,6 +105,7 @@ pub(crate) fn walk<'t>(
             };
             let failed = match tried {
                 Ok(success) => {
+                    failpoint::pass("walk.content");
                     let now = Instant::now();
                     target.failures_in_a_row.store(0, Ordering::Relaxed);
                     if ingress.stream() {
@@ -113,6 +118,7 @@ pub(crate) fn walk<'t>(
                 Err(failed) => Box::new(failed),
             };
             drop(flying);
+            failpoint::pass("walk.failed");
             let now = Instant::now();
             let failure = &failed.failure;
             if blames_upstream(failure) {
@@ -125,6 +131,7 @@ pub(crate) fn walk<'t>(
                 let counted = if spent { &io.shared.metrics.retries_denied } else { &io.shared.metrics.retries };
                 counted.fetch_add(1, Ordering::Relaxed);
                 if !spent {
+                    failpoint::pass("walk.again");
                     if step.at > now {
                         tokio::select! {
                             () = Box::pin(tokio::time::sleep_until(step.at)) => {}

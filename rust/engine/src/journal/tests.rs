@@ -36,7 +36,8 @@ impl Folder {
     /// A journal of one lane that gets over trouble quickly.
     pub(crate) fn open(&self, more: impl FnOnce(JournalSpec) -> JournalSpec) -> Journal {
         let dice = Arc::new(Dice::new(5));
-        Journal::patient(more(self.spec()), 1, Arc::default(), dice, Duration::from_millis(50)).unwrap()
+        Journal::patient(more(self.spec()), 1, Arc::default(), dice, Defects::default(), Duration::from_millis(50))
+            .unwrap()
     }
 
     pub(crate) fn journal(&self) -> Journal {

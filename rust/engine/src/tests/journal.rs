@@ -20,11 +20,11 @@ fn on_disk(folder: &Folder) -> Vec<String> {
     lines
 }
 
-fn intents(folder: &Folder) -> usize {
+pub(super) fn intents(folder: &Folder) -> usize {
     on_disk(folder).iter().filter(|line| line.contains(r#""record":"intent""#)).count()
 }
 
-fn states(folder: &Folder) -> Vec<String> {
+pub(super) fn states(folder: &Folder) -> Vec<String> {
     let values = on_disk(folder).into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
     values.filter_map(|value| value["state"].as_str().map(str::to_owned)).collect()
 }

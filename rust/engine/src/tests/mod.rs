@@ -9,6 +9,7 @@ mod deciding;
 mod doors;
 mod dropping;
 mod failover;
+mod failpoints;
 mod hostile;
 mod journal;
 mod laws;
