@@ -49,7 +49,7 @@ impl Folder {
     }
 
     /// Every attempt of every segment with an intent, and every one with an end.
-    fn attempts(&self) -> (Vec<AttemptId>, Vec<AttemptId>) {
+    pub(crate) fn attempts(&self) -> (Vec<AttemptId>, Vec<AttemptId>) {
         let (mut intents, mut ends) = (Vec::new(), Vec::new());
         for path in self.segments() {
             each_record(&path, |record| match record {

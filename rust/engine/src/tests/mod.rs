@@ -15,3 +15,4 @@ mod journal;
 mod laws;
 mod overload;
 pub(crate) mod rig;
+mod simulation;
