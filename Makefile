@@ -47,6 +47,7 @@ bench: $(VENV)/.bench
 # An hour and a half, most of it fuzzing; CPU_SECONDS=60 makes that part a tenth. Each part has a target folder of its own.
 test-long: dev
 	$(BIN)/python -m pytest tests -q -m "long or not long"
+	FASTROUTE_SEEDS=10000 cargo test --quiet -p fastroute-engine --lib simulation
 	cargo run --quiet --manifest-path rust/models/Cargo.toml
 	fuzz/run.sh
 

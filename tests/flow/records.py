@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ class Instance:
         self.file.write_text(json.dumps(self.config))
         self.commands: list[Command] = []
 
-    def start(self, log_folder: Path | None = None) -> Gateway:
+    def start(self, log_folder: Path | None = None, env: Mapping[str, str] | None = None) -> Gateway:
         log = (log_folder or self.folder) / f"gateway-{len(self.commands)}.log"
         state = str(self.folder / "state")
-        self.commands.append(Command(log, "serve", "-c", str(self.file), "--state-dir", state))
+        self.commands.append(Command(log, "serve", "-c", str(self.file), "--state-dir", state, env=env))
         return Gateway(self.commands[-1])
 
     @property
@@ -75,8 +76,11 @@ class Instance:
         return Door("admin", f"http://127.0.0.1:{self.config['listen']['admin_port']}")
 
     def metric(self, name: str) -> int:
+        return self.count(f"journal_{name}")
+
+    def count(self, name: str) -> int:
         text = self.admin.send("GET", "/metrics").body.decode()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"fastroute_journal_{name} "))
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"fastroute_{name} "))
 
     def stop(self) -> None:
         for command in self.commands:

@@ -33,7 +33,7 @@ use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::table::{self, Head, Target};
 use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
-use crate::{echo, render};
+use crate::{echo, failpoint, render};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
@@ -132,6 +132,7 @@ pub(crate) async fn attempt(
     let frames = edited(ingress, target)?;
     let pool = io.pools.of(origin);
     let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
+    failpoint::pass("attempt.head");
     if !response.status().is_success() {
         return Err(Box::pin(refused(response, lease, due.by)).await);
     }
@@ -164,6 +165,7 @@ fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
 
 /// The client's frames with the model renamed and, for streams, usage asked for.
 fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
+    failpoint::pass("attempt.edit");
     let scan = &ingress.scan;
     let mut edits: SmallVec<[Edit; 2]> = SmallVec::new();
     if let Some(at) = scan.span(Field::Model) {
@@ -204,8 +206,10 @@ async fn send(
             let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
             leased.map_err(|error| unreachable(&error))?
         };
+        failpoint::pass("attempt.send");
         match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
             Ok(response) => return Ok((response, lease)),
+            Err(SendError::Broken(_)) if lease.defective() => return Err(Failure::new(Kind::Internal)),
             Err(SendError::Late) => return Err(due.missed()),
             Err(SendError::Unread) => {
                 return Err(
@@ -296,6 +300,7 @@ async fn refused(response: Response<Incoming>, lease: Lease, by: Instant) -> Fai
         }
         _ => Bytes::new(),
     };
+    failpoint::pass("attempt.refused");
     let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let failure = ErrorReply {
         status,
@@ -337,6 +342,7 @@ async fn whole(
             Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
             Err(_) => return Err(due.missed().into()),
             Ok(None) => break true,
+            Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal).into()),
             Ok(Some(Err(error))) => {
                 let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
                 return Err(Failure::new(kind).into());
@@ -374,6 +380,7 @@ async fn whole(
             length,
         })));
     }
+    failpoint::pass("attempt.whole");
     let inspected = match frames.as_slice() {
         [only] => inspect_reply(only, target.usage_rule),
         several => inspect_reply(&several.concat(), target.usage_rule),
@@ -424,6 +431,7 @@ async fn first_content(
                 ended = true;
                 relay.end(&mut first)
             }
+            Ok(Some(Err(_))) if lease.defective() => Err(Failure::new(Kind::Internal)),
             // Reset after its last word, perhaps: the relay knows.
             Ok(Some(Err(error))) => {
                 ended = true;
@@ -431,6 +439,7 @@ async fn first_content(
             }
             Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
         };
+        failpoint::pass("attempt.first");
         if let Err(failure) = fed {
             let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
             return Err(Failed { failure, reply });

@@ -3,21 +3,20 @@
 //! Comments keep the client and everything between from giving up. They commit status and head but no content: failover
 //! goes on unseen behind them, and only what nobody can mend any more is told, as an event, for the status is out.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::failure::render_openai_error_event;
 use fastroute_core::sse::writer;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::decider::Plan;
+use crate::defect::Defects;
 use crate::delivery::ReplyBody;
 use crate::exchange::{answer, content};
 use crate::ingress::Ingress;
@@ -37,10 +36,11 @@ pub(crate) async fn reply(
     table: Arc<Table>,
     plan: Plan,
     ingress: Ingress,
-    story: Story,
+    mut story: Story,
     after: Option<Duration>,
 ) -> Reply {
     let (started, id, stream) = (ingress.started, ingress.request_id.clone(), ingress.stream());
+    story.head_out_at = after.map(|after| started + after);
     let mut walking = Walking::begin(io.clone(), table, plan, ingress, story);
     let Some(after) = after else { return answer(&io, walking.await, stream, &id) };
     let by = started + after;
@@ -71,17 +71,13 @@ pub(crate) enum Next {
 }
 
 impl Awaited {
+    pub(crate) fn defects(&self) -> &Defects {
+        &self.io.shared.metrics.defects
+    }
+
     pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Next> {
-        // Outside of the exchange's own containment: a defect is told, and ends this stream alone.
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.walking).poll(task)));
-        match polled {
-            Ok(Poll::Ready(walked)) => return Poll::Ready(Next::Body(body(&self.io, walked))),
-            Ok(Poll::Pending) => {}
-            Err(_) => {
-                self.io.shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
-                let told = render_openai_error_event(&Failure::new(Kind::Internal));
-                return Poll::Ready(Next::Body(ReplyBody::whole(told)));
-            }
+        if let Poll::Ready(walked) = Pin::new(&mut self.walking).poll(task) {
+            return Poll::Ready(Next::Body(body(&self.io, walked)));
         }
         if self.timer.as_mut().poll(task).is_pending() {
             return Poll::Pending;

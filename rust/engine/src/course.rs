@@ -75,6 +75,11 @@ impl<'t> Course<'t> {
         }
     }
 
+    /// Nothing begins at this instant, or after it.
+    pub(crate) fn end_by(&mut self, by: Instant) {
+        self.deadline = self.deadline.min(by);
+    }
+
     /// The best target that was not tried yet.
     pub(crate) fn untried(&self) -> Option<&'t Target> {
         self.untried_beside(None)

@@ -114,6 +114,42 @@ pub enum Decision {
     Refusal(Refusal),
 }
 
+/// A decision on its way to its exchange; its plan is handed back when the exchange never begins.
+pub struct Decided {
+    decision: Option<Decision>,
+    decider: Arc<dyn Decider>,
+}
+
+impl Decided {
+    pub fn new(decision: Decision, decider: Arc<dyn Decider>) -> Self {
+        Self { decision: Some(decision), decider }
+    }
+
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// Whoever takes it answers for its plan.
+    pub(crate) fn take(mut self) -> Option<Decision> {
+        self.decision.take()
+    }
+}
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        if let Some(Decision::Plan(plan)) = &self.decision {
+            hand_back(&*self.decider, plan);
+        }
+    }
+}
+
+/// Gives a plan back that is not used. The snapshot's own was never counted.
+pub(crate) fn hand_back(decider: &dyn Decider, plan: &Plan) {
+    if plan.by == DecidedBy::Policy {
+        decider.forget(plan);
+    }
+}
+
 /// The decider has no room for another question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;

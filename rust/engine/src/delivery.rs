@@ -23,7 +23,9 @@ use tokio::time::{Instant, Sleep};
 use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::awaited::{Awaited, COMMENT, Next};
 use crate::clocks::{Expired, IdleClock};
+use crate::defect::{self, Defects};
 use crate::exchange::InFlight;
+use crate::failpoint;
 use crate::io::Shared;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
@@ -33,7 +35,10 @@ pub use unseen::{Reader, Relayed};
 
 /// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
 #[derive(Debug)]
-pub struct BrokenOff;
+pub struct BrokenOff {
+    /// Where nobody has seen the reply yet, this is what its client is told.
+    pub kind: Kind,
+}
 
 impl std::fmt::Display for BrokenOff {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -61,7 +66,16 @@ impl ReplyBody {
     }
 
     /// The next frame; `Ok(None)` is the end.
+    ///
+    /// A defect of ours ends this reply, with an error that its client can see, and nothing else.
     pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        if let Self::Frames(frames) = self {
+            return Poll::Ready(Ok(frames.pop_front()));
+        }
+        defect::caught(|| self.poll_running(task)).unwrap_or_else(|| Poll::Ready(self.fail()))
+    }
+
+    fn poll_running(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
             Self::Relay(relayed) => relayed.poll_next(task),
@@ -70,9 +84,22 @@ impl ReplyBody {
                 Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
                 Poll::Ready(Next::Body(body)) => {
                     *self = body;
-                    self.poll_next(task)
+                    self.poll_running(task)
                 }
             },
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        match self {
+            Self::Frames(_) => Err(BrokenOff { kind: Kind::Internal }),
+            Self::Relay(relayed) => relayed.fail(),
+            Self::Awaited(awaited) => {
+                awaited.defects().note();
+                *self = Self::frames([]);
+                Ok(Some(render_openai_error_event(&Failure::new(Kind::Internal))))
+            }
         }
     }
 
@@ -143,6 +170,7 @@ pub struct Delivery {
     told_to_end: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
     scratch: Frames,
+    defects: Defects,
     story: Story,
     reader: Reader,
     /// Set where the provider wants the reply read to its end without its client, too.
@@ -180,6 +208,7 @@ impl Delivery {
             }),
             ended: false,
             scratch: Frames::new(),
+            defects: shared.metrics.defects.clone(),
             story,
             reader,
             reads_on: flying.reads_on().then(|| shared.clone()),
@@ -200,12 +229,17 @@ impl Delivery {
     }
 
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        failpoint::pass("delivery.poll");
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 self.waiting = false;
                 self.length = self.length.map(|left| left.saturating_sub(frame.len() as u64));
                 if let Some(outcome) = self.story.outcome().filter(|_| self.reader == Reader::Client) {
                     outcome.bytes_out += frame.len() as u64;
+                }
+                // A door that has all it promised does not ask whether there is more.
+                if self.length == Some(0) && !self.ended {
+                    self.finish_at_its_length();
                 }
                 return Poll::Ready(Ok(Some(frame)));
             }
@@ -244,6 +278,7 @@ impl Delivery {
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Failure> {
+        failpoint::pass("delivery.take");
         match &mut self.flow {
             Flow::Stream(relay) => {
                 let before = relay.content_events();
@@ -283,11 +318,24 @@ impl Delivery {
         }
     }
 
+    /// Every byte that was promised is with the door.
+    fn finish_at_its_length(&mut self) {
+        match self.end() {
+            Ok(()) => self.finish(),
+            // Too late to show it: a reply of the right length is whole to any client.
+            Err(failure) => {
+                let _ = self.break_off(failure);
+            }
+        }
+    }
+
     /// The transport broke. A stream that had said its last word has lost nothing by it; a reply that was promised to
     /// the client in full has.
     fn end_by_error(&mut self, error: &hyper::Error) -> Result<(), Failure> {
         // Whatever the stream said: this connection serves nobody any more.
-        self.lease = None;
+        if self.lease.take().is_some_and(|lease| lease.defective()) {
+            return Err(Failure::new(Kind::Internal));
+        }
         match self.flow {
             Flow::Stream(_) => self.end().map_err(|failure| cut(error, failure)),
             Flow::Long(_) => Err(cut(error, Failure::new(Kind::Truncated))),
@@ -297,6 +345,7 @@ impl Delivery {
     /// All that will come has come.
     fn finish(&mut self) {
         self.ended = true;
+        failpoint::pass("delivery.finish");
         let failure = match &self.flow {
             Flow::Stream(relay) => relay.upstream_error().cloned(),
             Flow::Long(_) => None,
@@ -328,8 +377,30 @@ impl Delivery {
         if stream {
             self.ready.push_back(render_openai_error_event(&failure));
         }
+        let kind = failure.kind;
         self.close(Ending::Broken, Some(failure));
-        if stream { Ok(()) } else { Err(BrokenOff) }
+        if stream { Ok(()) } else { Err(BrokenOff { kind }) }
+    }
+
+    /// A defect of ours: what is ready may be half of something, and goes nowhere.
+    fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        self.defects.note();
+        self.ended = true;
+        self.ready.clear();
+        self.lease = None;
+        self.body = None;
+        let failure = Failure::new(Kind::Internal);
+        let event = match &self.flow {
+            Flow::Stream(relay) => {
+                if let Some(outcome) = self.story.outcome() {
+                    outcome.usage = relay.usage().copied();
+                }
+                Some(render_openai_error_event(&failure))
+            }
+            Flow::Long(_) => None,
+        };
+        self.story.close(Ending::Broken, Some(failure));
+        event.map(Some).ok_or(BrokenOff { kind: Kind::Internal })
     }
 
     fn close(&mut self, ending: Ending, failure: Option<Failure>) {
@@ -411,7 +482,9 @@ impl Drop for Delivery {
         // What was used is known up to here, even when the client left (law 5).
         if self.story.outcome().is_some() {
             self.ready.clear();
-            self.note();
+            if !std::thread::panicking() {
+                self.note();
+            }
             self.story.abandon();
         }
     }

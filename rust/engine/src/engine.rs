@@ -68,7 +68,7 @@ impl Engine {
         let metrics = Metrics::default();
         let dice = Arc::new(Dice::seeded_by_the_system());
         let journal = journal
-            .map(|spec| Journal::open(spec, count, metrics.journal.clone(), dice.clone()))
+            .map(|spec| Journal::open(spec, count, metrics.journal.clone(), dice.clone(), metrics.defects.clone()))
             .transpose()
             .map_err(StartError::Journal)?;
         metrics.reloads.took(table.generation);
@@ -84,7 +84,8 @@ impl Engine {
             stopping: watch::Sender::new(false),
             ending: watch::Sender::new(false),
         });
-        shared.pressure.watch(shared.bounds.memory_bytes).map_err(StartError::Io)?;
+        let defects = shared.metrics.defects.clone();
+        shared.pressure.watch(shared.bounds.memory_bytes, defects).map_err(StartError::Io)?;
         let resolver = Arc::new(Resolver::default());
         let threads = (0..count)
             .map(|index| {

@@ -2,12 +2,9 @@
 //!
 //! Both doors call [`run`]; what differs between them is only how bytes come in and go out.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -17,8 +14,10 @@ use tokio::time::Instant;
 use crate::admission;
 use crate::attempt::{self, Failed, Success};
 use crate::awaited;
-use crate::decider::{DecidedBy, Decision, NoDecision, Plan, Refusal};
+use crate::decider::{Decided, DecidedBy, Decision, NoDecision, Plan, Refusal, hand_back};
+use crate::defect;
 use crate::delivery::{Delivery, Reader, ReplyBody};
+use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
@@ -31,8 +30,9 @@ use crate::walk::{Found, Walked, walk};
 ///
 /// Dropping the future aborts whatever is under way and settles the story as the client's leaving.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice; these are 600 bytes")]
-pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Future<Output = Reply> {
+pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decided>) -> impl Future<Output = Reply> {
     async move {
+        failpoint::pass("exchange.run");
         let (table, plan, story) = match planned(&io, &ingress, decided).await {
             Ok(planned) => planned,
             Err(reply) => return *reply,
@@ -51,7 +51,7 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decision>) -> impl Fut
 async fn planned(
     io: &Arc<Io>,
     ingress: &Ingress,
-    decided: Option<Decision>,
+    decided: Option<Decided>,
 ) -> Result<(Arc<Table>, Plan, Story), Box<Reply>> {
     let table = io.shared.tables.current();
     let opening = Opening {
@@ -68,18 +68,19 @@ async fn planned(
         Some(Problem::overloaded("too many outcomes wait to be recorded; please retry"))
     };
     if let Some(problem) = refused {
-        if let Some(Decision::Plan(plan)) = &decided {
-            io.shared.decider.forget(plan);
-        }
         return Err(Box::new(problem.reply(&ingress.request_id)));
     }
     let mut story = Story::open(io.shared.decider.clone(), table.setbacks.clone(), ingress.started, opening);
-    let decision = match decided {
-        Some(decision) => Ok(decision),
-        None => decide(io, &table, ingress).await,
+    let decision = match decided.and_then(Decided::take) {
+        Some(decision) => {
+            story.counts(&decision);
+            Ok(decision)
+        }
+        None => decide(io, &table, ingress, &mut story).await,
     };
+    failpoint::pass("exchange.planned");
     let planned = match decision {
-        Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model()),
+        Ok(Decision::Plan(plan)) => at_its_table(&io.shared, table, plan, ingress.model(), &mut story),
         Ok(Decision::Refusal(refusal)) => return Err(Box::new(refuse(&table, &refusal, ingress, story))),
         Err(NoDecision::Late | NoDecision::Busy) => None,
     };
@@ -101,14 +102,21 @@ pub(crate) fn answer(io: &Io, walked: Walked, stream: bool, id: &Arc<str>) -> Re
 
 /// A plan's numbers mean something in the table of its generation only. Where that one is forgotten (two swaps passed
 /// while the decider thought) the plan is handed back and the snapshot decides: never the same numbers in another table.
-fn at_its_table(shared: &Shared, table: Arc<Table>, plan: Plan, model: &str) -> Option<(Arc<Table>, Plan)> {
+fn at_its_table(
+    shared: &Shared,
+    table: Arc<Table>,
+    plan: Plan,
+    model: &str,
+    story: &mut Story,
+) -> Option<(Arc<Table>, Plan)> {
     if plan.generation == table.generation {
         return Some((table, plan));
     }
     if let Some(its) = shared.tables.of(plan.generation) {
         return Some((its, plan));
     }
-    shared.decider.forget(&plan);
+    story.unplanned();
+    hand_back(&*shared.decider, &plan);
     let plan = snapshot_of(shared, &table, model)?;
     Some((table, plan))
 }
@@ -117,23 +125,26 @@ fn at_its_table(shared: &Shared, table: Arc<Table>, plan: Plan, model: &str) -> 
 ///
 /// The answer comes boxed: it is some 4 KiB that exist until the head is out, and inline they would be moved with every
 /// future around them and stay with every open connection.
-pub async fn contained<F>(shared: &Shared, id: &Arc<str>, mut answer: Pin<Box<F>>) -> Reply
+pub async fn contained<F>(shared: &Shared, id: &Arc<str>, answer: Pin<Box<F>>) -> Reply
 where
     F: Future<Output = Reply>,
 {
-    let polled = poll_fn(|task| {
-        catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(task)))
-            .map_or(Poll::Ready(None), |polled| polled.map(Some))
-    });
-    if let Some(reply) = polled.await {
-        return reply;
+    match defect::outlived(answer).await {
+        Some(reply) => reply,
+        None => defective(shared, id),
     }
-    shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
-    Problem::internal("the gateway failed on this request; its id finds the reason in the log").reply(id)
+}
+
+/// Counts a defect that was caught, and gives the reply that tells its client of it.
+#[cold]
+pub fn defective(shared: &Shared, id: &Arc<str>) -> Reply {
+    shared.metrics.defects.note();
+    defect::say(format!("request {id} was given up for a defect of the gateway"));
+    Problem::internal("the gateway failed on this request").reply(id)
 }
 
 /// Asks where no plan stands, and lets the snapshot decide when the answer is late and the route is known.
-async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decision, NoDecision> {
+async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress, story: &mut Story) -> Result<Decision, NoDecision> {
     let route = table.resolve(ingress.model());
     if let Some(plan) = route.and_then(|route| table.standing(route)) {
         io.shared.metrics.standing.fetch_add(1, Ordering::Relaxed);
@@ -141,8 +152,13 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress) -> Result<Decisi
     }
     // Before it is asked: what fails meanwhile may not be known to the answer.
     let setbacks = table.setbacks.count();
+    failpoint::pass("decide.ask");
     // Boxed: most requests of most routes never ask.
     let asked = Box::pin(io.desk.ask(&io.shared.decider, ingress.question(), route.is_some())).await;
+    if let Ok(decision) = &asked {
+        story.counts(decision);
+    }
+    failpoint::pass("decide.answered");
     if let Ok(Decision::Plan(plan)) = &asked {
         table.remember(plan, setbacks);
     }
@@ -227,6 +243,7 @@ fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
 
 /// The body of a reply that has content, and the end of its story where all of it is there.
 pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
+    failpoint::pass("exchange.content");
     let Found { success, flying, clock, now, mut story } = found;
     if let Some(outcome) = story.outcome() {
         outcome.status = 200;

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 
 use crate::admission::Queue;
 use crate::decider::{Decider, Desk};
+use crate::defect::{self, Vital, kept};
 use crate::dice::Dice;
+use crate::failpoint;
 use crate::journal::Lane;
 use crate::metrics::Metrics;
 use crate::pressure::{Pressure, Step};
@@ -151,6 +153,24 @@ pub struct Io {
     pub open: AtomicUsize,
 }
 
+impl Io {
+    /// Starts what every exchange of this thread leans on. None of it ends before the thread.
+    pub(crate) fn look_after(self: &Arc<Self>) {
+        let io = self.clone();
+        tokio::spawn(async move {
+            kept(&io.shared.metrics.defects, || io.desk.mailbox.clone().run(io.shared.decider.clone())).await;
+        });
+        let io = self.clone();
+        tokio::spawn(async move {
+            kept(&io.shared.metrics.defects, || io.desk.sweep.clone().run()).await;
+        });
+        let io = self.clone();
+        tokio::spawn(async move {
+            kept(&io.shared.metrics.defects, || io.shared.pressure.clone().pulse()).await;
+        });
+    }
+}
+
 /// A running I/O thread. Dropping it lets the thread end with its process.
 pub struct Thread {
     pub io: Arc<Io>,
@@ -174,10 +194,10 @@ impl Thread {
         lane: Option<Arc<Lane>>,
         on_park: OnPark,
     ) -> std::io::Result<Self> {
-        let dice = shared.dice.clone();
+        let (dice, defects) = (shared.dice.clone(), shared.metrics.defects.clone());
         let io = Arc::new(Io {
             shared,
-            pools: Pools::new(resolver, dice, lane.clone()),
+            pools: Pools::new(resolver, dice, lane.clone(), defects.clone()),
             desk: Desk::default(),
             lane: lane.clone(),
             open: AtomicUsize::new(0),
@@ -189,7 +209,10 @@ impl Thread {
                 .enable_all()
                 .max_blocking_threads(NAME_LOOKUPS)
                 .on_thread_park(move || {
-                    on_park();
+                    failpoint::pass("thread.park");
+                    if defect::caught(|| on_park()).is_none() {
+                        defects.note();
+                    }
                     if let Some(lane) = &lane {
                         lane.settle_up();
                     }
@@ -203,11 +226,10 @@ impl Thread {
                 }
             };
             let _ = started.send(Ok(runtime.handle().clone()));
+            let _vital = Vital("requests");
             runtime.block_on(async move {
-                tokio::spawn(inner.desk.mailbox.clone().run(inner.shared.decider.clone()));
-                tokio::spawn(inner.desk.sweep.clone().run());
-                tokio::spawn(inner.shared.pressure.clone().pulse());
-                inner.pools.tend(count, &inner.shared.tables).await;
+                inner.look_after();
+                kept(&inner.shared.metrics.defects, || inner.pools.tend(count, &inner.shared.tables)).await;
             });
         })?;
         let handle = handle.recv().map_err(|_| std::io::Error::other("the I/O thread ended at its start"))??;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::defect::Defects;
 use crate::journal::Counters;
 use crate::pressure::Pressure;
 
@@ -31,8 +32,8 @@ pub struct Metrics {
     pub hedges: AtomicU64,
     pub hedges_won: AtomicU64,
     pub hedges_denied: AtomicU64,
-    /// Panics caught at an exchange.
-    pub panics: AtomicU64,
+    /// Defects of ours that were caught.
+    pub defects: Defects,
     pub journal: Arc<Counters>,
     /// What the decider says of itself, in the same format.
     told: Mutex<String>,
@@ -145,7 +146,7 @@ impl Metrics {
                 "Slow attempts that got none beside them because their model's budget for it was used up.",
                 count(&self.hedges_denied),
             ),
-            ("fastroute_panics_total", "counter", "Panics caught at an exchange.", count(&self.panics)),
+            ("fastroute_panics_total", "counter", "Defects of the gateway that were caught.", self.defects.count()),
         ]
     }
 

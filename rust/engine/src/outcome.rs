@@ -15,7 +15,8 @@ use fastroute_core::usage::Usage;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::decider::{DecidedBy, Decider, Door, Plan};
+use crate::decider::{DecidedBy, Decider, Decision, Door, Plan};
+use crate::failpoint;
 use crate::journal::{Pledge, Told};
 use crate::table::Setbacks;
 
@@ -132,6 +133,8 @@ pub(crate) struct Story {
     /// The running attempt is the first of them all although another that ended stands before it.
     first_runs: bool,
     probe: bool,
+    /// From here on the head of a reply is out, whoever will answer.
+    pub(crate) head_out_at: Option<Instant>,
 }
 
 impl Story {
@@ -173,6 +176,22 @@ impl Story {
             beside: None,
             first_runs: false,
             probe: false,
+            head_out_at: None,
+        }
+    }
+
+    /// From here on it is this story that tells what became of a plan, and nobody hands it back.
+    pub(crate) fn counts(&mut self, decision: &Decision) {
+        if let Decision::Plan(plan) = decision {
+            self.planned(plan);
+        }
+    }
+
+    /// The plan is handed back after all.
+    pub(crate) fn unplanned(&mut self) {
+        self.probe = false;
+        if let Some(outcome) = &mut self.outcome {
+            (outcome.route, outcome.by, outcome.lead) = (None, None, None);
         }
     }
 
@@ -286,15 +305,41 @@ impl Story {
                     attempt.failure = Some(failure.clone());
                 }
             }
-            if let Some(pledge) = self.pledge.take() {
-                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told(&outcome));
+            let mut telling = Telling { decider: &self.decider, setbacks: &self.setbacks, outcome: Some(outcome) };
+            failpoint::pass("story.close");
+            if let (Some(pledge), Some(outcome)) = (self.pledge.take(), &telling.outcome) {
+                pledge.end(ending.state(), failure.as_ref().map(|failure| failure.kind), told(outcome));
             }
-            let blames = failure.as_ref().is_some_and(blames_upstream);
-            outcome.failure = failure;
-            self.decider.settle(outcome);
-            if blames {
-                self.setbacks.note();
+            if let Some(outcome) = &mut telling.outcome {
+                outcome.failure = failure;
             }
+        }
+    }
+}
+
+/// A story that is being told: a defect on the way makes it another one, and not none.
+struct Telling<'a> {
+    decider: &'a Arc<dyn Decider>,
+    setbacks: &'a Setbacks,
+    outcome: Option<Box<Outcome>>,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let Some(mut outcome) = self.outcome.take() else { return };
+        if std::thread::panicking() {
+            let failure = Failure::new(Kind::Internal);
+            if outcome.status != 200 {
+                (outcome.ending, outcome.status) = (Ending::Refused, failure.status);
+            } else if outcome.ending == Ending::Complete {
+                outcome.ending = Ending::Broken;
+            }
+            outcome.failure = Some(failure);
+        }
+        let blames = outcome.failure.as_ref().is_some_and(blames_upstream);
+        self.decider.settle(outcome);
+        if blames {
+            self.setbacks.note();
         }
     }
 }
@@ -348,6 +393,10 @@ impl Story {
             let gone = self.left();
             self.close(Ending::ClientGone, Some(gone));
             return;
+        }
+        let head_is_out = self.head_out_at.is_some_and(|at| Instant::now() > at);
+        if head_is_out && let Some(outcome) = self.outcome() {
+            outcome.status = 200;
         }
         let begun = self.outcome().is_some_and(|told| told.status == 200);
         let ending = if begun { Ending::Broken } else { Ending::Refused };

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::defect::{Defects, kept_thread};
+use crate::failpoint;
+
 /// As often as Envoy's overload manager looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOKS_PER_S: u32 = 4;
@@ -123,6 +126,7 @@ impl Pressure {
         loop {
             let due = Instant::now() + PULSE;
             tokio::time::sleep_until(due).await;
+            failpoint::pass("pressure.pulse");
             self.pulses.fetch_add(1, Ordering::Relaxed);
             if due.elapsed() > LATE {
                 self.late_pulses.fetch_add(1, Ordering::Relaxed);
@@ -131,26 +135,32 @@ impl Pressure {
     }
 
     /// Starts the thread that looks. `limit_bytes` of 0 asks the system for the limit.
-    pub(crate) fn watch(self: &Arc<Self>, limit_bytes: usize) -> std::io::Result<()> {
+    pub(crate) fn watch(self: &Arc<Self>, limit_bytes: usize, defects: Defects) -> std::io::Result<()> {
         let pressure = Arc::downgrade(self);
         let memory = Memory::find(limit_bytes as u64);
         std::thread::Builder::new().name("fr-pressure".into()).spawn(move || {
-            let mut lateness = Lateness::default();
-            for look in 1_u32.. {
-                std::thread::sleep(LOOK_EVERY);
-                let Some(pressure) = pressure.upgrade() else { return };
-                if let Some((used, limit)) = memory.as_ref().and_then(Memory::look) {
-                    pressure.remember(used, limit);
+            kept_thread(&defects, || {
+                let mut lateness = Lateness::default();
+                for look in 1_u32.. {
+                    std::thread::sleep(LOOK_EVERY);
+                    let Some(pressure) = pressure.upgrade() else { return };
+                    pressure.look(look, memory.as_ref(), &mut lateness);
                 }
-                pressure.look_at_descriptors();
-                if look % LOOKS_PER_S == 0 {
-                    let late = lateness
-                        .second(pressure.pulses.load(Ordering::Relaxed), pressure.late_pulses.load(Ordering::Relaxed));
-                    pressure.late.store(late, Ordering::Relaxed);
-                }
-            }
+            });
         })?;
         Ok(())
+    }
+
+    fn look(&self, look: u32, memory: Option<&Memory>, lateness: &mut Lateness) {
+        failpoint::pass("pressure.look");
+        if let Some((used, limit)) = memory.and_then(Memory::look) {
+            self.remember(used, limit);
+        }
+        self.look_at_descriptors();
+        if look.is_multiple_of(LOOKS_PER_S) {
+            let late = lateness.second(self.pulses.load(Ordering::Relaxed), self.late_pulses.load(Ordering::Relaxed));
+            self.late.store(late, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn remember(&self, used: u64, limit: u64) {

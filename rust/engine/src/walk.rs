@@ -17,6 +17,7 @@ use crate::clocks::{Due, IdleClock, Patience, seconds};
 use crate::course::Course;
 use crate::decider::Plan;
 use crate::exchange::InFlight;
+use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::journal::{Lane, OffTheRecord, Plea, Pledge};
@@ -95,6 +96,7 @@ pub(crate) fn walk<'t>(
         let deadline = patience.deadline(ingress.started, ingress.stream());
         let deadline =
             ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
+        failpoint::pass("walk.begin");
         let hedges = patience.hedge_after_s.is_some() && ingress.stream();
         let mut ground = Ground { io, table, plan, route, ingress, presence, first: ingress.started, deadline };
         let mut course = Course::new(table, &plan.targets, patience, deadline);
@@ -114,6 +116,7 @@ pub(crate) fn walk<'t>(
                     last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
                     break;
                 };
+                failpoint::pass("walk.pledged");
                 story.pledge = Some(pledge);
                 // Boxed: only a disk in trouble is waited for.
                 if lane.is_relayed() {
@@ -123,11 +126,14 @@ pub(crate) fn walk<'t>(
             // Not sooner: what may not be put on record is not tried, and counts nowhere.
             story.attempt(target.index, began);
             let flying = InFlight::enter(table, target);
+            failpoint::pass("walk.attempt");
             let leaves = ingress.stream() && course.may_leave(target);
             if story.attempts() == 1 {
                 ground.first = began;
             }
             let due = ground.due(began);
+            // What could only begin behind that would be over before it was sent.
+            course.end_by(due.by);
             let soft = leaves.then(|| soft(patience, target, began));
             let id = story.pledge.as_ref().and_then(Pledge::header);
             let running = Running { target, began, flying };
@@ -150,6 +156,7 @@ pub(crate) fn walk<'t>(
                 Err(failed) => Box::new(failed),
             };
             let target = running.over(&failed.failure);
+            failpoint::pass("walk.failed");
             let now = Instant::now();
             let failure = &failed.failure;
             story.setback(failure, now);
@@ -163,6 +170,7 @@ pub(crate) fn walk<'t>(
                 let counted = if spent { &io.shared.metrics.retries_denied } else { &io.shared.metrics.retries };
                 counted.fetch_add(1, Ordering::Relaxed);
                 if !spent {
+                    failpoint::pass("walk.again");
                     if step.at > now {
                         tokio::select! {
                             () = Box::pin(tokio::time::sleep_until(step.at)) => {}
@@ -213,6 +221,7 @@ impl Ground<'_> {
 
     /// The running attempt shows content.
     fn found(&self, success: Success, running: Running<'_>, mut story: Story) -> Found {
+        failpoint::pass("walk.content");
         let Running { target, began, flying } = running;
         let now = Instant::now();
         target.failures_in_a_row.store(0, Ordering::Relaxed);

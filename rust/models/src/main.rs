@@ -8,6 +8,9 @@
 
 mod bell;
 mod decider;
+mod failpoint {
+    pub(crate) fn pass(_: &'static str) {}
+}
 #[path = "../../py/src/queue.rs"]
 mod queue;
 #[path = "../../engine/src/share.rs"]

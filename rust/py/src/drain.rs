@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fastroute_engine::decider::{Answer, Decision, Mailbox, Plan, Question};
-use fastroute_engine::{Outcome, Setback};
+use fastroute_engine::defect::{Defects, caught};
+use fastroute_engine::{Outcome, Setback, failpoint};
 use pyo3::prelude::*;
 
 use crate::brain::Brain;
@@ -46,6 +47,7 @@ pub(crate) struct Drain {
     backlog: Arc<Backlog>,
     brain: Arc<Brain>,
     responses: Arc<Responses>,
+    defects: Defects,
     work: Mutex<Work>,
 }
 
@@ -64,8 +66,9 @@ impl Drain {
         backlog: Arc<Backlog>,
         brain: Arc<Brain>,
         responses: Arc<Responses>,
+        defects: Defects,
     ) -> Self {
-        Self { queue, backlog, brain, responses, work: Mutex::default() }
+        Self { queue, backlog, brain, responses, defects, work: Mutex::default() }
     }
 
     fn one(&self, py: Python<'_>, item: Item, letters: &mut Letters) -> PyResult<()> {
@@ -73,6 +76,7 @@ impl Drain {
             Item::Ask(asked) => {
                 self.backlog.questions.fetch_sub(1, Ordering::Relaxed);
                 let (question, answer) = *asked;
+                failpoint::pass("drain.ask");
                 if !answer.wanted() {
                     return Ok(());
                 }
@@ -88,25 +92,41 @@ impl Drain {
             }
             Item::Report(setback) => {
                 self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
-                self.brain.report(py, &setback)
+                self.told("drain.report", || self.brain.report(py, &setback))
             }
             Item::Settle(outcome) => {
                 self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
-                self.brain.settle(py, &outcome)
+                self.told("drain.settle", || self.brain.settle(py, &outcome))
             }
             Item::Forget(plan) => {
                 self.backlog.stories.fetch_sub(1, Ordering::Relaxed);
                 self.brain.forget(py, &plan)
             }
-            Item::Whole(slot, head, body) => self.responses.whole(py, slot, &head, &body),
-            Item::Start(slot, head) => self.responses.start(py, slot, &head),
+            Item::Whole(slot, head, body) => self.responses.whole(py, slot, &head, &body, &self.defects),
+            Item::Start(slot, head) => self.responses.start(py, slot, &head, &self.defects),
             Item::Chunk(slot, bytes, tap) => {
-                let sent = self.responses.chunk(py, slot, &bytes);
+                let sent = self.responses.chunk(py, slot, &bytes, &self.defects);
                 tap.drained(bytes.len());
                 sent
             }
-            Item::End(slot) => self.responses.end(py, slot),
+            Item::End(slot) => caught(|| self.responses.end(py, slot)).unwrap_or_else(|| {
+                self.defects.note();
+                self.responses.gone(py, slot)
+            }),
         }
+    }
+
+    /// Tells Python; after a defect once more, because what counts there would never be taken back. The call is the last
+    /// thing that is done, so nothing was told yet.
+    fn told(&self, point: &'static str, tell: impl Fn() -> PyResult<()>) -> PyResult<()> {
+        let once = caught(|| {
+            failpoint::pass(point);
+            tell()
+        });
+        once.unwrap_or_else(|| {
+            self.defects.note();
+            tell()
+        })
     }
 }
 
@@ -128,8 +148,11 @@ impl Drain {
         self.queue.take(items);
         let mut done = 0;
         while let Some(item) = items.pop_front() {
-            if let Err(error) = self.one(py, item, letters) {
-                error.write_unraisable(py, None);
+            match caught(|| self.one(py, item, letters)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => error.write_unraisable(py, None),
+                // Of a question: whoever asked it has the snapshot.
+                None => self.defects.note(),
             }
             done += 1;
             if done % STRIDE == 0 && began.elapsed() > TURN && !items.is_empty() {

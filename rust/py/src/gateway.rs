@@ -10,9 +10,10 @@ use std::time::Duration;
 use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, forwarded_names,
-    fresh_request_id, is_for_one_hop, request_id,
+    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, defective,
+    forwarded_names, fresh_request_id, is_for_one_hop, request_id,
 };
+use fastroute_engine::{defect, failpoint};
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use pyo3::exceptions::{PyBlockingIOError, PyRuntimeError, PyValueError};
@@ -97,6 +98,7 @@ impl Gateway {
         let spec: TableSpec = serde_json::from_slice(table).map_err(refused)?;
         let bounds: Bounds = serde_json::from_slice(bounds).map_err(refused)?;
         let journal: Option<JournalSpec> = journal.map(serde_json::from_slice).transpose().map_err(refused)?;
+        defect::listen();
         let queue = Arc::new(Queue::new()?);
         let backlog = Arc::new(Backlog::default());
         let brain = Arc::new(Brain::new(gateway, values)?);
@@ -106,9 +108,11 @@ impl Gateway {
         let on_park: fastroute_engine::OnPark = Arc::new(move || bell.ring_if_needed());
         let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
         let reservoir = Arc::new(Reservoir::under(engine.shared().pressure.clone()));
-        let drain = Py::new(py, Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone()))?;
+        let defects = engine.shared().metrics.defects.clone();
+        let drain = Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone(), defects.clone());
+        let drain = Py::new(py, drain)?;
         event_loop.call_method1(intern!(py, "add_reader"), (queue.bell(), drain))?;
-        let watch = watchdog::Watch::start(brain.deciding.clone())?;
+        let watch = watchdog::Watch::start(brain.deciding.clone(), defects)?;
         Ok(Self {
             process: std::process::id(),
             engine,
@@ -192,10 +196,11 @@ impl Gateway {
         shared.metrics.render(&shared.pressure)
     }
 
-    /// What the journal has to tell since the last call: `(alarm, text)`.
+    /// What is to be told of defects and of the journal since the last call: `(alarm, text)`.
     fn notices(&self) -> Vec<(bool, String)> {
         let notices = self.engine.journal().map(Journal::notices).unwrap_or_default();
-        notices.into_iter().map(|notice| (notice.alarm, notice.text)).collect()
+        let notices = notices.into_iter().map(|notice| (notice.alarm, notice.text));
+        defect::told().into_iter().map(|text| (true, text)).chain(notices).collect()
     }
 
     /// Writes out and syncs the journal, for the end of the process. Blocks for as long as the disk does.
@@ -249,6 +254,24 @@ impl Gateway {
         scope: &Bound<'_, PyAny>,
         waits: bool,
     ) -> PyResult<Option<Request>> {
+        let shared = slf.get().here()?.engine.shared();
+        let answerable = protocol.clone_ref(py);
+        defect::caught(|| Self::begin(slf, py, protocol, scope, waits)).unwrap_or_else(|| {
+            write(py, &answerable, defective(shared, &fresh_request_id(&shared.dice)))?;
+            Ok(None)
+        })
+    }
+}
+
+impl Gateway {
+    fn begin(
+        slf: &Bound<'_, Self>,
+        py: Python<'_>,
+        protocol: Py<PyAny>,
+        scope: &Bound<'_, PyAny>,
+        waits: bool,
+    ) -> PyResult<Option<Request>> {
+        failpoint::pass("border.open");
         let gateway = slf.get().here()?;
         let shared = gateway.engine.shared();
         let headers = &scope.getattr(intern!(py, "headers"))?;

@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
-use fastroute_engine::{Problem, Reply, ReplyBody};
+use fastroute_engine::defect::Defects;
+use fastroute_engine::{Problem, Reply, ReplyBody, failpoint};
 use http_body::Body as _;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -55,6 +55,7 @@ pub(crate) struct Outlet {
     slot: Slot,
     tap: Arc<Tap>,
     id: Arc<str>,
+    defects: Defects,
     state: State,
 }
 
@@ -69,8 +70,8 @@ enum State {
 }
 
 impl Outlet {
-    pub(crate) fn new(queue: Arc<Queue<Item>>, slot: Slot, tap: Arc<Tap>, id: Arc<str>) -> Self {
-        Self { queue, slot, tap, id, state: State::Headless }
+    pub(crate) fn new(queue: Arc<Queue<Item>>, slot: Slot, tap: Arc<Tap>, id: Arc<str>, defects: Defects) -> Self {
+        Self { queue, slot, tap, id, defects, state: State::Headless }
     }
 
     fn whole(&mut self, mut reply: Reply) {
@@ -86,7 +87,7 @@ impl Outlet {
     }
 
     fn start(&mut self, head: Head) {
-        self.state = State::Started { events: is_events(&head) };
+        self.state = State::Started { events: head.is_events() };
         self.queue.push(Item::Start(self.slot, Box::new(head)));
     }
 
@@ -117,6 +118,9 @@ impl Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.defects.note();
+        }
         match self.state {
             State::Over => {}
             State::Headless => self.whole(Problem::internal("the gateway failed on this request").reply(&self.id)),
@@ -127,6 +131,7 @@ impl Drop for Outlet {
 
 /// Pulls the reply and queues it for the loop, within the bounds of granian's door.
 pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
+    failpoint::pass("border.hand_over");
     if matches!(reply.body, ReplyBody::Frames(_)) {
         outlet.whole(reply);
         return;
@@ -139,18 +144,18 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
         return;
     }
     let head = Head::of(&mut reply);
-    if length.is_none() && !is_events(&head) {
+    if length.is_none() && !head.is_events() {
         gather(outlet, head, reply.body).await;
         return;
     }
     let mut head = head;
     promise(&mut head, length);
     outlet.start(head);
-    let mut body = reply.body;
+    let mut rest = Held { body: reply.body, tap: outlet.tap.clone() };
     let mut ready = BytesMut::new();
     let mut ended = false;
     while !ended {
-        let bytes = poll_fn(|task| poll_write(&mut body, &mut ready, &mut ended, task)).await;
+        let bytes = poll_fn(|task| poll_write(&mut rest.body, &mut ready, &mut ended, task)).await;
         if bytes.is_empty() {
             continue;
         }
@@ -158,16 +163,37 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
         let refused = tokio::select! {
             biased;
             room = outlet.chunk(bytes) => (!room).then_some(Kind::ResponseTooLarge),
-            overdue = body.overdue() => Some(overdue),
+            overdue = rest.body.overdue() => Some(overdue),
         };
+        failpoint::pass("border.chunk");
         if let Some(kind) = refused {
-            body.give_up(kind);
+            rest.give_up(kind);
             outlet.fail(kind);
             return;
         }
     }
-    drop(body);
+    drop(rest);
     outlet.end();
+}
+
+/// A body on its way. Where its task is aborted for a defect at the other end, that is what its story tells.
+struct Held {
+    body: ReplyBody,
+    tap: Arc<Tap>,
+}
+
+impl Held {
+    fn give_up(&mut self, kind: Kind) {
+        std::mem::replace(&mut self.body, ReplyBody::frames([])).give_up(kind);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.tap.is_spoilt() {
+            self.give_up(Kind::Internal);
+        }
+    }
 }
 
 /// Sends a plain reply of unknown length only when it is whole: once granian has its head, a reply that breaks off ends
@@ -183,18 +209,14 @@ async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
                 return;
             }
             Ok(None) => break,
-            Err(_) => {
-                outlet.whole(Problem::of(&Failure::new(Kind::Truncated)).reply(&outlet.id));
+            Err(broken) => {
+                let kind = if broken.kind == Kind::Internal { Kind::Internal } else { Kind::Truncated };
+                outlet.whole(Problem::of(&Failure::new(kind)).reply(&outlet.id));
                 return;
             }
         }
     }
     outlet.ready(head, frames);
-}
-
-fn is_events(head: &Head) -> bool {
-    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }
 
 /// Whatever is ready, as one write; only the first frame is waited for, and only several are copied together.
@@ -222,6 +244,8 @@ fn poll_write(body: &mut ReplyBody, ready: &mut BytesMut, ended: &mut bool, task
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::{CONTENT_TYPE, HeaderValue};
+
     use super::*;
 
     fn queued(queue: &Queue<Item>) -> VecDeque<Item> {
@@ -233,7 +257,7 @@ mod tests {
     fn outlet() -> (Arc<Queue<Item>>, Outlet) {
         let queue = Arc::new(Queue::new().unwrap());
         let tap = Arc::new(Tap::new(Arc::default()));
-        (queue.clone(), Outlet::new(queue, Slot::from_number(1), tap, "req_1".into()))
+        (queue.clone(), Outlet::new(queue, Slot::from_number(1), tap, "req_1".into(), Defects::default()))
     }
 
     fn head(kind: &'static str) -> Head {

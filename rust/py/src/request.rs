@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scanner;
-use fastroute_engine::decider::{DecidedBy, Decider, Decision, Door, Refusal};
+use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
+use fastroute_engine::defect;
 use fastroute_engine::doors::body;
-use fastroute_engine::{Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, run, standing};
+use fastroute_engine::{
+    Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
+};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use pyo3::prelude::*;
 use tokio::time::Instant;
@@ -93,17 +96,23 @@ impl Request {
 
     /// Takes a chunk of the body. False when the request was answered with an error; reading on is useless then.
     fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<bool> {
-        let mut state = self.reading();
-        let Some(reading) = state.as_mut() else { return Ok(false) };
-        match reading.feed(chunk, &self.gateway.get().engine.shared().bounds, self.length) {
-            Ok(()) => Ok(true),
-            Err(problem) => {
-                if let Some(reading) = state.take() {
-                    write(py, &reading.protocol, problem.reply(&reading.id))?;
-                }
-                Ok(false)
-            }
+        let shared = self.gateway.get().engine.shared();
+        let fed = defect::caught(|| {
+            failpoint::pass("border.feed");
+            self.reading().as_mut().map(|reading| reading.feed(chunk, &shared.bounds, self.length))
+        });
+        if matches!(fed, Some(Some(Ok(())))) {
+            return Ok(true);
         }
+        let taken = self.reading().take();
+        if let Some(reading) = taken {
+            let reply = match fed {
+                Some(Some(Err(problem))) => problem.reply(&reading.id),
+                _ => defective(shared, &reading.id),
+            };
+            write(py, &reading.protocol, reply)?;
+        }
+        Ok(false)
     }
 
     /// Answers with an error because the body did not come: `late`, `stopping`, or else broken off.
@@ -124,32 +133,50 @@ impl Request {
         let gateway = self.gateway.get().here()?;
         let taken = self.reading().take();
         let Some(reading) = taken else { return Ok(None) };
-        let shared = gateway.engine.shared();
-        let scan = match reading.complete(self.length) {
-            Ok(scan) => scan,
-            Err((problem, protocol, id)) => {
-                write(py, &protocol, problem.reply(&id))?;
-                return Ok(None);
-            }
-        };
-        let (ingress, protocol, in_flight, bodies) = scan;
-        let decision = match standing(shared, ingress.model()) {
-            Ok(plan) => Decision::Plan(plan),
-            Err(setbacks) => gateway.decide(py, &ingress, setbacks),
-        };
-        let Some(thread) = gateway.engine.thread() else { return Ok(None) };
-        let future = gateway.create_future.call0(py)?;
-        let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
-        let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
-        let io = thread.io.clone();
-        let outlet = Outlet::new(gateway.queue.clone(), slot, tap, ingress.request_id.clone());
+        let (protocol, id) = (reading.protocol.clone_ref(py), reading.id.clone());
+        defect::caught(|| decide_and_start(py, gateway, reading, self.length)).unwrap_or_else(|| {
+            write(py, &protocol, defective(gateway.engine.shared(), &id))?;
+            Ok(None)
+        })
+    }
+}
+
+fn decide_and_start(
+    py: Python<'_>,
+    gateway: &Gateway,
+    reading: Reading,
+    length: Option<usize>,
+) -> PyResult<Option<Py<PyAny>>> {
+    let shared = gateway.engine.shared();
+    let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
+        Ok(completed) => completed,
+        Err((problem, protocol, id)) => {
+            write(py, &protocol, problem.reply(&id))?;
+            return Ok(None);
+        }
+    };
+    let decided = match standing(shared, ingress.model()) {
+        Ok(plan) => Decided::new(Decision::Plan(plan), shared.decider.clone()),
+        Err(setbacks) => gateway.decide(py, &ingress, setbacks),
+    };
+    failpoint::pass("border.run");
+    let Some(thread) = gateway.engine.thread() else { return Ok(None) };
+    let future = gateway.create_future.call0(py)?;
+    let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
+    let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
+    let io = thread.io.clone();
+    let defects = shared.metrics.defects.clone();
+    let outlet = Outlet::new(gateway.queue.clone(), slot, tap, ingress.request_id.clone(), defects);
+    // From here on the outlet answers, whatever happens.
+    let _ = defect::caught(|| {
+        failpoint::pass("border.spawn");
         // Made before the task, so that one aborted before its first turn gives everything back, too.
-        let open = OpenExchange::enter(io.clone());
-        let decided = Decided { decision: Some(decision), decider: shared.decider.clone() };
+        let (outlet, open) = (outlet, OpenExchange::enter(io.clone()));
         let task = thread.handle.spawn(async move {
             let (_open, _in_flight) = (open, in_flight);
+            failpoint::pass("border.task");
             let id = ingress.request_id.clone();
-            let answer = Box::pin(run(io.clone(), ingress, decided.take()));
+            let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
             let mut reply = contained(&io.shared, &id, answer).await;
             if io.shared.leaving() {
                 reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -158,8 +185,8 @@ impl Request {
             hand_over(outlet, reply).await;
         });
         gateway.responses.runs(slot, task.abort_handle());
-        Ok(Some(future))
-    }
+    });
+    Ok(Some(future))
 }
 
 fn no_decision() -> Decision {
@@ -174,16 +201,19 @@ fn no_decision() -> Decision {
 
 impl Gateway {
     /// Asks Python, and the snapshot where Python leaves it that.
-    fn decide(&self, py: Python<'_>, ingress: &Ingress, setbacks: u64) -> Decision {
+    fn decide(&self, py: Python<'_>, ingress: &Ingress, setbacks: u64) -> Decided {
         let shared = self.engine.shared();
-        let decided = self.brain.decide(py, &ingress.question()).unwrap_or_else(|error| {
+        let asked = self.brain.decide(py, &ingress.question()).unwrap_or_else(|error| {
             error.write_unraisable(py, None);
             None
         });
-        if let Some(Decision::Plan(plan)) = &decided {
+        let decision =
+            asked.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision);
+        let decided = Decided::new(decision, shared.decider.clone());
+        if let Some(Decision::Plan(plan)) = decided.decision() {
             shared.tables.current().remember(plan, setbacks);
         }
-        decided.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision)
+        decided
     }
 }
 
@@ -237,28 +267,6 @@ impl OpenExchange {
     fn enter(io: Arc<Io>) -> Self {
         io.open.fetch_add(1, Ordering::Relaxed);
         Self(io)
-    }
-}
-
-/// A decision on its way to its exchange; handed back when the exchange never begins.
-struct Decided {
-    decision: Option<Decision>,
-    decider: Arc<dyn Decider>,
-}
-
-impl Decided {
-    fn take(mut self) -> Option<Decision> {
-        self.decision.take()
-    }
-}
-
-impl Drop for Decided {
-    fn drop(&mut self) {
-        if let Some(Decision::Plan(plan)) = &self.decision
-            && plan.by == DecidedBy::Policy
-        {
-            self.decider.forget(plan);
-        }
     }
 }
 

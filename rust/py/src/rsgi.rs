@@ -5,13 +5,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fastroute_engine::Reply;
-use hyper::header::{CONTENT_LENGTH, HeaderMap};
+use bytes::Bytes;
+use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_engine::defect::{Defects, caught};
+use fastroute_engine::{Problem, Reply, X_REQUEST_ID, failpoint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use tokio::task::AbortHandle;
 
+use crate::reply::write;
 use crate::taps::{Tap, WAITING};
 
 /// Number and generation of a place in the slab: I/O threads carry this instead of Python objects.
@@ -42,6 +46,18 @@ impl Head {
     pub(crate) fn of(reply: &mut Reply) -> Self {
         Self { status: reply.status.as_u16(), headers: std::mem::take(&mut reply.headers) }
     }
+
+    /// An error can be told behind it.
+    pub(crate) fn is_events(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+    }
+
+    /// The answer to the same request, where a defect keeps this one from going out.
+    fn failed(&self) -> Reply {
+        let id = self.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        Problem::internal("the gateway failed on this request").reply(&id.into())
+    }
 }
 
 struct Entry {
@@ -49,12 +65,30 @@ struct Entry {
     /// The asyncio future the request's coroutine awaits; resolved when the head is written.
     answered: Option<Py<PyAny>>,
     send: Option<Py<PyAny>>,
+    /// The reply is a stream of events.
+    events: bool,
     exchange: Option<AbortHandle>,
     tap: Option<Arc<Tap>>,
     /// The task that waits for the client to leave, for exchanges that live long.
     watch: Option<Py<PyAny>>,
     ended: bool,
     opened: std::time::Instant,
+}
+
+impl Entry {
+    /// A defect ended this reply, and not its client.
+    fn spoil(&mut self) {
+        if let Some(tap) = &self.tap {
+            tap.spoil();
+        }
+    }
+}
+
+/// Hands bytes to granian; false when the client has left.
+fn put(py: Python<'_>, send: &Py<PyAny>, bytes: &[u8]) -> PyResult<bool> {
+    let awaitable = send.bind(py).call1((PyBytes::new(py, bytes),))?;
+    // After the client left, granian answers with an awaitable that would raise; its type tells without awaiting.
+    Ok(awaitable.get_type().name()?.to_str()? != "PyErrAwaitable")
 }
 
 #[derive(Default)]
@@ -83,6 +117,7 @@ impl Responses {
             protocol,
             answered: Some(answered),
             send: None,
+            events: false,
             exchange: None,
             tap: Some(tap),
             watch: None,
@@ -132,55 +167,103 @@ impl Responses {
         Some(entry)
     }
 
-    pub(crate) fn whole(&self, py: Python<'_>, slot: Slot, head: &Head, body: &[u8]) -> PyResult<()> {
+    pub(crate) fn whole(
+        &self,
+        py: Python<'_>,
+        slot: Slot,
+        head: &Head,
+        body: &[u8],
+        defects: &Defects,
+    ) -> PyResult<()> {
         let Some(entry) = self.close(slot) else { return Ok(()) };
-        let written = header_list(py, &head.headers).and_then(|headers| {
-            let reply = (head.status, headers, PyBytes::new(py, body));
-            entry.protocol.bind(py).call_method1(intern!(py, "response_bytes"), reply)
+        let written = caught(|| {
+            failpoint::pass("drain.whole");
+            let reply = (head.status, header_list(py, &head.headers)?, PyBytes::new(py, body));
+            entry.protocol.bind(py).call_method1(intern!(py, "response_bytes"), reply).map(|_| ())
+        });
+        let written = written.unwrap_or_else(|| {
+            defects.note();
+            write(py, &entry.protocol, head.failed())
         });
         // Written or not: the coroutine that waits for it must not wait for ever.
         retire(py, &entry)?;
-        written.map(|_| ())
+        written
     }
 
-    pub(crate) fn start(&self, py: Python<'_>, slot: Slot, head: &Head) -> PyResult<()> {
+    pub(crate) fn start(&self, py: Python<'_>, slot: Slot, head: &Head, defects: &Defects) -> PyResult<()> {
         let Some((protocol, answered)) = self.with(slot, |entry| (entry.protocol.clone_ref(py), entry.answered.take()))
         else {
             return Ok(());
         };
-        let begun = header_list(py, &head.headers).and_then(|headers| {
-            let protocol = protocol.bind(py);
-            let transport = protocol.call_method1(intern!(py, "response_stream"), (head.status, headers))?;
+        let begun = caught(|| {
+            failpoint::pass("drain.start");
+            let headers = header_list(py, &head.headers)?;
+            let transport = protocol.bind(py).call_method1(intern!(py, "response_stream"), (head.status, headers))?;
             transport.getattr(intern!(py, "send_bytes"))
         });
-        resolve(py, answered.as_ref())?;
-        match begun {
-            Ok(send) => {
-                self.with(slot, |entry| entry.send = Some(send.unbind()));
-                Ok(())
+        let told = match begun {
+            Some(Ok(send)) => {
+                self.with(slot, |entry| {
+                    entry.send = Some(send.unbind());
+                    entry.events = head.is_events();
+                });
+                return resolve(py, answered.as_ref());
             }
-            Err(error) => {
-                // No head, no reply: let the upstream go instead of reading it for nobody.
-                self.gone(py, slot)?;
+            Some(Err(error)) => Err(error),
+            None => {
+                defects.note();
+                self.with(slot, Entry::spoil);
+                write(py, &protocol, head.failed())
+            }
+        };
+        resolve(py, answered.as_ref())?;
+        // No head, no reply: let the upstream go instead of reading it for nobody.
+        self.gone(py, slot)?;
+        told
+    }
+
+    pub(crate) fn chunk(&self, py: Python<'_>, slot: Slot, bytes: &[u8], defects: &Defects) -> PyResult<()> {
+        let Some(Some(send)) = self.with(slot, |entry| entry.send.as_ref().map(|send| send.clone_ref(py))) else {
+            return Ok(());
+        };
+        let handed = caught(|| {
+            failpoint::pass("drain.chunk");
+            put(py, &send, bytes)
+        });
+        match handed {
+            Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) => self.gone(py, slot),
+            // What follows would be a reply with a hole in it.
+            Some(Err(error)) => {
+                self.fail(py, slot, bytes)?;
                 Err(error)
+            }
+            None => {
+                defects.note();
+                self.fail(py, slot, bytes)
             }
         }
     }
 
-    pub(crate) fn chunk(&self, py: Python<'_>, slot: Slot, bytes: &[u8]) -> PyResult<()> {
-        let Some(Some(send)) = self.with(slot, |entry| entry.send.as_ref().map(|send| send.clone_ref(py))) else {
-            return Ok(());
-        };
-        let awaitable = send.bind(py).call1((PyBytes::new(py, bytes),))?;
-        // After the client left, granian answers with an awaitable that would raise; its type tells without awaiting.
-        if awaitable.get_type().name()?.to_str()? == "PyErrAwaitable" {
-            self.gone(py, slot)?;
-        }
-        Ok(())
+    /// Ends a reply in the middle of `bytes`, so that its client can see it: with an error event, or short of its length.
+    fn fail(&self, py: Python<'_>, slot: Slot, bytes: &[u8]) -> PyResult<()> {
+        let send = self.with(slot, |entry| {
+            entry.spoil();
+            entry.send.take().map(|send| (send, entry.events))
+        });
+        let told = send.flatten().map(|(send, events)| {
+            let event: Bytes = render_openai_error_event(&Failure::new(Kind::Internal));
+            // Of a body that ends before its first byte hyper would say that it is empty, whatever was promised.
+            let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+            put(py, &send, if events { &event } else { half })
+        });
+        self.gone(py, slot)?;
+        told.transpose().map(|_| ())
     }
 
     /// The reply is complete on our side. A long one stays counted until granian says that its client has it.
     pub(crate) fn end(&self, py: Python<'_>, slot: Slot) -> PyResult<()> {
+        failpoint::pass("drain.end");
         let long = self.with(slot, |entry| {
             entry.send = None;
             entry.ended = true;

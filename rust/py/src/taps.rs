@@ -4,7 +4,7 @@
 //! over are bounded per reply and over all open replies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fastroute_engine::{Pressure, Step};
 use tokio::sync::Notify;
@@ -43,11 +43,28 @@ pub(crate) struct Tap {
     waiting: AtomicUsize,
     handed_over: AtomicUsize,
     drained: Notify,
+    /// A defect ended the reply.
+    spoilt: AtomicBool,
 }
 
 impl Tap {
     pub(crate) fn new(reservoir: Arc<Reservoir>) -> Self {
-        Self { reservoir, waiting: AtomicUsize::new(0), handed_over: AtomicUsize::new(0), drained: Notify::new() }
+        Self {
+            reservoir,
+            waiting: AtomicUsize::new(0),
+            handed_over: AtomicUsize::new(0),
+            drained: Notify::new(),
+            spoilt: AtomicBool::new(false),
+        }
+    }
+
+    /// The reply ends here for a defect, and not because its client left.
+    pub(crate) fn spoil(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
     }
 
     /// Waits until another `bytes` may be queued; false when this reply may grow no further.

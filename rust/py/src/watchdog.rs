@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastroute_engine::defect::{Defects, kept_thread};
+use fastroute_engine::failpoint;
+
 use crate::brain::Deciding;
 
 /// A decision takes microseconds; this is a thousand times that.
@@ -22,27 +25,30 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches over the calling thread.
-    pub(crate) fn start(deciding: Arc<Deciding>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(deciding: Arc<Deciding>, defects: Defects) -> std::io::Result<Arc<Self>> {
         #[expect(unsafe_code, reason = "pthread_self(3) has no preconditions")]
         let watched = unsafe { libc::pthread_self() };
         let watch = Arc::new(Self { deciding });
         let weak = Arc::downgrade(&watch);
         std::thread::Builder::new().name("fr-watch".into()).spawn(move || {
             let mut signalled = 0;
-            while let Some(watch) = weak.upgrade() {
-                if let Some((took_us, number)) = watch.deciding.running()
-                    && u128::from(took_us) >= LIMIT.as_micros()
-                    && number != signalled
-                {
-                    signalled = number;
-                    #[expect(unsafe_code, reason = "the loop thread outlives the engine that this watch belongs to")]
-                    unsafe {
-                        libc::pthread_kill(watched, SIGNAL);
+            kept_thread(&defects, || {
+                while let Some(watch) = weak.upgrade() {
+                    failpoint::pass("border.watch");
+                    if let Some((took_us, number)) = watch.deciding.running()
+                        && u128::from(took_us) >= LIMIT.as_micros()
+                        && number != signalled
+                    {
+                        signalled = number;
+                        #[expect(unsafe_code, reason = "the loop thread outlives the engine this watch belongs to")]
+                        unsafe {
+                            libc::pthread_kill(watched, SIGNAL);
+                        }
                     }
+                    drop(watch);
+                    std::thread::sleep(LOOK);
                 }
-                drop(watch);
-                std::thread::sleep(LOOK);
-            }
+            });
         })?;
         Ok(watch)
     }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::{Decider, Decision, LATE_AFTER, NoDecision, Question, WAIT_AT_MOST};
+use crate::failpoint;
 use crate::sync::{Mutex, MutexGuard, Notify};
 
 #[derive(Debug)]
@@ -109,10 +110,30 @@ impl Mailbox {
         loop {
             self.arrived.notified().await;
             std::mem::swap(&mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner), &mut letters);
-            for (answer, decision) in letters.drain(..) {
+            letters.reverse();
+            let batch = Batch { letters: &mut letters, decider: &decider };
+            failpoint::pass("decide.letter");
+            while let Some((answer, decision)) = batch.letters.pop() {
                 if let Err(Decision::Plan(plan)) = answer.give(decision) {
                     decider.forget(&plan);
                 }
+            }
+        }
+    }
+}
+
+/// Letters being given out; those that a defect leaves over are handed back.
+struct Batch<'a> {
+    letters: &'a mut Vec<(Answer, Decision)>,
+    decider: &'a Arc<dyn Decider>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for (answer, decision) in self.letters.drain(..) {
+            answer.decline();
+            if let Decision::Plan(plan) = decision {
+                self.decider.forget(&plan);
             }
         }
     }
@@ -137,6 +158,7 @@ impl Sweep {
     }
 
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        failpoint::pass("decide.sweep");
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((due, slot)) = asked.front() {
             if *due > now && slot_waits(slot) {
@@ -152,10 +174,10 @@ impl Sweep {
     /// Runs on the I/O thread for as long as it lives.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            self.started.notified().await;
             while let Some(due) = self.expire(Instant::now()) {
                 tokio::time::sleep_until(due).await;
             }
+            self.started.notified().await;
         }
     }
 }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use fastroute_core::failure::Kind;
 
 use super::{BrokenOff, Delivery, LINGER};
 use crate::attempt::Flow;
+use crate::defect;
 use crate::io::{Of, Share, Shared};
 use crate::outcome::Ending;
 use crate::pressure::Step;
@@ -22,6 +24,10 @@ pub struct Relayed(pub(super) Option<Box<Delivery>>);
 impl Relayed {
     pub(super) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         self.0.as_mut().map_or(Poll::Ready(Ok(None)), |delivery| delivery.poll_next(task))
+    }
+
+    pub(super) fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        self.0.as_mut().map_or(Err(BrokenOff { kind: Kind::Internal }), |delivery| delivery.fail())
     }
 }
 
@@ -89,9 +95,10 @@ impl Delivery {
         self.clock.without_comments();
         let rest = poll_fn(|task| {
             loop {
-                match self.poll_next(task) {
+                // A defect of ours ends this reply and nothing else, as it would with a client.
+                match defect::caught(|| self.poll_next(task)).unwrap_or_else(|| Poll::Ready(self.fail())) {
                     Poll::Ready(Ok(Some(_))) => {}
-                    Poll::Ready(Ok(None) | Err(BrokenOff)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }
             }

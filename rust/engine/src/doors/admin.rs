@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use crate::defect::kept;
 use crate::io::Shared;
 
 /// Prometheus text exposition.
@@ -23,6 +24,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Accepts for as long as the process lives: metrics are wanted while it stops, too.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
+    kept(&shared.metrics.defects, || accept(&shared, &listener)).await;
+}
+
+async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;

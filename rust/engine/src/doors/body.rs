@@ -13,6 +13,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clocks::seconds;
+use crate::failpoint;
 use crate::io::{Bounds, Of, Share, Shared};
 use crate::problem::Problem;
 
@@ -101,6 +102,7 @@ where
     let mut read = 0;
     while let Some(frame) = pace.next(body.as_mut(), read).await? {
         let Ok(data) = frame.into_data() else { continue };
+        failpoint::pass("door.body");
         let before = read;
         read += data.len();
         if read > bounds.body_bytes {

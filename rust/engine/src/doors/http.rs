@@ -40,7 +40,7 @@ use crate::io::{Io, Share, Shared};
 use crate::pressure::Room;
 use crate::problem::{Problem, Reply};
 use crate::waits::Waits;
-use crate::{exchange, identity};
+use crate::{defect, exchange, failpoint, identity};
 
 /// One read of a head or body.
 const READ_BUFFER: usize = 64 * 1024;
@@ -58,6 +58,10 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Accepts until told to stop.
 pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
+    defect::kept(&io.shared.metrics.defects, || accept(&io, &listener)).await;
+}
+
+async fn accept(io: &Arc<Io>, listener: &TcpListener) {
     let mut stopping = io.shared.stopping.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -74,7 +78,8 @@ pub async fn serve(io: Arc<Io>, listener: std::net::TcpListener) {
                 continue;
             }
         };
-        let open = Open::enter(&io);
+        failpoint::pass("door.accept");
+        let open = Open::enter(io);
         let room = io.shared.pressure.room_after(u64::try_from(stream.as_raw_fd()).unwrap_or(0));
         if open.count > io.shared.bounds.connections || room == Room::None {
             io.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
@@ -110,6 +115,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.io.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// One connection, for a test that drops it.
+#[cfg(test)]
+pub(crate) async fn serve_connection(io: Arc<Io>, stream: TcpStream) {
+    connection(stream, Open::enter(&io)).await;
 }
 
 async fn connection(stream: TcpStream, open: Open) {
@@ -222,7 +233,9 @@ fn serve_one(
     let version = request.version();
     let head_only = request.method() == Method::HEAD;
     let misplaced = host_flaw_of(&request);
-    let begun = begin(&io, request, &mut in_flight);
+    // HTTP/2 asks for this in the task of the whole connection.
+    let begun = defect::caught(|| begin(&io, request, &mut in_flight))
+        .unwrap_or_else(|| Begun::Answered(exchange::defective(&io.shared, &identity::fresh(&io.shared.dice))));
     async move {
         // Not sooner: between the head and this poll the guard is asked once more, and sets its clock for an idle
         // connection, which is what ends this one when the reply is out.
@@ -232,17 +245,31 @@ fn serve_one(
             (Some(flaw), _) => malformed(flaw).reply(&identity::fresh(&io.shared.dice)),
             (None, Begun::Answered(reply)) => reply,
             (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
-            (None, Begun::Waits(answer)) => {
-                let (reply, place) = answer.await;
-                running.place = place;
-                reply
-            }
+            (None, Begun::Waits(id, answer)) => match defect::outlived(answer).await {
+                Some((reply, place)) => {
+                    running.place = place;
+                    reply
+                }
+                None => exchange::defective(&io.shared, &id),
+            },
         };
-        Ok(respond(reply, running, version, head_only, io.shared.leaving() || flaw.is_some()))
+        let last = io.shared.leaving() || flaw.is_some();
+        let response = defect::caught(|| respond(reply, Some(running), version, head_only, last));
+        Ok(response.unwrap_or_else(|| {
+            let reply = exchange::defective(&io.shared, &identity::fresh(&io.shared.dice));
+            respond(reply, None, version, head_only, last)
+        }))
     }
 }
 
-fn respond(mut reply: Reply, running: Running, version: Version, head_only: bool, last: bool) -> Response<DoorBody> {
+fn respond(
+    mut reply: Reply,
+    running: Option<Running>,
+    version: Version,
+    head_only: bool,
+    last: bool,
+) -> Response<DoorBody> {
+    failpoint::pass("door.reply");
     // hyper leaves out the body of such a reply over HTTP/1 only.
     if head_only && version == Version::HTTP_2 {
         if let Some(length) = reply.body.size_hint().exact() {
@@ -290,7 +317,7 @@ enum Begun<F> {
     Answered(Reply),
     Exchange(Arc<str>, Pin<Box<F>>),
     /// All places are taken: it waits for one before its body is read.
-    Waits(Pin<Box<dyn Future<Output = (Reply, Option<Share>)> + Send>>),
+    Waits(Arc<str>, Pin<Box<dyn Future<Output = (Reply, Option<Share>)> + Send>>),
 }
 
 fn begin(
@@ -299,6 +326,7 @@ fn begin(
     in_flight: &mut Option<Share>,
 ) -> Begun<impl Future<Output = Reply> + use<>> {
     let started = Instant::now();
+    failpoint::pass("door.head");
     let (head, incoming) = request.into_parts();
     // hyper counts them over HTTP/1 only.
     if head.headers.len() > FIELDS {
@@ -315,7 +343,7 @@ fn begin(
         Ok(Some(place)) => *in_flight = Some(place),
         Ok(None) => {
             let answer = generate(io.clone(), started, id.clone(), dialect, head.headers, incoming);
-            return Begun::Waits(Box::pin(once_admitted(io.clone(), id, answer)));
+            return Begun::Waits(id.clone(), Box::pin(once_admitted(io.clone(), id, answer)));
         }
         Err(problem) => return Begun::Answered(problem.reply(&id)),
     }
@@ -326,10 +354,11 @@ fn begin(
 
 /// Answers as soon as there is a place, which is the caller's to keep while the reply runs.
 async fn once_admitted(io: Arc<Io>, id: Arc<str>, answer: impl Future<Output = Reply>) -> (Reply, Option<Share>) {
+    failpoint::pass("door.queue");
     match admission::wait(&io.shared).await {
         Ok(place) => {
             io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-            (exchange::contained(&io.shared, &id, Box::pin(answer)).await, Some(place))
+            (answer.await, Some(place))
         }
         Err(problem) => (problem.reply(&id), None),
     }
@@ -383,7 +412,7 @@ struct DoorBody {
     inner: ReplyBody,
     /// Of an HTTP/2 stream.
     handed: Option<Arc<Handed>>,
-    _running: Running,
+    _running: Option<Running>,
 }
 
 impl Body for DoorBody {

@@ -16,6 +16,8 @@ use super::pace::Pace;
 use super::segment::{Name, Segment};
 use super::syncer::Watch;
 use super::{Book, wall_ms};
+use crate::defect::kept_thread;
+use crate::failpoint;
 
 /// How long a lane in trouble waits for the keeper at most; a flush wakes it sooner.
 const RELAY_EVERY: Duration = Duration::from_millis(20);
@@ -38,7 +40,10 @@ pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<Jo
         lanes: lanes.iter().map(|lane| (lane.clone(), Relay::default())).collect(),
         watch: Watch::default(),
     };
-    let thread = std::thread::Builder::new().name("fr-journal".into()).spawn(move || keeper.run())?;
+    let thread = std::thread::Builder::new().name("fr-journal".into()).spawn(move || {
+        // What it holds for the lanes it keeps, so it goes on where it was.
+        kept_thread(&keeper.book.defects.clone(), || keeper.run());
+    })?;
     let _ = book.keeper.set(thread.thread().clone());
     Ok(thread)
 }
@@ -53,6 +58,7 @@ impl Keeper {
     fn run(&mut self) {
         self.retire();
         loop {
+            failpoint::pass("journal.keeper");
             let closing = self.book.closing.load(Ordering::Acquire);
             let mut again = self.watch.look(&self.book).unwrap_or(IDLE);
             let mut changed = false;

@@ -15,6 +15,7 @@ use super::open::{Ids, OpenAttempts};
 use super::pace::Pace;
 use super::segment::{Name, Segment};
 use super::{Book, WAITING_BYTES, wall_ms};
+use crate::{defect, failpoint};
 
 /// How long an attempt waits for its record while the disk is slow.
 const AT_MOST: Duration = Duration::from_millis(4);
@@ -146,6 +147,7 @@ impl Lane {
             self.book.counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(OffTheRecord);
         }
+        failpoint::pass("journal.intend");
         let now_ms = wall_ms();
         let mut inner = self.lock();
         let inner = &mut *inner;
@@ -205,6 +207,7 @@ impl Lane {
     }
 
     pub(super) fn settle(&self, place: u32, settle: &Settle<'_>) {
+        failpoint::pass("journal.settle");
         let mut inner = self.lock();
         inner.open.remove(place);
         self.put(&mut inner, &Record::Settle(*settle));
@@ -228,8 +231,16 @@ impl Lane {
     /// Hands everything that waits to the kernel, in one write. Called before any byte goes upstream on this thread, and
     /// when the thread parks; costs one load when nothing waits.
     pub(crate) fn settle_up(&self) {
-        if self.due.load(Ordering::Relaxed) {
-            self.write_out();
+        if self.due.load(Ordering::Relaxed) && defect::caught(|| self.write_out()).is_none() {
+            self.hand_over();
+        }
+    }
+
+    /// A defect of ours is no reason to keep a connection, or the thread, from going on: the keeper writes.
+    #[cold]
+    fn hand_over(&self) {
+        if !self.relayed.load(Ordering::Relaxed) {
+            self.write_failed(&mut self.lock(), "a defect of the gateway; please report it");
         }
     }
 
@@ -254,6 +265,7 @@ impl Lane {
             }
             return;
         }
+        failpoint::pass("journal.write");
         let began = Instant::now();
         match self.write(inner) {
             Ok(()) => {

@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use crate::defect::Defects;
 use crate::dice::Dice;
 
 pub use counters::Counters;
@@ -70,6 +71,7 @@ pub(crate) struct Book {
     pub(crate) spec: JournalSpec,
     pub(crate) counters: Arc<Counters>,
     dice: Arc<Dice>,
+    pub(crate) defects: Defects,
     boot: u64,
     machine_boot: u128,
     segment_bytes: u64,
@@ -144,8 +146,14 @@ impl Journal {
     /// Settles what earlier processes left open, opens a segment per lane, and starts the keeper.
     ///
     /// A disk that takes nothing is no reason not to serve: then the lanes begin in the degraded state.
-    pub fn open(spec: JournalSpec, lanes: usize, counters: Arc<Counters>, dice: Arc<Dice>) -> std::io::Result<Self> {
-        Self::patient(spec, lanes, counters, dice, HEALTHY_AFTER)
+    pub fn open(
+        spec: JournalSpec,
+        lanes: usize,
+        counters: Arc<Counters>,
+        dice: Arc<Dice>,
+        defects: Defects,
+    ) -> std::io::Result<Self> {
+        Self::patient(spec, lanes, counters, dice, defects, HEALTHY_AFTER)
     }
 
     fn patient(
@@ -153,6 +161,7 @@ impl Journal {
         lanes: usize,
         counters: Arc<Counters>,
         dice: Arc<Dice>,
+        defects: Defects,
         healthy_after: Duration,
     ) -> std::io::Result<Self> {
         let recovered = recovery::recover(&spec)?;
@@ -161,6 +170,7 @@ impl Journal {
             spec,
             counters,
             dice,
+            defects,
             boot: recovered.boot,
             machine_boot: recovery::machine_boot(),
             segment_bytes: share.clamp(LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES),

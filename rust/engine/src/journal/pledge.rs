@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use super::lane::{Lane, OffTheRecord};
+use crate::defect;
 use crate::ingress::Ingress;
 use crate::table::Target;
 
@@ -107,7 +108,6 @@ impl Pledge {
     }
 
     fn put_end(&mut self, state: State, failure: Option<Kind>, told: Told) {
-        self.settled = true;
         let Progress { events, bytes, .. } = self.reached;
         let usage = told.usage.unwrap_or_else(|| match state {
             State::Refused => Usage { basis: Basis::Zero, ..Usage::default() },
@@ -131,6 +131,7 @@ impl Pledge {
             failure: failure.map_or("", Kind::name),
         };
         self.lane.settle(self.place, &settle);
+        self.settled = true;
     }
 }
 
@@ -145,7 +146,8 @@ pub(crate) struct Told {
 impl Drop for Pledge {
     fn drop(&mut self) {
         if !self.settled {
-            self.put_end(State::Unknown, Some(Kind::Internal), Told::default());
+            // A defect that is met again here must not end the process: the next start settles what is left open.
+            let _ = defect::caught(|| self.put_end(State::Unknown, Some(Kind::Internal), Told::default()));
         }
     }
 }

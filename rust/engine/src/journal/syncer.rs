@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::Book;
 use super::lane::Lane;
+use crate::defect::kept_thread;
+use crate::failpoint;
 
 /// Between two rounds: what comes in this time shares a sync.
 const GATHER: Duration = Duration::from_millis(5);
@@ -33,16 +35,23 @@ impl Syncing {
 
 pub(super) fn start(book: &Arc<Book>, lanes: &[Arc<Lane>]) -> std::io::Result<()> {
     let (own, lanes) = (book.clone(), lanes.to_vec());
-    let thread = std::thread::Builder::new().name("fr-sync".into()).spawn(move || run(&own, &lanes))?;
+    let thread = std::thread::Builder::new().name("fr-sync".into()).spawn(move || {
+        kept_thread(&own.defects, || run(&own, &lanes));
+    })?;
     let _ = book.syncer.set(thread.thread().clone());
     Ok(())
 }
 
 fn run(book: &Book, lanes: &[Arc<Lane>]) {
+    // After a defect: what was to be synced then was marked as taken.
+    for lane in lanes {
+        lane.unsynced.store(true, Ordering::Relaxed);
+    }
     while !book.closing.load(Ordering::Acquire) {
         let mut any = false;
         for lane in lanes.iter().filter(|lane| lane.unsynced.swap(false, Ordering::Relaxed)) {
             any = true;
+            failpoint::pass("journal.syncer");
             *book.syncing.began() = Some(Instant::now());
             book.wake_keeper();
             if lane.sync().is_err() {

@@ -36,7 +36,8 @@ impl Folder {
     /// A journal of one lane that gets over trouble quickly.
     pub(crate) fn open(&self, more: impl FnOnce(JournalSpec) -> JournalSpec) -> Journal {
         let dice = Arc::new(Dice::new(5));
-        Journal::patient(more(self.spec()), 1, Arc::default(), dice, Duration::from_millis(50)).unwrap()
+        Journal::patient(more(self.spec()), 1, Arc::default(), dice, Defects::default(), Duration::from_millis(50))
+            .unwrap()
     }
 
     pub(crate) fn journal(&self) -> Journal {
@@ -48,7 +49,7 @@ impl Folder {
     }
 
     /// Every attempt of every segment with an intent, and every one with an end.
-    fn attempts(&self) -> (Vec<AttemptId>, Vec<AttemptId>) {
+    pub(crate) fn attempts(&self) -> (Vec<AttemptId>, Vec<AttemptId>) {
         let (mut intents, mut ends) = (Vec::new(), Vec::new());
         for path in self.segments() {
             each_record(&path, |record| match record {

@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::rig::{Reply, Rig, at_once, chat, ingress, playing, read_request, request, seen_by, table, upstream_of};
+use super::rig::{
+    Reply, Rig, at_once, chat, ingress, playing, read_request, request, seen_by, table, upstream, upstream_of,
+};
 use crate::clocks::Patience;
 use crate::exchange::run;
 use crate::outcome::Ending;
@@ -229,4 +231,16 @@ async fn a_client_that_reads_nothing_is_let_go_and_its_upstream_with_it() {
     assert_eq!(story.ending, Ending::ClientGone);
     assert_eq!(seconds(began.elapsed()), 30);
     drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_waits_for_no_target_beyond_its_limit_for_the_first_content() {
+    let limited = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
+    let patience = Patience { ttft_timeout_s: 3.0, ..Patience::default() };
+    let rig = Rig::new(table(1, &[upstream(limited).await], &patience), at_once(&[0])).await;
+    let began = Instant::now();
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (429, Some("1")), "{reply:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(rig.decider.reported.lock().unwrap().len(), 1, "and none is blamed for what it was never asked");
 }

@@ -135,7 +135,7 @@ async fn the_content_of_a_probe_is_told_when_it_comes_and_not_when_its_stream_is
     let steps = r#"[{"events": {"count": 3}}, "stall"]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
     let probe = Decision::Plan(Plan { probe: true, ..plan(1, &[0]) });
-    let reply = run(rig.io.clone(), ingress(&chat("m", true)), Some(probe)).await;
+    let reply = run(rig.io.clone(), ingress(&chat("m", true)), Some(rig.decided(probe))).await;
     let told = rig.decider.reported.lock().unwrap().clone();
     assert_eq!(told.len(), 1, "and its stream goes on");
     assert!(told[0].led && told[0].attempt.failure.is_none() && told[0].attempt.first_content_us.is_some());
@@ -182,7 +182,8 @@ async fn the_numbers_of_a_forgotten_table_are_never_read_in_another() {
     let decided = plan(1, &[1]);
     rig.swap(table(2, &[old, new], &Patience::default()));
     rig.swap(table(3, &[old, new], &Patience::default()));
-    let reply = run(rig.io.clone(), ingress(&chat("m", false)), Some(Decision::Plan(decided.clone()))).await;
+    let reply =
+        run(rig.io.clone(), ingress(&chat("m", false)), Some(rig.decided(Decision::Plan(decided.clone())))).await;
     assert_eq!(reply.status, 200);
     assert!(seen_by(new).await.is_empty(), "target 1 is somebody else now");
     let story = rig.story().await;
@@ -195,7 +196,7 @@ async fn a_plan_made_just_before_a_swap_is_carried_out_in_its_own_table() {
     let (old, new) = (playing(WELL).await, playing(WELL).await);
     let rig = Rig::new(table(1, &[old], &Patience::default()), at_once(&[0])).await;
     rig.swap(table(2, &[new], &Patience::default()));
-    let reply = run(rig.io.clone(), ingress(&chat("m", false)), Some(Decision::Plan(plan(1, &[0])))).await;
+    let reply = run(rig.io.clone(), ingress(&chat("m", false)), Some(rig.decided(Decision::Plan(plan(1, &[0]))))).await;
     assert_eq!(reply.headers["x-fastroute-target"], "p0/up-1-0");
     assert_eq!(rig.story().await.generation, 1);
 }
@@ -205,7 +206,7 @@ async fn nothing_is_admitted_while_stories_cannot_be_told_and_no_plan_is_lost_ov
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), at_once(&[0])).await;
     rig.decider.room.store(false, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(rig.chat().await.status(), 503);
-    let reply = run(rig.io.clone(), ingress(&chat("m", false)), Some(Decision::Plan(plan(1, &[0])))).await;
+    let reply = run(rig.io.clone(), ingress(&chat("m", false)), Some(rig.decided(Decision::Plan(plan(1, &[0]))))).await;
     assert_eq!(reply.status, 503);
     assert_eq!(*rig.decider.forgotten.lock().unwrap(), [plan(1, &[0])]);
     assert!(rig.decider.settled.lock().unwrap().is_empty());

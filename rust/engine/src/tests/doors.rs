@@ -134,7 +134,7 @@ async fn bounds_turn_away_and_give_back() {
 }
 
 /// A connection that speaks HTTP/2 with prior knowledge.
-async fn h2(rig: &Rig) -> http2::SendRequest<Full<Bytes>> {
+pub(super) async fn h2(rig: &Rig) -> http2::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(rig.door).await.unwrap();
     // Held back by Nagle's algorithm, a body would arrive after the paused clock had run on.
     stream.set_nodelay(true).unwrap();

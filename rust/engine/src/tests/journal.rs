@@ -20,7 +20,7 @@ fn on_disk(folder: &Folder) -> Vec<String> {
     lines
 }
 
-fn intents(folder: &Folder) -> usize {
+pub(super) fn intents(folder: &Folder) -> usize {
     on_disk(folder).iter().filter(|line| line.contains(r#""record":"intent""#)).count()
 }
 
@@ -28,7 +28,7 @@ pub(super) fn lines(folder: &Folder) -> Vec<serde_json::Value> {
     on_disk(folder).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn states(folder: &Folder) -> Vec<String> {
+pub(super) fn states(folder: &Folder) -> Vec<String> {
     lines(folder).into_iter().filter_map(|value| value["state"].as_str().map(str::to_owned)).collect()
 }
 

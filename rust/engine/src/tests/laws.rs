@@ -108,7 +108,9 @@ async fn what_was_promised_in_length_is_kept_or_visibly_broken() {
     let rig = Rig::new(table(1, &[whole], &Patience::default()), at_once(&[0])).await;
     let reply = rig.chat().await;
     assert_eq!((reply.header("content-length"), reply.body.len()), (Some("300000"), 300_000));
-    assert!(reply.whole && rig.story().await.usage.is_some());
+    let story = rig.story().await;
+    assert!(reply.whole && story.usage.is_some());
+    assert_eq!((story.ending, story.failure.is_none()), (Ending::Complete, true), "the client has it all");
 
     for framing in ["proper", "chunked"] {
         let steps = format!(

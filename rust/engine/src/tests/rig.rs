@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::admission::Queue;
 use crate::clocks::Patience;
-use crate::decider::{Answer, Busy, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
+use crate::decider::{Answer, Busy, Decided, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
 use crate::dice::Dice;
 use crate::io::{Bounds, Io, Shared, Tables};
 use crate::journal::Lane;
@@ -180,6 +180,12 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
+/// Runs on a runtime of its own, with a clock that jumps: no task of one round meets those of another.
+pub(super) fn alone<T>(round: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(round)
+}
+
 pub(super) struct Rig {
     pub(super) io: Arc<Io>,
     pub(super) decider: Arc<Closure>,
@@ -222,15 +228,15 @@ impl Rig {
             stopping: watch::Sender::new(false),
             ending: watch::Sender::new(false),
         });
+        let defects = shared.metrics.defects.clone();
         let io = Arc::new(Io {
             shared,
-            pools: Pools::new(Arc::new(Resolver::default()), dice, lane.clone()),
+            pools: Pools::new(Arc::new(Resolver::default()), dice, lane.clone(), defects),
             desk: Desk::default(),
             lane,
             open: AtomicUsize::new(0),
         });
-        tokio::spawn(io.desk.mailbox.clone().run(decider.clone()));
-        tokio::spawn(io.desk.sweep.clone().run());
+        io.look_after();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let door = listener.local_addr().unwrap();
@@ -267,6 +273,11 @@ impl Rig {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.expect("a story was never settled")
+    }
+
+    /// A decision that the door has made already.
+    pub(super) fn decided(&self, decision: Decision) -> Decided {
+        Decided::new(decision, self.decider.clone())
     }
 
     /// The one story there is.
@@ -336,7 +347,7 @@ impl Reply {
         Self::parse(&bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
         let end = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut rest = bytes.get(end + 4..).unwrap_or_default();

@@ -22,7 +22,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::wire::{Traffic, Transport, WRITE_IDLE, Wire, bound_unconfirmed};
 use super::{Origin, Outgoing, Resolver};
 use crate::clocks::seconds;
+use crate::defect::{self, Defects};
 use crate::dice::Dice;
+use crate::failpoint;
 use crate::io::Tables;
 use crate::journal::Lane;
 use crate::table::Table;
@@ -82,6 +84,7 @@ pub struct Pool {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
     lane: Option<Arc<Lane>>,
+    defects: Defects,
     idle: Mutex<VecDeque<Connection>>,
 }
 
@@ -111,6 +114,11 @@ impl Lease {
     /// True when the peer may have closed the connection because nobody used it.
     pub fn rested(&self) -> bool {
         self.rested
+    }
+
+    /// True when a defect of ours ended the connection, and not its peer.
+    pub(crate) fn defective(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.traffic.is_defective())
     }
 
     /// True when not one byte came back since the connection was lent.
@@ -194,6 +202,7 @@ impl Pool {
 
     /// An idle connection that can take a request at once, if the one used last is such.
     pub fn ready(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        failpoint::pass("pool.ready");
         let connection = self.take(now)?;
         if connection.sender.is_ready() {
             return Some(self.lend(connection, true, now));
@@ -236,6 +245,7 @@ impl Pool {
             .map_err(ConnectError::Connect)?;
         // Whoever takes that long to confirm a byte would not have been connected to either.
         bound_unconfirmed(&stream, seconds(timeouts.connect_timeout_s));
+        failpoint::pass("pool.connect");
         let transport = match &origin.tls {
             None => Transport::plain(stream),
             Some(tls) => {
@@ -254,9 +264,13 @@ impl Pool {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
+        let (watched, defects) = (traffic.clone(), self.defects.clone());
         tokio::spawn(async move {
             // How a connection ends is told to whoever uses it; an idle one that ends concerns nobody.
-            let _ = driver.await;
+            if defect::outlived(Box::pin(driver)).await.is_none() {
+                watched.defective();
+                defects.note();
+            }
         });
         let now = Instant::now();
         let expires = now + seconds(timeouts.pool_max_age_s * (0.8 + 0.4 * self.dice.unit()));
@@ -319,13 +333,14 @@ pub struct Pools {
     resolver: Arc<Resolver>,
     dice: Arc<Dice>,
     lane: Option<Arc<Lane>>,
+    defects: Defects,
     /// By the number of their place.
     places: Mutex<Vec<Option<Arc<Pool>>>>,
 }
 
 impl Pools {
-    pub(crate) fn new(resolver: Arc<Resolver>, dice: Arc<Dice>, lane: Option<Arc<Lane>>) -> Self {
-        Self { resolver, dice, lane, places: Mutex::default() }
+    pub(crate) fn new(resolver: Arc<Resolver>, dice: Arc<Dice>, lane: Option<Arc<Lane>>, defects: Defects) -> Self {
+        Self { resolver, dice, lane, defects, places: Mutex::default() }
     }
 
     pub fn of(&self, origin: &Arc<Origin>) -> Arc<Pool> {
@@ -339,6 +354,7 @@ impl Pools {
                 resolver: self.resolver.clone(),
                 dice: self.dice.clone(),
                 lane: self.lane.clone(),
+                defects: self.defects.clone(),
                 idle: Mutex::default(),
             })
         };
@@ -360,6 +376,7 @@ impl Pools {
         let mut tick = tokio::time::interval(TEND_EVERY);
         loop {
             tick.tick().await;
+            failpoint::pass("pool.tend");
             for pool in self.still_called(&tables.current()) {
                 pool.tend((pool.origin.load().min_idle as usize).div_ceil(threads.max(1))).await;
             }
@@ -403,7 +420,7 @@ mod tests {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let addresses = [removed.local_addr().unwrap(), kept.local_addr().unwrap()];
         let first = compiled(table(1, &addresses, &Patience::default()));
-        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()), None);
+        let pools = Pools::new(Arc::default(), Arc::new(Dice::seeded_by_the_system()), None, Defects::default());
         for target in &first.targets {
             let Kind::Http(origin) = &target.kind else { panic!("it has an address") };
             pools.of(origin);

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use crate::failpoint;
 use crate::journal::Lane;
 
 /// Bytes of one read. hyper doubles its read buffer when a read fills it, up to the bound that it has for writes as well.
@@ -64,6 +65,7 @@ pub(super) struct Traffic {
     blocked: AtomicBool,
     /// When `blocked` became true. Nothing is locked as long as the socket takes what it is given.
     since: Mutex<Option<Instant>>,
+    defective: AtomicBool,
 }
 
 impl Traffic {
@@ -75,6 +77,15 @@ impl Traffic {
     pub(super) fn expect_head(&self) {
         self.interim.store(0, Ordering::Relaxed);
         self.head_by.store(self.received() + HEAD_BYTES, Ordering::Relaxed);
+    }
+
+    /// A defect of ours ended the connection: its peer did nothing wrong.
+    pub(super) fn defective(&self) {
+        self.defective.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_defective(&self) -> bool {
+        self.defective.load(Ordering::Relaxed)
     }
 
     pub(super) fn has_head(&self) {
@@ -157,6 +168,7 @@ impl Wire {
 
     /// Hands what the journal holds back to the kernel.
     fn settle_up(&self) {
+        failpoint::pass("wire.write");
         if let Some(lane) = &self.lane {
             lane.settle_up();
         }
@@ -177,6 +189,9 @@ impl AsyncRead for Wire {
                 Pin::new(stream).poll_read(task, into)
             }
         };
+        if into.filled().len() > before {
+            failpoint::pass("wire.read");
+        }
         this.traffic.note_read(into.filled().get(before..).unwrap_or_default())?;
         polled
     }
