@@ -2,6 +2,8 @@
 //! half of a character is ever replaced.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::Fold;
@@ -44,13 +46,14 @@ fn stream(text: &str, escaped: bool) -> Vec<u8> {
 }
 
 fn escape(json: &str) -> String {
-    let mut units = [0; 2];
-    json.chars()
-        .map(|character| match character {
-            '\0'..='\x7f' => character.to_string(),
-            _ => character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
-        })
-        .collect()
+    let mut escaped = String::new();
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit).ok().filter(u8::is_ascii) {
+            Some(byte) => escaped.push(char::from(byte)),
+            None => write!(escaped, "\\u{unit:04x}").unwrap(),
+        }
+    }
+    escaped
 }
 
 fn streams() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
