@@ -3,7 +3,8 @@
 Law: we accept nothing that orjson refuses; where both accept, what a policy sees is what orjson reads; where only
 orjson
 accepts, our reason is a row marked "yes" in docs/decisions/0002-json-verdicts.md. The surprise: the standard library's
-json is asked too, and Node where it is installed, because the last reader behind us may be like them.
+json is asked too, also as a reader that ignores the case of names, and Node where it is installed, because the last
+reader behind us may be like them.
 """
 
 import json
@@ -64,6 +65,9 @@ NAMES = [
         "temperature",
         "x",
         "Model",
+        "ROLE",
+        "Include_Usage",
+        "\u017ftream",
         "mod\\u0065l",
         "r\\u006fle",
         "y\\u0078",
@@ -296,6 +300,12 @@ def length(value: object) -> int:
     return len(value) if isinstance(value, list) else 0  # pyright: ignore[reportUnknownArgumentType]
 
 
+def ignoring_case(body: bytes) -> Any:
+    """As Go reads into a structure: names in whatever letters, and the last of several counts."""
+    folded = str.maketrans({"\u017f": "s", "\u212a": "k"})
+    return json.loads(body, object_pairs_hook=lambda pairs: {n.translate(folded).lower(): v for n, v in pairs})
+
+
 def as_read_by(parse: Callable[[bytes], Any], body: bytes) -> Verdict:
     """What a policy would have to see if ``parse`` is right."""
     tree = parse(body)
@@ -376,6 +386,7 @@ def test_what_policy_sees_is_what_other_parsers_read() -> None:
         spans = verdict.pop("spans")
         assert verdict == as_read_by(orjson.loads, body), body
         assert verdict == as_read_by(json.loads, body), body
+        assert verdict == as_read_by(ignoring_case, body), body
         for name, span in spans.items():
             assert (span is None) == (name not in tree), body
             assert span is None or orjson.loads(body[slice(*span)]) == tree[name], body
