@@ -63,3 +63,19 @@ def test_run_time_of_a_thread_that_began_in_the_window_counts_in_full() -> None:
     before = machine.Sample(0.0, {1: ("a", 1.0)}, {})
     after = machine.Sample(1.0, {1: ("a", 1.5), 2: ("b", 0.25)}, {})
     assert machine.spent(before, after) == {"a": 0.5, "b": 0.25}
+
+
+def make_failover_row(contender: str, met_us: float, retries: int) -> Row:
+    shapes = [{"latency": {"p50_us": us, "p99_us": 9 * us}, "stream": None} for us in (200.0, met_us)]
+    row = make_row(contender, 0, 0.010, shapes=shapes) | {"plan": "W7-503"}
+    counts = {"fastroute_exchanges_total": 1000, "fastroute_retries_total": retries}
+    return row if contender == "nginx" else row | {"counted": counts}
+
+
+def test_what_a_failure_adds_is_counted_from_the_other_requests_of_the_window() -> None:
+    table = tables([make_failover_row("nginx", 500.0, 0), make_failover_row("edge", 650.0, 50)])[0]
+    added, attempts, *_ = FIGURES["W7-503"]
+    assert table.values(added, "edge") == {0: 450.0}
+    assert table.ratio(added, "edge") == band([1.5])
+    assert table.values(attempts, "edge") == {0: 1.05}
+    assert table.values(attempts, "nginx") == {}

@@ -29,6 +29,8 @@ STOP_S = 10.0
 SETTLE_S = 2.0
 """After this long an idle process has done what it does at start."""
 ROOT = Path(__file__).parents[2]
+FAILING = ("w7-503", "w7-reset", "w7-hang")
+"""What fails one request in twenty; the mock's script for W7 says how."""
 
 
 class Program(NamedTuple):
@@ -129,6 +131,13 @@ def first_answer(port: int) -> None:
         response.read()
 
 
+def counters(ports: Ports) -> dict[str, int]:
+    """What the gateway counts over its life: every row of its metrics without labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports.admin}/metrics", timeout=START_S) as response:
+        rows = [line.split() for line in response.read().decode().splitlines() if not line.startswith("#")]
+    return {name: int(float(value)) for name, value in rows if "{" not in name}
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Ends exactly what we started. SIGINT: the gateway leaves without its lame duck, nginx and the mock at once."""
     descendants = machine.tree_of(process.pid)
@@ -183,10 +192,19 @@ http {{
     server {{
         listen 127.0.0.1:{unary} backlog=4096;
         location / {{ proxy_pass http://mock; proxy_buffers 40 32k; }}
+        location ~ ^/w7- {{
+            proxy_pass http://mock; proxy_buffers 40 32k; proxy_intercept_errors on; error_page 502 503 504 = @second;
+        }}
+        location @second {{ rewrite ^/w7-[a-z0-9]+(/.*)$ $1 break; proxy_pass http://mock; proxy_buffers 40 32k; }}
     }}
     server {{
         listen 127.0.0.1:{stream} backlog=4096;
         location / {{ proxy_pass http://mock; proxy_buffering off; proxy_read_timeout 600s; }}
+        location ~ ^/w7- {{
+            proxy_pass http://mock; proxy_buffering off; proxy_read_timeout 50ms;
+            proxy_intercept_errors on; error_page 502 503 504 = @second;
+        }}
+        location @second {{ rewrite ^/w7-[a-z0-9]+(/.*)$ $1 break; proxy_pass http://mock; proxy_buffering off; }}
     }}
 }}
 """
@@ -210,15 +228,27 @@ def nginx(folder: Path, ports: Ports, descriptors: int) -> contextlib.AbstractCo
 
 
 def gateway_config(ports: Ports) -> dict[str, Any]:
-    """One route with one target, and one whose three targets a policy ranks. All are the same mock."""
-    address = f"http://127.0.0.1:{ports.mock}/v1"
-    providers = {f"up{number}": {"dialect": "openai_chat", "address": address} for number in (1, 2, 3)}
+    """One route with one target, one whose three targets a policy ranks, and those whose first target fails at times.
+
+    All are the same mock, which knows the failing ones by the first folder of their path.
+    """
+    origin = f"http://127.0.0.1:{ports.mock}"
+    providers = {f"up{number}": {"dialect": "openai_chat", "address": f"{origin}/v1"} for number in (1, 2, 3)}
+    failing = {name: {"dialect": "openai_chat", "address": f"{origin}/{name}/v1"} for name in FAILING}
     return {
         "listen": {"port": ports.granian, "edge_port": ports.edge, "admin_port": ports.admin},
-        "providers": providers,
+        "providers": providers | failing,
         "models": {
             "one": {"targets": ["up1/mock-small"]},
             "three": {"targets": [f"{name}/mock-small" for name in providers], "policy": "fastest"},
+            **{
+                # A retry after a reset or a silence costs the budget two, and one request in ten earns one.
+                name: {
+                    "targets": [f"{name}/mock-small", "up1/mock-small"],
+                    "patience": {"retry_ratio": 1, "ttft_soft_timeout_s": 0.05},
+                }
+                for name in FAILING
+            },
         },
     }
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from benches.rig import machine, programs
 from benches.rig.programs import GATEWAY_CORE, LOAD_CORE, Ports, Program
-from benches.rig.workloads import DIRECT, ECHO, Contender, Plan
+from benches.rig.workloads import DIRECT, ECHO, NGINX, Contender, Plan
 
 Row = dict[str, Any]
+COUNTED = ("fastroute_exchanges_total", "fastroute_retries_total", "fastroute_retries_denied_total")
 
 
 def run(plan: Plan, rounds: int, descriptors: int, window_s: float | None = None) -> Iterator[Row]:
@@ -93,6 +94,7 @@ class Stage:
         everyone = [pid for pids in ours.values() for pid in pids] + [load.pid]
         time.sleep(plan.warm_up_s)
         machine.reset_peak(measured)
+        counted = programs.counters(self._ports) if plan.failing else None
         before, all_before = machine.sample(measured), machine.sample(everyone)
         time.sleep(window_s)
         after, all_after = machine.sample(measured), machine.sample(everyone)
@@ -115,8 +117,14 @@ class Stage:
             # cores in ticks, so with many short wake-ups and nobody else this comes out below 0.
             "foreign": (cores[GATEWAY_CORE] + cores[LOAD_CORE] - own_s) / took_s,
             "stolen": sum(all_after.cores[core].stolen_s - all_before.cores[core].stolen_s for core in cores) / took_s,
+            # Of this window: what the gateway counted, beside a plan with failures.
+            **({"counted": self._since(counted)} if counted and contender.door in ("granian", "edge") else {}),
             "load": json.loads(printed),
         }
+
+    def _since(self, before: dict[str, int]) -> dict[str, int]:
+        now = programs.counters(self._ports)
+        return {name: now[name] - before[name] for name in COUNTED}
 
     def _load_command(self, contender: Contender, window_s: float) -> list[str]:
         plan, ports = self._plan, self._ports
@@ -129,11 +137,20 @@ class Stage:
             "edge": ports.edge,
         }[contender.door]
         command = [str(programs.examples() / "load"), "--address", f"127.0.0.1:{port}", "--workload", plan.workload]
-        command += ["--model", contender.model, "--warm-up", str(plan.warm_up_s), "--window", str(window_s)]
+        command += [
+            "--model",
+            plan.failing or contender.model,
+            "--warm-up",
+            str(plan.warm_up_s),
+            "--window",
+            str(window_s),
+        ]
         if plan.connections is not None:
             command += ["--connections", str(plan.connections)]
         if plan.rate is not None:
             command += ["--rate", str(plan.rate)]
+        if plan.failing and contender is NGINX:
+            command += ["--path", f"/{plan.failing}/v1/chat/completions"]
         if contender.door == "peer" and plan.peer is not None:
             for header in plan.peer.headers(ports.mock):
                 command += ["--header", header]

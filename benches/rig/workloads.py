@@ -4,7 +4,7 @@ A contender is a door and the model asked for there; `nginx` is the yardstick of
 without anything in front, from which added latency is counted, and `bare RSGI` is granian without a gateway.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benches.rig.peers.recipe import Recipe
 
@@ -45,6 +45,8 @@ class Plan(NamedTuple):
     """Contenders start afresh for each window, so that memory left over from one is not counted in the next."""
     busy: bool = False
     """The loop thread is busy 5 ms ten times a second; nginx stands beside a process of the same duty."""
+    failing: str | None = None
+    """How the first target fails one request in twenty: a model of the gateway's, and a folder of paths at nginx."""
     peer: Recipe | None = None
 
     def beside(self, recipe: Recipe) -> "Plan":
@@ -54,6 +56,8 @@ class Plan(NamedTuple):
 
 _DOORS = (NGINX, GRANIAN, EDGE)
 _ALL = (DIRECT, *_DOORS)
+# 500 requests that meet the failure in a window.
+_FAILING: dict[str, Any] = {"rate": 1000, "window_s": 10.0}
 _SATURATION = (*_ALL, ECHO, GRANIAN_POLICY, EDGE_POLICY)
 
 PLANS = (
@@ -68,6 +72,18 @@ PLANS = (
     Plan("W5-1000", "1,000 open streams", "W5", _DOORS, 1000, warm_up_s=3.0, rounds=3, stream=True, memory=True),
     Plan("W5-5000", "5,000 open streams", "W5", _DOORS, 5000, warm_up_s=5.0, rounds=3, stream=True, memory=True),
     Plan("W6", "embeddings of 64 inputs, 1.1 MB reply", "W6", _DOORS, connections=16),
+    Plan("W7-503", "W1, 1,000 a second: first target answers 503", "W7", _DOORS, **_FAILING, failing="w7-503"),
+    Plan("W7-reset", "W1, 1,000 a second: first target resets", "W7", _DOORS, **_FAILING, failing="w7-reset"),
+    # Only a stream's first content has a clock of its own; a whole reply may take as long as it likes.
+    Plan(
+        "W7-hang",
+        "streams of 5 events, 1,000 a second: first target hangs past 50 ms",
+        "W7-stream",
+        _DOORS,
+        **_FAILING,
+        stream=True,
+        failing="w7-hang",
+    ),
     Plan("W8", "90 % W1, 9 % W4, 1 % W3, 400 a second: W1", "W8", _ALL, rate=400, window_s=10.0, stream=True),
     Plan("W11", "W1 at 2,000 a second, loop thread busy 5 %", "W1", _ALL, rate=2000, window_s=10.0, busy=True),
 )

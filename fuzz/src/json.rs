@@ -54,6 +54,7 @@ fn may_be_stricter(kind: Kind) -> bool {
             | Kind::ModelTooLong
             | Kind::DuplicateKey
             | Kind::EscapedKey
+            | Kind::OtherCase
             | Kind::WrongType(_)
             | Kind::NotInteger
     )

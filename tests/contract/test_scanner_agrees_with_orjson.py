@@ -3,7 +3,8 @@
 Law: we accept nothing that orjson refuses; where both accept, what a policy sees is what orjson reads; where only
 orjson
 accepts, our reason is a row marked "yes" in docs/decisions/0002-json-verdicts.md. The surprise: the standard library's
-json is asked too, because it is laxer and the last reader behind us may be like it.
+json is asked too, also as a reader that ignores the case of names, and Node where it is installed, because the last
+reader behind us may be like them.
 """
 
 import json
@@ -64,6 +65,9 @@ NAMES = [
         "temperature",
         "x",
         "Model",
+        "ROLE",
+        "Include_Usage",
+        "\u017ftream",
         "mod\\u0065l",
         "r\\u006fle",
         "y\\u0078",
@@ -296,6 +300,12 @@ def length(value: object) -> int:
     return len(value) if isinstance(value, list) else 0  # pyright: ignore[reportUnknownArgumentType]
 
 
+def ignoring_case(body: bytes) -> Any:
+    """As Go reads into a structure: names in whatever letters, and the last of several counts."""
+    folded = str.maketrans({"\u017f": "s", "\u212a": "k"})
+    return json.loads(body, object_pairs_hook=lambda pairs: {n.translate(folded).lower(): v for n, v in pairs})
+
+
 def as_read_by(parse: Callable[[bytes], Any], body: bytes) -> Verdict:
     """What a policy would have to see if ``parse`` is right."""
     tree = parse(body)
@@ -318,12 +328,49 @@ def as_read_by(parse: Callable[[bytes], Any], body: bytes) -> Verdict:
     }
 
 
+NODE = """
+const bodies = require('fs').readFileSync(0), told = [];
+const length = value => Array.isArray(value) ? value.length : 0;
+const is = value => value !== null && typeof value === 'object' && !Array.isArray(value);
+for (let at = 0; at < bodies.length;) {
+    const size = bodies.readUInt32LE(at), tree = JSON.parse(bodies.toString('utf8', at + 4, at += 4 + size));
+    const messages = (tree.messages ?? []).filter(is);
+    const parts = messages.flatMap(message => Array.isArray(message.content) ? message.content.filter(is) : []);
+    told.push(JSON.stringify({
+        model: tree.model ?? null, stream: tree.stream ?? null,
+        include_usage: (tree.stream_options ?? {}).include_usage ?? null,
+        max_tokens: tree.max_completion_tokens ?? tree.max_tokens ?? null, n: tree.n ?? null,
+        messages: length(tree.messages), system: messages.filter(message => message.role === 'system').length,
+        user: messages.filter(message => message.role === 'user').length,
+        image: parts.filter(part => ['image_url', 'input_image', 'image'].includes(part.type)).length,
+        tools: length(tree.tools), empty: Object.keys(tree).length === 0,
+    }));
+}
+process.stdout.write(told.join('\\n'));
+"""
+
+
+def as_read_by_node(bodies: Sequence[bytes]) -> list[Verdict] | None:
+    """The same of Node's own parser, which knows no integer beyond 2^53; None where there is no Node."""
+    node = shutil.which("node")
+    if node is None:
+        print(f"no Node: {len(bodies)} bodies not compared with it")
+        return None
+    asked = b"".join(struct.pack("<I", len(body)) + body for body in bodies)
+    answer = subprocess.run([node, "-e", NODE], input=asked, stdout=subprocess.PIPE, check=True)
+    return [orjson.loads(line) for line in answer.stdout.split(b"\n")]
+
+
+def as_floats(verdict: Verdict) -> Verdict:
+    return {name: float(value) if type(value) is int else value for name, value in verdict.items()}
+
+
 def test_what_policy_sees_is_what_other_parsers_read() -> None:
     print(f"seed {SEED}, {BODIES} bodies, orjson {orjson.__version__}")
     dice = random.Random(SEED)
     bodies = [*SEEDS, *(mutated(dice) for _ in range(BODIES))]
     allowed = reasons_of_our_own()
-    both, neither, ours = 0, 0, Counter[str]()
+    both, neither, ours = list[tuple[bytes, Verdict]](), 0, Counter[str]()
     for body, verdict in zip(bodies, scanner_verdicts(bodies), strict=True):
         try:
             tree = orjson.loads(body)
@@ -335,14 +382,18 @@ def test_what_policy_sees_is_what_other_parsers_read() -> None:
             assert code in allowed, f"{code} is no reason to refuse {body!r}"
             ours[code] += 1
             continue
-        both += 1
+        both.append((body, verdict))
         spans = verdict.pop("spans")
         assert verdict == as_read_by(orjson.loads, body), body
         assert verdict == as_read_by(json.loads, body), body
+        assert verdict == as_read_by(ignoring_case, body), body
         for name, span in spans.items():
             assert (span is None) == (name not in tree), body
             assert span is None or orjson.loads(body[slice(*span)]) == tree[name], body
-    print(f"both accept {both}, both refuse {neither}, only orjson accepts: {dict(ours.most_common())}")
-    assert min(both, neither, ours.total()) > len(bodies) // 20, "the mutations no longer reach all three outcomes"
+    by_node = as_read_by_node([body for body, _ in both])
+    for (body, verdict), told in zip(both, by_node, strict=True) if by_node is not None else ():
+        assert as_floats(verdict) == as_floats(told), body
+    print(f"both accept {len(both)}, both refuse {neither}, only orjson accepts: {dict(ours.most_common())}")
+    assert min(len(both), neither, ours.total()) > len(bodies) // 20, "the mutations no longer reach all three outcomes"
     unreached = allowed - ours.keys() - {"body_too_large", "too_many_messages", "number_range"}
     assert not unreached, f"no mutation reaches {unreached}; the limits and the sliver have unit tests"

@@ -14,7 +14,7 @@ PECULIAR = (
     '"é":"\\u00e9\\/"},\r\n'
     ' "messages":[ {"role":"user","content":"caf\\u00e9 \\ud83d\\ude00 日本 \\t\\"q\\"" , "name":"n"} ],'
     '"temperature":1.00 ,'
-    '"seed":9007199254740993, "metadata":null,"STREAM":false'
+    '"seed":9007199254740993, "metadata":null,"TEMPERATURE":2'
 )
 
 

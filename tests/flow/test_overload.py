@@ -88,9 +88,13 @@ def short(tmp_path: Path, upstream: Upstream) -> Iterator[tuple[Gateway, Door]]:
         command.stop()
 
 
-def test_without_descriptors_health_answers_nothing_spins_and_it_recovers(short: tuple[Gateway, Door]) -> None:
+# granian's door takes so few connections that the edge door has descriptors left; the other way round there are none.
+@pytest.mark.parametrize("name, other, status", [("edge", "granian", 503), ("granian", "edge", 200)])
+def test_without_descriptors_health_answers_nothing_spins_and_it_recovers(
+    name: str, other: str, status: int, short: tuple[Gateway, Door]
+) -> None:
     gateway, admin = short
-    door = gateway.doors["edge"]
+    door = gateway.doors[name]
     held = [door.socket() for _ in range(300)]
     try:
         assert admin.send("GET", "/readyz").status == 200
@@ -100,10 +104,12 @@ def test_without_descriptors_health_answers_nothing_spins_and_it_recovers(short:
             assert admin.send("GET", "/livez").status == 200
             time.sleep(0.2)
         share = (cpu_s(pid) - before) / (time.monotonic() - began)
-        assert share < 0.3, "a fifth of a core is promised, of an optimised build"
+        assert share < 0.2, "of a core"
         assert len(list(Path(f"/proc/{pid}/fd").iterdir())) <= 256 - 8
-        assert gateway.doors["granian"].ask("patient-0").status == 503
+        assert gateway.doors[other].ask("patient-0").status == status
     finally:
         for client in held:
             client.close()
-    eventually(lambda: door.ask("patient-0").status == 200, "it serves again", 5)
+    freed = time.monotonic()
+    eventually(lambda: door.ask("patient-0").status == 200, "it serves again", 1)
+    print(f"{share:.0%} of a core while there were none, served {time.monotonic() - freed:.2f} s after there were some")

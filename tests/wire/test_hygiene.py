@@ -1,6 +1,7 @@
 """What a client writes into its head stays at its hop: no header of its own upstream, no other path, host or method."""
 
 import json
+import os
 import random
 from typing import Any
 
@@ -50,6 +51,7 @@ HOSTS = [
     b"evil.example/v1/models", b"http://x/",
 ]  # fmt: skip
 CASES = 100
+BATCHES = int(os.environ.get("FASTROUTE_HYGIENE_BATCHES", "100"))
 
 
 def seen(upstream: Upstream, route: Route) -> dict[str, str]:
@@ -67,8 +69,19 @@ def test_what_is_for_one_hop_ends_there(door: Door, upstream: Upstream, route: R
 
 
 def test_no_text_of_a_request_becomes_a_header(door: Door, upstream: Upstream, route: Route) -> None:
+    odd_texts(door, upstream, route, random.Random(17))
+
+
+@pytest.mark.long
+def test_nor_does_one_of_many_thousands(door: Door, upstream: Upstream, route: Route) -> None:
+    dice = random.Random(18)
+    for _ in range(BATCHES):
+        upstream.script()
+        odd_texts(door, upstream, route, dice)
+
+
+def odd_texts(door: Door, upstream: Upstream, route: Route, dice: random.Random) -> None:
     """Line ends, NUL and their kin in model, user, metadata and ids: the upstream sees its usual headers."""
-    dice = random.Random(17)
     pieces = [
         "\r\n",
         "\n",

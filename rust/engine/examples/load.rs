@@ -37,7 +37,7 @@ fn start() -> Result<String, String> {
     let address = found.ok_or_else(|| format!("{address}: no such address"))?;
     let mut shapes = workload.shapes(options.model.as_deref().unwrap_or("mock-small"));
     for shape in &mut shapes {
-        shape.headers.clone_from(&options.headers);
+        shape.headers.extend_from_slice(&options.headers);
         if let Some(path) = &options.path {
             shape.path.clone_from(path);
         }

@@ -42,6 +42,7 @@ pub enum JsonErrorKind {
     ModelTooLong,
     DuplicateKey,
     EscapedKey,
+    OtherCase,
     WrongType(Kinds),
     NotInteger,
 }
@@ -70,6 +71,7 @@ impl JsonErrorKind {
             Self::ModelTooLong => "model_too_long",
             Self::DuplicateKey => "duplicate_key",
             Self::EscapedKey => "escaped_key",
+            Self::OtherCase => "other_case",
             Self::WrongType(_) => "wrong_type",
             Self::NotInteger => "not_integer",
         }
@@ -99,6 +101,7 @@ impl fmt::Display for JsonErrorKind {
             Self::ModelTooLong => "the model name is longer than allowed",
             Self::DuplicateKey => "member given twice; send it once",
             Self::EscapedKey => "member name written with escapes; spell it plainly",
+            Self::OtherCase => "member name in other letters; write it in lower case",
             Self::WrongType(kinds) => return write!(f, "must be {kinds}"),
             Self::NotInteger => "must be a whole number from 0 to 2^63-1, written in digits",
         })

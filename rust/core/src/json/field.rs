@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::path::NAME_BYTES;
+
 /// Which top-level members the scan acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -64,6 +66,12 @@ impl Shape {
         self.acts_on(field).then_some(field)
     }
 
+    /// The same as readers see it that ignore case, for names that stand for no field themselves.
+    #[inline]
+    pub(super) fn field_in_other_case(self, name: &[u8]) -> bool {
+        in_other_case(name) && lower(name, |name| self.field(name).is_some())
+    }
+
     fn acts_on(self, field: Field) -> bool {
         match self {
             Self::Chat => !matches!(field, Field::EncodingFormat | Field::Dimensions),
@@ -73,6 +81,38 @@ impl Shape {
             Self::Any => matches!(field, Field::Model | Field::Stream),
         }
     }
+}
+
+/// Whether a name could be one of the scan's in other letters; nearly none is.
+#[inline]
+pub(super) fn in_other_case(name: &[u8]) -> bool {
+    // Asked of every name that means nothing, most of which have eight to sixteen bytes: eight at a time.
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) if name.len() <= 16 => odd_letters(*first) | odd_letters(*last) != 0,
+        _ => name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()),
+    }
+}
+
+/// Not 0 where one of the bytes is a capital, or beyond ASCII.
+#[inline]
+fn odd_letters(bytes: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(bytes);
+    let low = word & (EACH * 0x7f);
+    // The high bit of each byte: set from A on, and set beyond Z.
+    let (from_a, beyond_z) = (low + EACH * (0x80 - 0x41), low + EACH * (0x80 - 0x5b));
+    (word | (from_a & !beyond_z)) & (EACH * 0x80)
+}
+
+/// Whether a name is known once it is in lower case. Two letters beyond ASCII fold to one within: U+017F to s, and U+212A
+/// to k.
+#[cold]
+#[inline(never)]
+pub(super) fn lower(name: &[u8], known: impl Fn(&[u8]) -> bool) -> bool {
+    // Three times as long as the longest that the scan knows, in whatever letters.
+    let Some(name) = (name.len() <= NAME_BYTES).then(|| std::str::from_utf8(name).ok()).flatten() else { return false };
+    let name = name.replace('\u{17f}', "s").replace('\u{212a}', "k").to_ascii_lowercase();
+    known(name.as_bytes())
 }
 
 impl Field {

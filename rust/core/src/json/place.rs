@@ -3,7 +3,7 @@
 //! A container's place decides what its members or entries are, their slot; a slot decides what place opens there. All
 //! that means nothing has the slot `Skip` and costs nothing.
 
-use super::field::{Field, Kind};
+use super::field::{Field, Kind, in_other_case, lower};
 
 /// What the container around is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,14 @@ impl Place {
             (Self::Message | Self::Part | Self::Text, _) => Slot::Text,
             _ => Slot::Skip,
         }
+    }
+
+    /// Whether the member is one the scan acts on to readers that ignore case, and to it is not.
+    #[inline]
+    pub(super) fn member_in_other_case(self, name: &[u8]) -> bool {
+        let acts =
+            |name: &[u8]| matches!(self.member(name), Slot::Field(_) | Slot::Role | Slot::Content | Slot::PartType);
+        in_other_case(name) && lower(name, acts)
     }
 
     /// What an entry of this array is; for an object, what a member is before its name is known.

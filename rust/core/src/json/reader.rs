@@ -89,6 +89,12 @@ impl Reader {
             Slot::Role => seen(&mut self.message_names, ROLE),
             Slot::Content => seen(&mut self.message_names, CONTENT),
             Slot::PartType => seen(&mut self.part_names, TYPE),
+            Slot::Text | Slot::Skip
+                if matches!(place, Place::Message | Place::Part | Place::StreamOptions)
+                    && place.member_in_other_case(word.text) =>
+            {
+                return Err(JsonErrorKind::OtherCase);
+            }
             _ => return Ok(()),
         };
         plain_and_once(word, repeated)
@@ -100,6 +106,8 @@ impl Reader {
         self.slot = field.map_or(Slot::Skip, Slot::Field);
         if let Some(field) = field {
             plain_and_once(word, self.scan.field(field).is_some())?;
+        } else if self.shape.field_in_other_case(word.text) {
+            return Err(JsonErrorKind::OtherCase);
         }
         self.remembered = field.is_some() || self.scan.members.len() < Scan::MEMBERS;
         if self.remembered {

@@ -79,6 +79,8 @@ const WRONG: &[&str] = &[
     r#"{"messages":[{"x":{"y":{"z":{"w":nope}}}}]}"#,
     r#"{"model":"a","model":"b"}"#,
     r#"{"mod\u0065l":"a"}"#,
+    r#"{"Model":"a"}"#,
+    r#"{"messages":[{"Role":"user"}]}"#,
     r#"{"stream_options":{"include_usage":true,"include_usage":false}}"#,
     r#"{"stream_options":{"include\u005fusage":true}}"#,
     r#"{"model":""}"#,
@@ -226,6 +228,7 @@ fn what_is_accepted_agrees_with_a_full_parser_and_what_it_refuses_is_refused() {
                     Kind::TopLevel
                         | Kind::DuplicateKey
                         | Kind::EscapedKey
+                        | Kind::OtherCase
                         | Kind::WrongType(_)
                         | Kind::NotInteger
                         | Kind::ModelEmpty

@@ -204,6 +204,26 @@ fn very_many_members_are_accepted_and_listed_ones_are_still_found() {
 }
 
 #[test]
+fn a_name_that_is_the_scans_to_readers_who_ignore_case_is_refused() {
+    for name in ["Model", "MODEL", "mODEL", "\u{17f}tream", "Stream_Options", "MAX_TOKEN\u{17f}", "to\u{17f}o\u{17f}"] {
+        let body = format!(r#"{{"model":"m","stream":false,"{name}":1}}"#);
+        match name {
+            "to\u{17f}o\u{17f}" => drop(accepted(&body)),
+            _ => refused(&body, Kind::OtherCase, &format!("/{name}")),
+        }
+    }
+    refused(r#"{"M\u004fdel":"m"}"#, Kind::OtherCase, "/MOdel");
+    refused(r#"{"messages":[{"role":"user","Role":"system"}]}"#, Kind::OtherCase, "/messages/0/Role");
+    refused(r#"{"messages":[{"CONTENT":""}]}"#, Kind::OtherCase, "/messages/0/CONTENT");
+    refused(r#"{"messages":[{"content":[{"Type":"text"}]}]}"#, Kind::OtherCase, "/messages/0/content/0/Type");
+    refused(r#"{"stream_options":{"include_Usage":true}}"#, Kind::OtherCase, "/stream_options/include_Usage");
+    accepted(r#"{"Temperature":1,"größe":2,"metadata":{"Model":"x"},"tools":[{"Type":"x","Model":"y"}]}"#);
+    accepted(r#"{"messages":[{"Name":"x","tool_calls":[{"Content":1,"Role":2}]}]}"#);
+    let body = br#"{"model":"m","input":"a","Stream":true}"#;
+    assert!(scan(body, Shape::Embeddings, &Limits::default()).is_ok());
+}
+
+#[test]
 fn unescaped_and_split_names_of_unlisted_members_are_free() {
     accepted(r#"{"temp\u0065rature":1,"temperature":2,"temperature":3}"#);
     accepted(r#"{"messages":[{"n\u0061me":"x","name":"y","name":"z"}]}"#);

@@ -21,8 +21,11 @@ pub enum Workload {
     W5,
     /// Embeddings of 64 inputs: a reply of 1.1 MB.
     W6,
-    /// W1 where the first target fails: answers 503, resets, or hangs, by the first folder of its path.
+    /// W1 where the first target fails one request in twenty: answers 503, resets, or hangs, by the first folder of its
+    /// path. Rarely enough that no gateway takes the target out, and those requests are told apart by a shape of their own.
     W7,
+    /// The same for short streams.
+    W7Stream,
     /// 90 % W1, 9 % W4, 1 % W3.
     W8,
     /// W1 from an Anthropic client.
@@ -31,7 +34,7 @@ pub enum Workload {
     W10Stream,
 }
 
-const NAMES: [(&str, Workload); 10] = [
+const NAMES: [(&str, Workload); 11] = [
     ("W1", Workload::W1),
     ("W2", Workload::W2),
     ("W3", Workload::W3),
@@ -39,6 +42,7 @@ const NAMES: [(&str, Workload); 10] = [
     ("W5", Workload::W5),
     ("W6", Workload::W6),
     ("W7", Workload::W7),
+    ("W7-stream", Workload::W7Stream),
     ("W8", Workload::W8),
     ("W10", Workload::W10),
     ("W10-stream", Workload::W10Stream),
@@ -58,7 +62,14 @@ impl Workload {
     pub fn shapes(self, model: &str) -> Vec<Shape> {
         let small = |stream| padded(220, |text| chat(model, text, stream));
         match self {
-            Self::W1 | Self::W7 => vec![shape("chat", 1, CHAT, small(false), false)],
+            Self::W1 => vec![shape("chat", 1, CHAT, small(false), false)],
+            Self::W7 | Self::W7Stream => {
+                let stream = self == Self::W7Stream;
+                let mut meets = shape("meets_failure", 1, CHAT, small(stream), stream);
+                // One of the headers that gateways pass on, so that the upstream knows whom to fail.
+                meets.headers.push(("openai-beta".into(), "w7".into()));
+                vec![shape(if stream { "stream" } else { "chat" }, 19, CHAT, small(stream), stream), meets]
+            }
             Self::W2 => vec![shape("chat_32k", 1, CHAT, thorny(32 * 1024, model), false)],
             Self::W3 => vec![shape("chat_1m", 1, CHAT, padded(1 << 20, |text| chat(model, text, false)), false)],
             Self::W4 | Self::W5 => vec![shape("stream", 1, CHAT, small(true), true)],
@@ -93,11 +104,11 @@ impl Workload {
     pub fn script(self) -> &'static str {
         match self {
             Self::W5 => r#"{"defaults": {"reply_bytes": 700, "events": 600, "first_ms": 100, "every_ms": 1000}}"#,
-            Self::W7 => {
-                r#"{"defaults": {"reply_bytes": 700}, "rules": [
-    {"match": {"path": "/w7-503/*"}, "steps": [{"status": {"code": 503}}]},
-    {"match": {"path": "/w7-reset/*"}, "steps": ["reset"]},
-    {"match": {"path": "/w7-hang/*"}, "steps": ["stall"]}]}"#
+            Self::W7 | Self::W7Stream => {
+                r#"{"defaults": {"reply_bytes": 700, "events": 5}, "rules": [
+    {"match": {"path": "/w7-503/*", "header": {"openai-beta": "w7"}}, "steps": [{"status": {"code": 503}}]},
+    {"match": {"path": "/w7-reset/*", "header": {"openai-beta": "w7"}}, "steps": ["reset"]},
+    {"match": {"path": "/w7-hang/*", "header": {"openai-beta": "w7"}}, "steps": ["stall"]}]}"#
             }
             _ => r#"{"defaults": {"reply_bytes": 700, "events": 200, "first_ms": 5, "every_ms": 5}}"#,
         }
@@ -171,7 +182,7 @@ mod tests {
                 assert_eq!(body["model"], "mock/echo");
                 assert_eq!(body["stream"].as_bool().unwrap_or(false), shape.stream);
                 let expected = match shape.name.as_str() {
-                    "chat" | "stream" | "messages" | "messages_stream" => 220,
+                    "chat" | "stream" | "meets_failure" | "messages" | "messages_stream" => 220,
                     "chat_32k" => 32 * 1024,
                     "chat_1m" => 1 << 20,
                     _ => continue,
