@@ -115,5 +115,6 @@ def build(config: Config, found: Found, loop: asyncio.AbstractEventLoop, terms: 
     kept = journal_of(config, journal)
     record = None if kept is None else encode(kept)
     engine = native.Engine(loop, encode(as_wire(table)), encode(bounds_of(config)), threads, gateway, facts, record)
+    gateway.count_unasked(engine.unasked)
     install_watchdog(engine, native.WATCHDOG_SIGNAL)
     return gateway, engine

@@ -57,15 +57,10 @@ class _Line:
         self.members = frozenset(targets)
         # Without a choice to make there is one plan for all requests, as long as everybody is in service.
         fixed = len(targets) == 1 or rank is ordered.rank
-        self.plan = Plan(*place, targets, len(targets)) if fixed else None
+        self.plan = Plan(*place, targets, len(targets), standing=True) if fixed else None
         self.last = targets
         """The last good order."""
         self.tripped_until_s = 0.0
-
-    def stand(self, watched: AbstractSet[int]) -> None:
-        """Lets its plan stand, where it has one and no policy counts what is in flight at its targets (`watched`)."""
-        if self.plan is not None and watched.isdisjoint(self.members):
-            self.plan = Plan(*self.place, self.plan.targets, self.plan.may_lead, standing=True)
 
 
 class Gateway:
@@ -77,6 +72,7 @@ class Gateway:
     def __init__(self, table: Table, policies: Mapping[str, Rank], clock: Callable[[], float], dice: Random) -> None:
         self._clock = clock
         self._dice = dice
+        self._unasked: Callable[[int], int] = lambda _target: 0
         self._healths: dict[int, Health] = {}
         self.settled = 0
         self._install(table, policies, Health(table))
@@ -84,6 +80,10 @@ class Gateway:
     def replace(self, table: Table, policies: Mapping[str, Rank]) -> None:
         """Decides by another table from now on. Exchanges of the tables before it are still listened to."""
         self._install(table, policies, carry_over(self.health, table))
+
+    def count_unasked(self, unasked: Callable[[int], int]) -> None:
+        """Has policies see what is in flight at a target without having been asked for here, too (by target)."""
+        self._unasked = unasked
 
     def _install(self, table: Table, policies: Mapping[str, Rank], health: Health) -> None:
         def line(name: str, choices: Sequence[Choice], rank: Rank) -> _Line:
@@ -100,10 +100,6 @@ class Gateway:
             name: line(f"{name}/*", [Choice(target) for target in targets], ordered.rank)
             for name, targets in table.direct.items()
         }
-        everyone = (*lines.values(), *direct.values())
-        watched = {target for line in everyone if line.plan is None for target in line.members}
-        for each in everyone:
-            each.stand(watched)
         self._table, self._lines, self._direct, self.health = table, lines, direct, health
         self._standings = health.standings
         self._troubled = health.troubled
@@ -129,7 +125,7 @@ class Gateway:
         elif line.plan is not None:
             plan = line.plan
         else:
-            candidates = [_candidate(seat, now_s, available=True) for seat in line.seats]
+            candidates = [_candidate(seat, self._unasked(seat.target), now_s, available=True) for seat in line.seats]
             order = self._ranked(line, facts, candidates, line.members, now_s)
             if order is None:
                 return None
@@ -154,7 +150,10 @@ class Gateway:
         if len(seats) == 1 or line.plan is not None:
             order = tuple([seat.target for seat in seats])
         else:
-            candidates = [_candidate(seat, now_s, available=tiers[seat.target] == FIT) for seat in seats]
+            candidates = [
+                _candidate(seat, self._unasked(seat.target), now_s, available=tiers[seat.target] == FIT)
+                for seat in seats
+            ]
             # The engine's snapshot does not know who rests now, so it cannot stand in for a policy that is tripped.
             given = {seat.target for seat in seats}
             ranked = self._ranked(line, facts, candidates, given, now_s)
@@ -254,14 +253,14 @@ def _started_us(attempt: Attempt) -> int:
     return attempt.started_us
 
 
-def _candidate(seat: _Seat, now_s: float, *, available: bool) -> Candidate:
+def _candidate(seat: _Seat, unasked: int, now_s: float, *, available: bool) -> Candidate:
     standing = seat.standing
     return Candidate(
         seat.target,
         seat.name,
         seat.weight,
         standing.expectation.ttft_ms(now_s),
-        standing.in_flight,
+        standing.in_flight + unasked,
         standing.failures,
         available,
     )

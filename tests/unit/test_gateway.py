@@ -357,3 +357,17 @@ def test_a_signal_that_comes_when_the_decision_is_over_harms_nobody(number: sign
     signal.raise_signal(number)
     gateway = gateway_of()
     assert names_of(gateway, planned(gateway, "smart")) == ["a/one", "b/two"]
+
+
+def test_a_policy_sees_what_runs_without_having_been_asked_for() -> None:
+    seen: list[list[int]] = []
+
+    def watching(facts: Facts, candidates: Sequence[Candidate], dice: Dice) -> Sequence[Candidate]:
+        seen.append([candidate.in_flight for candidate in candidates])
+        return candidates
+
+    gateway = gateway_of(rank=watching)
+    first, second = planned(gateway, "smart").targets
+    gateway.count_unasked({first: 0, second: 5}.__getitem__)
+    planned(gateway, "smart")
+    assert seen == [[0, 0], [1, 5]]

@@ -203,12 +203,17 @@ fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
 pub(crate) struct InFlight {
     table: Arc<Table>,
     target: u32,
+    unasked: bool,
 }
 
 impl InFlight {
-    pub(crate) fn enter(table: &Arc<Table>, target: &Target) -> Self {
+    pub(crate) fn enter(table: &Arc<Table>, target: &Target, by: DecidedBy) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { table: table.clone(), target: target.index }
+        let unasked = by != DecidedBy::Policy;
+        if unasked {
+            target.unasked.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { table: table.clone(), target: target.index, unasked }
     }
 
     /// The target does not want its replies cancelled when their client leaves.
@@ -226,6 +231,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(target) = self.table.target(self.target) {
             target.in_flight.fetch_sub(1, Ordering::Relaxed);
+            if self.unasked {
+                target.unasked.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -116,7 +116,7 @@ fn beside<'t>(ground: &Ground<'t>, course: &Course<'t>, story: &mut Story, first
     metrics.hedges.fetch_add(1, Ordering::Relaxed);
     let id = pledge.as_ref().and_then(Pledge::header);
     story.attempt_beside(target.index, pledge, began);
-    let flying = InFlight::enter(ground.table, target);
+    let flying = InFlight::enter(ground.table, target, ground.plan.by);
     // It is raced already: no soft limit.
     Some(Entrant::new(ground, Running { target, began, flying }, ground.due(began), None, id))
 }

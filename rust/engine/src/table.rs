@@ -87,6 +87,8 @@ pub struct Target {
     /// How slow the first content of its streams usually is.
     pub ttft: Ttft,
     pub in_flight: AtomicU32,
+    /// Those of them whose plan the decider did not make for their request, so that it has not counted them.
+    pub unasked: AtomicU32,
 }
 
 impl Target {
@@ -391,6 +393,7 @@ fn compile_target(
         failures_in_a_row: AtomicU32::new(0),
         ttft: Ttft::new(Instant::now()),
         in_flight: AtomicU32::new(0),
+        unasked: AtomicU32::new(0),
     })
 }
 

@@ -125,7 +125,7 @@ pub(crate) fn walk<'t>(
             }
             // Not sooner: what may not be put on record is not tried, and counts nowhere.
             story.attempt(target.index, began);
-            let flying = InFlight::enter(table, target);
+            let flying = InFlight::enter(table, target, plan.by);
             failpoint::pass("walk.attempt");
             let leaves = ingress.stream() && course.may_leave(target);
             if story.attempts() == 1 {

@@ -185,6 +185,12 @@ impl Gateway {
         self.engine.in_flight()
     }
 
+    /// Attempts under way at a target whose plan Python did not make for their request.
+    fn unasked(&self, target: u32) -> u32 {
+        let table = self.engine.shared().tables.current();
+        table.target(target).map_or(0, |target| target.unasked.load(Ordering::Relaxed))
+    }
+
     /// Replies of granian's door that are still open.
     fn open_replies(&self) -> usize {
         self.responses.open_count()

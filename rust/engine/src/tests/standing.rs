@@ -112,3 +112,24 @@ async fn another_table_has_no_standing_plans_and_the_same_count_of_setbacks() {
     assert_eq!(after.setbacks.count(), 1);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_by_a_plan_that_stands_is_counted_at_its_target_until_it_is_over() {
+    let (_, decide) = asked(&[0]);
+    let slow = r#"[{"delay": {"ms": 5000}}, {"reply": {}}]"#;
+    let rig = Arc::new(Rig::new(table(1, &[playing(slow).await], &Patience::default()), decide).await);
+    let unasked = |rig: &Rig| rig.io.shared.tables.current().targets[0].unasked.load(Ordering::Relaxed);
+    let mut running = Vec::new();
+    for counted in [0, 1, 2] {
+        let client = rig.clone();
+        running.push(tokio::spawn(async move { client.chat().await.status() }));
+        while rig.attempts_in_flight() as usize != running.len() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(unasked(&rig), counted, "the first was asked for, and its decider counts it");
+    }
+    for one in running {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert_eq!(unasked(&rig), 0);
+}
