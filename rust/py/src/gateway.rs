@@ -15,7 +15,7 @@ use fastroute_engine::{
 };
 use fastroute_engine::{defect, failpoint};
 use hyper::Method;
-use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use pyo3::exceptions::{PyBlockingIOError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,7 +28,7 @@ use crate::decider::{Backlog, PythonDecider};
 use crate::drain::{Drain, Item};
 use crate::queue::Queue;
 use crate::reply::write;
-use crate::request::{Admitted, Opening, Request};
+use crate::request::{Admitted, Opening, Request, closing};
 use crate::rsgi::{Responses, Slot};
 use crate::taps::Reservoir;
 use crate::watchdog;
@@ -282,20 +282,22 @@ impl Gateway {
         let shared = gateway.engine.shared();
         let headers = &scope.getattr(intern!(py, "headers"))?;
         if let Some(flaw) = host_flaw_of(scope, headers)? {
-            let mut reply = malformed(flaw).reply(&fresh_request_id(&shared.dice));
-            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            write(py, &protocol, reply)?;
+            let reply = malformed(flaw).reply(&fresh_request_id(&shared.dice));
+            write(py, &protocol, closing(reply, true))?;
             return Ok(None);
         }
         let get = |name: &'static str| -> PyResult<Option<String>> {
             headers.call_method1(intern!(py, "get"), (name,))?.extract()
         };
+        // granian's parser may take the head of a next request for trailers of this one, and what is in its body for
+        // requests; others see that otherwise. Nothing is read behind chunks.
+        let last = headers.contains(intern!(py, "transfer-encoding"))?;
         let offered = REQUEST_IDS.iter().filter_map(|name| get(name).ok().flatten());
         let id = request_id(offered, || fresh_request_id(&shared.dice));
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
-        let mut reply = match endpoint(&method, &path) {
+        let reply = match endpoint(&method, &path) {
             Endpoint::Generate(dialect) => {
                 if waits && gateway.places() == 0 && !shared.pressure.late() {
                     return Err(PyBlockingIOError::new_err("all places are taken"));
@@ -319,17 +321,14 @@ impl Gateway {
                                 waits.note(name, &value);
                             }
                         }
-                        let opening = Opening { protocol, id, dialect, forward, waits };
+                        let opening = Opening { protocol, id, dialect, forward, waits, last };
                         return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
                     }
                 }
             }
             other => answer(shared, &other, &id),
         };
-        if shared.leaving() {
-            reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        write(py, &protocol, reply)?;
+        write(py, &protocol, closing(reply, last || shared.leaving()))?;
         Ok(None)
     }
 }

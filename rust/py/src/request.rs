@@ -12,7 +12,7 @@ use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
 };
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use pyo3::prelude::*;
@@ -45,6 +45,8 @@ pub(crate) struct Opening {
     pub(crate) dialect: Dialect,
     pub(crate) forward: HeaderMap,
     pub(crate) waits: Waits,
+    /// Its connection ends with its reply.
+    pub(crate) last: bool,
 }
 
 struct Reading {
@@ -53,6 +55,7 @@ struct Reading {
     dialect: Dialect,
     forward: HeaderMap,
     waits: Waits,
+    last: bool,
     frames: body::Frames,
     read: usize,
     scanner: Scanner,
@@ -63,7 +66,7 @@ struct Reading {
 
 impl Request {
     pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
-        let Opening { protocol, id, dialect, forward, waits } = opening;
+        let Opening { protocol, id, dialect, forward, waits, last } = opening;
         let Admitted { started, length, in_flight, bodies } = admitted;
         let reading = Reading {
             protocol,
@@ -71,6 +74,7 @@ impl Request {
             dialect,
             forward,
             waits,
+            last,
             frames: body::Frames::default(),
             read: 0,
             scanner,
@@ -110,7 +114,7 @@ impl Request {
                 Some(Some(Err(problem))) => problem.reply(&reading.id),
                 _ => defective(shared, &reading.id),
             };
-            write(py, &reading.protocol, reply)?;
+            write(py, &reading.protocol, closing(reply, reading.last))?;
         }
         Ok(false)
     }
@@ -124,7 +128,7 @@ impl Request {
             "stopping" => Problem::stopping(),
             _ => Problem::request(400, "incomplete_body", "the body broke off before its end"),
         };
-        write(py, &reading.protocol, problem.reply(&reading.id))
+        write(py, &reading.protocol, closing(problem.reply(&reading.id), reading.last))
     }
 
     /// The body is complete: decides and runs the exchange. The future resolves when the reply's head is written;
@@ -133,9 +137,9 @@ impl Request {
         let gateway = self.gateway.get().here()?;
         let taken = self.reading().take();
         let Some(reading) = taken else { return Ok(None) };
-        let (protocol, id) = (reading.protocol.clone_ref(py), reading.id.clone());
+        let (protocol, id, last) = (reading.protocol.clone_ref(py), reading.id.clone(), reading.last);
         defect::caught(|| decide_and_start(py, gateway, reading, self.length)).unwrap_or_else(|| {
-            write(py, &protocol, defective(gateway.engine.shared(), &id))?;
+            write(py, &protocol, closing(defective(gateway.engine.shared(), &id), last))?;
             Ok(None)
         })
     }
@@ -148,10 +152,11 @@ fn decide_and_start(
     length: Option<usize>,
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
+    let last = reading.last;
     let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
         Ok(completed) => completed,
         Err((problem, protocol, id)) => {
-            write(py, &protocol, problem.reply(&id))?;
+            write(py, &protocol, closing(problem.reply(&id), last))?;
             return Ok(None);
         }
     };
@@ -177,16 +182,22 @@ fn decide_and_start(
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
             let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
-            let mut reply = contained(&io.shared, &id, answer).await;
-            if io.shared.leaving() {
-                reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+            let reply = contained(&io.shared, &id, answer).await;
+            let reply = closing(reply, last || io.shared.leaving());
             drop(bodies);
             hand_over(outlet, reply).await;
         });
         gateway.responses.runs(slot, task.abort_handle());
     });
     Ok(Some(future))
+}
+
+/// The reply, as the last one of its connection or not.
+pub(crate) fn closing(mut reply: Reply, last: bool) -> Reply {
+    if last {
+        reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
 }
 
 fn no_decision() -> Decision {
