@@ -223,7 +223,9 @@ class Gateway:
         if outcome.ending in ("complete", "broken"):
             last = attempts[-1]
             sent_s = now_s - (since_start_us - last.started_us) / 1e6
-            self._observe(health, last, sent_s, now_s, last is first and last.target == lead)
+            # Else it broke by a defect of ours, which says nothing of its target.
+            if last.failure is not None or last.first_content_us is not None:
+                self._observe(health, last, sent_s, now_s, last is first and last.target == lead)
         if lead is not None:
             standing = health.standings[lead]
             standing.in_flight -= 1

@@ -160,7 +160,7 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress, story: &mut Stor
     }
     failpoint::pass("decide.answered");
     if let Ok(Decision::Plan(plan)) = &asked {
-        table.remember(plan, setbacks);
+        table.remember(plan, Some(setbacks));
     }
     match asked {
         Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),

@@ -138,12 +138,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    pub(crate) fn open(
-        decider: Arc<dyn Decider>,
-        setbacks: Arc<Setbacks>,
-        started: Instant,
-        opening: Opening,
-    ) -> Self {
+    pub(crate) fn open(decider: Arc<dyn Decider>, setbacks: Arc<Setbacks>, started: Instant, opening: Opening) -> Self {
         let started_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -239,7 +234,10 @@ impl Story {
             let (generation, attempt) = (outcome.generation, attempt.clone());
             let led = first && outcome.lead == Some(attempt.target);
             self.decider.report(Setback { generation, attempt, led, at: now });
-            self.setbacks.note();
+            // What is nobody's fault but the client's leaves everybody where they stood.
+            if blames_upstream(failure) {
+                self.setbacks.note();
+            }
         }
     }
 

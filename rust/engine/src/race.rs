@@ -7,7 +7,7 @@
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
-use fastroute_core::failure::{Failure, Kind, Retry};
+use fastroute_core::failure::{Failure, Kind, Origin, Retry};
 use hyper::header::HeaderValue;
 use tokio::time::{Instant, sleep_until};
 
@@ -18,13 +18,15 @@ use crate::exchange::InFlight;
 use crate::journal::Pledge;
 use crate::outcome::Story;
 use crate::table::OnClientGone;
-use crate::walk::{Ground, Running};
+use crate::walk::{Ground, Running, soft};
 use crate::walking::Presence;
 
 /// An attempt with what runs it.
 pub(crate) struct Entrant<'t> {
     running: Running<'t>,
     trying: Pin<Box<dyn Future<Output = Tried> + Send + 't>>,
+    /// When it is slow enough to be left for another target, if there is one then.
+    soft: Option<Instant>,
     /// It goes on without its client.
     carried: bool,
 }
@@ -39,12 +41,18 @@ impl<'t> Entrant<'t> {
     ) -> Self {
         let (io, target, ingress, patience) = (ground.io, running.target, ground.ingress, &ground.route.patience);
         let presence = ground.presence.filter(|_| target.on_client_gone == OnClientGone::Finish);
-        let Some(presence) = presence else {
-            let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
-            return Self { running, trying: Box::pin(attempt(io, target, ingress, patience, due, id)), carried: false };
-        };
-        let trying = Box::pin(attempt(io, target, ingress, patience, due, id));
-        Self { running, trying: Box::pin(presence.carry(trying, soft)), carried: true }
+        let trying = attempt(io, target, ingress, patience, due, id);
+        match presence {
+            Some(presence) => Self { running, trying: Box::pin(presence.carry(trying)), soft, carried: true },
+            None => Self { running, trying: Box::pin(trying), soft, carried: false },
+        }
+    }
+
+    /// Its soft limit is over: whether it is to be left. Without a client nobody is in a hurry, and the only target left
+    /// is waited for.
+    fn is_left(&mut self, ground: &Ground<'t>, course: &Course<'t>) -> bool {
+        self.soft = None;
+        !ground.presence.is_some_and(Presence::left) && course.may_leave(self.running.target)
     }
 }
 
@@ -59,15 +67,19 @@ pub(crate) async fn race<'t>(
 ) -> (Running<'t>, Tried) {
     let after = ground.route.patience.hedge_after_s.filter(|_| ground.ingress.stream());
     let slow = after.map(|after| first.running.began + seconds(after));
+    // A soft limit that comes first leaves the target, and then nothing runs beside it.
+    let Some(slow) = slow.filter(|slow| first.soft.is_none_or(|soft| *slow < soft)) else {
+        return alone(ground, course, first, over).await;
+    };
     tokio::select! {
         biased;
         tried = first.trying.as_mut() => return (first.running, tried),
         () = over.as_mut() => return (first.running, Err(stopped())),
-        () = until(slow) => {}
+        () = sleep_until(slow) => {}
     }
     match beside(ground, course, story, &first) {
         Some(second) => two(ground, course, story, [first, second], over).await,
-        None => alone(first, over).await,
+        None => alone(ground, course, first, over).await,
     }
 }
 
@@ -89,13 +101,31 @@ fn stopped() -> Failed {
     Failure::new(Kind::Shutdown).into()
 }
 
-async fn alone<'t>(mut entrant: Entrant<'t>, over: Pin<&mut impl Future<Output = ()>>) -> (Running<'t>, Tried) {
-    let tried = tokio::select! {
-        biased;
-        tried = entrant.trying.as_mut() => tried,
-        () = over => Err(stopped()),
+async fn alone<'t>(
+    ground: &Ground<'t>,
+    course: &Course<'t>,
+    mut entrant: Entrant<'t>,
+    mut over: Pin<&mut impl Future<Output = ()>>,
+) -> (Running<'t>, Tried) {
+    let tried = loop {
+        tokio::select! {
+            biased;
+            tried = entrant.trying.as_mut() => break tried,
+            () = over.as_mut() => break Err(stopped()),
+            () = until(entrant.soft) => {
+                if entrant.is_left(ground, course) {
+                    break Err(Failure::new(Kind::FirstTokenSoft).into());
+                }
+            }
+        }
     };
     (entrant.running, tried)
+}
+
+/// Another target would say the same: then the other of two attempts need not be waited for. A smaller window of one
+/// target says nothing of the other.
+fn is_everybodys(failure: &Failure) -> bool {
+    failure.retry == Retry::Never && failure.origin == Origin::Client && failure.kind != Kind::ContextLength
 }
 
 /// The attempt that may run beside this one, begun; `None` where there is none, or nothing to pay it with.
@@ -117,8 +147,8 @@ fn beside<'t>(ground: &Ground<'t>, course: &Course<'t>, story: &mut Story, first
     let id = pledge.as_ref().and_then(Pledge::header);
     story.attempt_beside(target.index, pledge, began);
     let flying = InFlight::enter(ground.table, target, ground.plan.by);
-    // It is raced already: no soft limit.
-    Some(Entrant::new(ground, Running { target, began, flying }, ground.due(began), None, id))
+    let soft = Some(soft(&ground.route.patience, target, began));
+    Some(Entrant::new(ground, Running { target, began, flying }, ground.due(began), soft, id))
 }
 
 /// What happened first.
@@ -138,23 +168,31 @@ async fn two<'t>(
     mut over: Pin<&mut impl Future<Output = ()>>,
 ) -> (Running<'t>, Tried) {
     let parts = first.carried != second.carried;
-    let turn = tokio::select! {
-        biased;
-        tried = first.trying.as_mut() => Turn::Of(false, tried),
-        tried = second.trying.as_mut() => Turn::Of(true, tried),
-        () = over.as_mut() => Turn::Stop,
-        () = gone(ground.presence), if parts => Turn::Gone,
+    let turn = loop {
+        tokio::select! {
+            biased;
+            tried = first.trying.as_mut() => break Turn::Of(false, tried),
+            tried = second.trying.as_mut() => break Turn::Of(true, tried),
+            () = over.as_mut() => break Turn::Stop,
+            () = gone(ground.presence), if parts => break Turn::Gone,
+            () = until(first.soft) => {
+                // The other one runs already.
+                first.soft = None;
+                if !ground.presence.is_some_and(Presence::left) {
+                    break Turn::Of(false, Err(Failure::new(Kind::FirstTokenSoft).into()));
+                }
+            }
+        }
     };
     let now = Instant::now();
     match turn {
         Turn::Of(was_second, tried) => {
             let (this, other) = if was_second { (second, first) } else { (first, second) };
             match tried {
-                // What would fail anywhere settles it for both.
-                Err(Failed { failure, .. }) if failure.retry != Retry::Never => {
+                Err(Failed { failure, .. }) if !is_everybodys(&failure) => {
                     story.setback_of_two(was_second, &failure, now);
                     course.after_one_of_two(this.running.over(&failure), &failure, now);
-                    alone(other, over).await
+                    alone(ground, course, other, over).await
                 }
                 tried => {
                     if was_second && tried.is_ok() {
@@ -173,10 +211,11 @@ async fn two<'t>(
             (first.running, Err(stopped()))
         }
         Turn::Gone => {
-            let (stays, leaves) = if first.carried { (first, second) } else { (second, first) };
-            story.setback_of_two(stays.running.began < leaves.running.began, &Failure::new(Kind::ClientGone), now);
+            let stays_first = first.carried;
+            let (stays, leaves) = if stays_first { (first, second) } else { (second, first) };
+            story.setback_of_two(stays_first, &Failure::new(Kind::ClientGone), now);
             drop(leaves);
-            alone(stays, over).await
+            alone(ground, course, stays, over).await
         }
     }
 }

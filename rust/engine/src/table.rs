@@ -279,11 +279,11 @@ impl Table {
     }
 
     /// Takes in a plan that the decider was asked for when `setbacks` was the count: as the last order of its route, and
-    /// where it is for every request as the plan that stands.
-    pub fn remember(&self, plan: &Plan, setbacks: u64) {
+    /// where it is for every request as the plan that stands. No count: the decider may not have heard of all of them.
+    pub fn remember(&self, plan: &Plan, setbacks: Option<u64>) {
         let Some(route) = self.route(plan.route).filter(|_| plan.generation == self.generation) else { return };
         route.remember(plan);
-        if plan.standing {
+        if let Some(setbacks) = setbacks.filter(|_| plan.standing) {
             route.standing.set(plan, setbacks);
         }
     }

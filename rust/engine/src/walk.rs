@@ -235,7 +235,7 @@ impl Ground<'_> {
 }
 
 /// When a stream's target is slow enough to be left for another one.
-fn soft(patience: &Patience, target: &Target, began: Instant) -> Instant {
+pub(crate) fn soft(patience: &Patience, target: &Target, began: Instant) -> Instant {
     began + patience.ttft_soft_timeout_s.map_or_else(|| target.ttft.limit(began), seconds)
 }
 

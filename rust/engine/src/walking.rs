@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use fastroute_core::failure::{Failure, Kind};
-use tokio::time::{Instant, sleep_until};
-
 use crate::attempt::{Success, Tried};
 use crate::decider::Plan;
+use crate::defect;
 use crate::delivery::{Delivery, Reader, place_for};
 use crate::ingress::Ingress;
 use crate::io::{Io, Of, Share};
@@ -73,9 +71,14 @@ impl Drop for Walking {
         if let (Some(place), Some(body), Ok(runtime)) = (place, body, tokio::runtime::Handle::try_current()) {
             presence.left.store(true, Ordering::Relaxed);
             runtime.spawn(async move {
-                let walked = walk.await;
-                drop(body);
-                end(&io, walked).await;
+                let carried = defect::outlived(Box::pin(async {
+                    let walked = walk.await;
+                    drop(body);
+                    end(&io, walked).await;
+                }));
+                if carried.await.is_none() {
+                    io.shared.metrics.defects.note();
+                }
                 drop(place);
             });
         }
@@ -118,24 +121,9 @@ impl Presence {
         poll_fn(|_| if self.left() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Runs an attempt that is to come to its end with or without its client. Only who has one is in a hurry: the soft
-    /// limit leaves a slow target for another one, and without a client no other will be asked.
-    pub(crate) async fn carry(
-        &self,
-        mut trying: Pin<Box<impl Future<Output = Tried>>>,
-        soft: Option<Instant>,
-    ) -> Tried {
+    /// Runs an attempt that is to come to its end with or without its client.
+    pub(crate) async fn carry(&self, trying: impl Future<Output = Tried>) -> Tried {
         let _carried = Carried::on(self);
-        if let Some(soft) = soft {
-            tokio::select! {
-                biased;
-                tried = trying.as_mut() => return tried,
-                () = sleep_until(soft) => {}
-            }
-            if !self.left() {
-                return Err(Failure::new(Kind::FirstTokenSoft).into());
-            }
-        }
         trying.await
     }
 }

@@ -27,8 +27,8 @@ use crate::brain::Brain;
 use crate::decider::{Backlog, PythonDecider};
 use crate::drain::{Drain, Item};
 use crate::queue::Queue;
-use crate::reply::write;
-use crate::request::{Admitted, Opening, Request, closing};
+use crate::reply::{closing, write};
+use crate::request::{Admitted, Opening, Request};
 use crate::rsgi::{Responses, Slot};
 use crate::taps::Reservoir;
 use crate::watchdog;
@@ -263,13 +263,18 @@ impl Gateway {
         let shared = slf.get().here()?.engine.shared();
         let answerable = protocol.clone_ref(py);
         defect::caught(|| Self::begin(slf, py, protocol, scope, waits)).unwrap_or_else(|| {
-            write(py, &answerable, defective(shared, &fresh_request_id(&shared.dice)))?;
+            write(py, &answerable, closing(defective(shared, &fresh_request_id(&shared.dice)), true))?;
             Ok(None)
         })
     }
 }
 
 impl Gateway {
+    /// Python has heard of everything that happened.
+    pub(crate) fn has_told_all(&self) -> bool {
+        self.backlog.stories.load(Ordering::Acquire) == 0
+    }
+
     fn begin(
         slf: &Bound<'_, Self>,
         py: Python<'_>,

@@ -13,6 +13,7 @@ use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
 use fastroute_engine::defect::Defects;
 use fastroute_engine::{Problem, Reply, ReplyBody, failpoint};
 use http_body::Body as _;
+use hyper::header::{CONNECTION, HeaderValue};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -48,6 +49,14 @@ fn joined(mut frames: VecDeque<Bytes>) -> Bytes {
     all.freeze()
 }
 
+/// The reply, as the last one of its connection or not.
+pub(crate) fn closing(mut reply: Reply, last: bool) -> Reply {
+    if last {
+        reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
 /// Where one reply goes. It ends the reply on whatever path its task ends, a defect included: a reply that nobody ends
 /// would hold its client, its coroutine and its place for ever.
 pub(crate) struct Outlet {
@@ -56,6 +65,8 @@ pub(crate) struct Outlet {
     tap: Arc<Tap>,
     id: Arc<str>,
     defects: Defects,
+    /// The connection ends with this reply, whichever it will be.
+    pub(crate) last: bool,
     state: State,
 }
 
@@ -71,10 +82,11 @@ enum State {
 
 impl Outlet {
     pub(crate) fn new(queue: Arc<Queue<Item>>, slot: Slot, tap: Arc<Tap>, id: Arc<str>, defects: Defects) -> Self {
-        Self { queue, slot, tap, id, defects, state: State::Headless }
+        Self { queue, slot, tap, id, defects, last: false, state: State::Headless }
     }
 
-    fn whole(&mut self, mut reply: Reply) {
+    fn whole(&mut self, reply: Reply) {
+        let mut reply = closing(reply, self.last);
         let head = Head::of(&mut reply);
         if let ReplyBody::Frames(frames) = reply.body {
             self.ready(head, frames);
@@ -244,7 +256,7 @@ fn poll_write(body: &mut ReplyBody, ready: &mut BytesMut, ended: &mut bool, task
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::{CONTENT_TYPE, HeaderValue};
+    use hyper::header::CONTENT_TYPE;
 
     use super::*;
 
@@ -289,6 +301,16 @@ mod tests {
         json.start(head("application/json"));
         drop(json);
         assert!(matches!(queued(&queue).as_slices().0, [Item::Start(..), Item::End(_)]));
+    }
+
+    #[test]
+    fn a_reply_that_is_made_here_ends_its_connection_where_the_one_in_its_place_would_have() {
+        let (queue, mut outlet) = outlet();
+        outlet.last = true;
+        drop(outlet);
+        let items = queued(&queue);
+        let [Item::Whole(_, head, _)] = items.as_slices().0 else { panic!("{} items", items.len()) };
+        assert_eq!(head.headers.get(CONNECTION).unwrap(), "close");
     }
 
     #[test]

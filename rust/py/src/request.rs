@@ -12,14 +12,14 @@ use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Reply, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
+    Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
 };
-use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use pyo3::prelude::*;
 use tokio::time::Instant;
 
 use crate::gateway::Gateway;
-use crate::reply::{Outlet, hand_over, write};
+use crate::reply::{Outlet, closing, hand_over, write};
 use crate::taps::Tap;
 
 /// A request of granian's door whose body is being read.
@@ -114,7 +114,7 @@ impl Request {
                 Some(Some(Err(problem))) => problem.reply(&reading.id),
                 _ => defective(shared, &reading.id),
             };
-            write(py, &reading.protocol, closing(reply, reading.last))?;
+            write(py, &reading.protocol, closing(reply, reading.last || shared.leaving()))?;
         }
         Ok(false)
     }
@@ -128,7 +128,8 @@ impl Request {
             "stopping" => Problem::stopping(),
             _ => Problem::request(400, "incomplete_body", "the body broke off before its end"),
         };
-        write(py, &reading.protocol, closing(problem.reply(&reading.id), reading.last))
+        let last = reading.last || self.gateway.get().engine.shared().leaving();
+        write(py, &reading.protocol, closing(problem.reply(&reading.id), last))
     }
 
     /// The body is complete: decides and runs the exchange. The future resolves when the reply's head is written;
@@ -152,7 +153,7 @@ fn decide_and_start(
     length: Option<usize>,
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
-    let last = reading.last;
+    let last = reading.last || shared.leaving();
     let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
         Ok(completed) => completed,
         Err((problem, protocol, id)) => {
@@ -176,28 +177,22 @@ fn decide_and_start(
     let _ = defect::caught(|| {
         failpoint::pass("border.spawn");
         // Made before the task, so that one aborted before its first turn gives everything back, too.
-        let (outlet, open) = (outlet, OpenExchange::enter(io.clone()));
+        let (mut outlet, open) = (outlet, OpenExchange::enter(io.clone()));
+        outlet.last = last;
         let task = thread.handle.spawn(async move {
             let (_open, _in_flight) = (open, in_flight);
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
             let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
             let reply = contained(&io.shared, &id, answer).await;
-            let reply = closing(reply, last || io.shared.leaving());
+            outlet.last |= io.shared.leaving();
+            let reply = closing(reply, outlet.last);
             drop(bodies);
             hand_over(outlet, reply).await;
         });
         gateway.responses.runs(slot, task.abort_handle());
     });
     Ok(Some(future))
-}
-
-/// The reply, as the last one of its connection or not.
-pub(crate) fn closing(mut reply: Reply, last: bool) -> Reply {
-    if last {
-        reply.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    reply
 }
 
 fn no_decision() -> Decision {
@@ -214,6 +209,8 @@ impl Gateway {
     /// Asks Python, and the snapshot where Python leaves it that.
     fn decide(&self, py: Python<'_>, ingress: &Ingress, setbacks: u64) -> Decided {
         let shared = self.engine.shared();
+        // Asked here and not through the queue: what waits there to be told is not known to the answer.
+        let setbacks = self.has_told_all().then_some(setbacks);
         let asked = self.brain.decide(py, &ingress.question()).unwrap_or_else(|error| {
             error.write_unraisable(py, None);
             None

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
 use fastroute_engine::defect::{Defects, caught};
 use fastroute_engine::{Problem, Reply, X_REQUEST_ID, failpoint};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -56,7 +56,11 @@ impl Head {
     /// The answer to the same request, where a defect keeps this one from going out.
     fn failed(&self) -> Reply {
         let id = self.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        Problem::internal("the gateway failed on this request").reply(&id.into())
+        let mut reply = Problem::internal("the gateway failed on this request").reply(&id.into());
+        if let Some(last) = self.headers.get(CONNECTION) {
+            reply.headers.insert(CONNECTION, last.clone());
+        }
+        reply
     }
 }
 

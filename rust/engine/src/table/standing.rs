@@ -20,7 +20,8 @@ impl Setbacks {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Call it when the decider was told: whoever sees the new count and asks is heard after that.
+    /// Call it when the decider's queue has the failure: whoever sees the new count and asks through the queue is heard
+    /// after that. Who asks past the queue has to see that nothing waits in it.
     pub(crate) fn note(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }

@@ -327,3 +327,33 @@ async fn dropped_at_any_await_two_attempts_settle_once_and_leave_nothing_in_flig
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_only_the_second_target_says_does_not_end_the_first() {
+    const MISSING: &str =
+        r#"{"status": {"code": 404, "body": {"error": {"code": "model_not_found", "message": "x"}}}}"#;
+    const SHORT: &str =
+        r#"{"status": {"code": 400, "body": {"error": {"code": "context_length_exceeded", "message": "x"}}}}"#;
+    for said in [MISSING, SHORT] {
+        let all = upstreams(&[&after(6000, REPLY), &after(1000, said)]).await;
+        let rig = rig(&all, &hedging()).await;
+        assert_eq!(rig.stream().await.status(), 200, "{said}");
+        assert_eq!(attempts(&rig.story().await).last(), Some(&(0, "")), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_target_left_of_two_is_waited_for_and_one_with_a_third_behind_it_is_not() {
+    let patience = Patience { ttft_soft_timeout_s: Some(8.0), ..hedging() };
+    let slow = after(20_000, REPLY);
+    let all = upstreams(&[&slow, &after(1000, BUSY)]).await;
+    let two = rig(&all, &patience).await;
+    assert_eq!(two.stream().await.status(), 200);
+    assert_eq!(attempts(&two.story().await), [(1, "overloaded"), (0, "")]);
+    let all = upstreams(&[&after(3000, BUSY), STALLS, REPLY_NOW]).await;
+    let three = rig(&all, &patience).await;
+    let began = Instant::now();
+    assert_eq!(three.stream().await.status(), 200);
+    assert_eq!(attempts(&three.story().await), [(0, "overloaded"), (1, "first_token_soft"), (2, "")]);
+    assert_eq!(began.elapsed().as_secs(), 10, "the second began after two");
+}

@@ -133,3 +133,26 @@ async fn what_runs_by_a_plan_that_stands_is_counted_at_its_target_until_it_is_ov
     }
     assert_eq!(unasked(&rig), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_one_who_may_not_have_heard_of_everything_does_not_stand() {
+    let (_, decide) = asked(&[0]);
+    let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
+    let table = rig.io.shared.tables.current();
+    let plan = Plan { standing: true, ..plan(1, &[0]) };
+    table.remember(&plan, None);
+    assert!(table.standing(0).is_none());
+    table.remember(&plan, Some(table.setbacks.count()));
+    assert!(table.standing(0).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_the_clients_fault_leaves_every_plan_standing() {
+    let (asked, decide) = asked(&[0]);
+    let wrong = r#"[{"status": {"code": 400, "body": {"error": {"message": "x", "type": "invalid_request_error"}}}}]"#;
+    let rig = Rig::new(table(1, &[playing(wrong).await], &Patience::default()), decide).await;
+    for _ in 0..3 {
+        assert_eq!(rig.chat().await.status(), 400);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}

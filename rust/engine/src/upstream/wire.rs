@@ -32,7 +32,10 @@ const INTERIM: u64 = 16;
 /// Bytes up to the end of an answer's head: more than hyper's longest head and one of its longest reads together.
 const HEAD_BYTES: u64 = 1024 * 1024;
 const INTERIM_LINE: &[u8] = b"HTTP/1.1 1";
-/// More than this in one write may not fit into what a peer takes without reading it.
+/// A peer that reads slowly confirms nothing either. That it takes nothing is found out by [`WRITE_IDLE`], which knows
+/// what it means; the kernel is behind it.
+const LONG_UNCONFIRMED: Duration = Duration::from_secs(40);
+/// More than this in one request may not fit into what a peer takes without reading it.
 const LONG_WRITE: usize = 32 * 1024;
 /// Networks are given at least this to deliver a packet once more.
 const LEAST_UNCONFIRMED: Duration = Duration::from_secs(1);
@@ -145,25 +148,34 @@ pub(super) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
     lane: Option<Arc<Lane>>,
+    /// Bytes written since the peer last said anything.
+    unanswered: usize,
     /// A long request was written.
     long: bool,
 }
 
 impl Wire {
     pub(super) fn new(transport: Transport, traffic: Arc<Traffic>, lane: Option<Arc<Lane>>) -> Self {
-        Self { transport, traffic, lane, long: false }
+        Self { transport, traffic, lane, unanswered: 0, long: false }
     }
 
     /// Looks at what is about to be written: a long request may wait for its reader.
     fn note_length(&mut self, bytes: usize) {
-        if !self.long && bytes > LONG_WRITE {
+        if !self.long && self.unanswered.saturating_add(bytes) > LONG_WRITE {
             self.long = true;
             let stream = match &self.transport {
                 Transport::Plain(stream) => stream.get_ref(),
                 Transport::Tls(stream) => stream.get_ref().get_ref().0,
             };
-            bound_unconfirmed(stream, WRITE_IDLE);
+            bound_unconfirmed(stream, LONG_UNCONFIRMED);
         }
+    }
+
+    fn note_written(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(written)) = polled {
+            self.unanswered = self.unanswered.saturating_add(*written);
+        }
+        self.traffic.note_write(polled.is_ready());
     }
 
     /// Hands what the journal holds back to the kernel.
@@ -190,6 +202,7 @@ impl AsyncRead for Wire {
             }
         };
         if into.filled().len() > before {
+            this.unanswered = 0;
             failpoint::pass("wire.read");
         }
         this.traffic.note_read(into.filled().get(before..).unwrap_or_default())?;
@@ -206,7 +219,7 @@ impl AsyncWrite for Wire {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
         };
-        this.traffic.note_write(polled.is_ready());
+        this.note_written(&polled);
         polled
     }
 
@@ -236,7 +249,7 @@ impl AsyncWrite for Wire {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
         };
-        this.traffic.note_write(polled.is_ready());
+        this.note_written(&polled);
         polled
     }
 
