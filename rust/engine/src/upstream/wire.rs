@@ -22,9 +22,9 @@ use crate::failpoint;
 use crate::journal::Lane;
 
 /// Bytes of one read. hyper doubles its read buffer when a read fills it, up to the bound that it has for writes as well.
-/// One byte less than 64 KiB never fills that much: a client that reads slowly makes us hold little, and the bound is free
+/// One byte less than 32 KiB never fills that much: a client that reads slowly makes us hold little, and the bound is free
 /// to be what one write of a large request wants.
-const READ: u64 = 64 * 1024 - 1;
+const READ: u64 = 32 * 1024 - 1;
 /// A request body of which the peer takes no byte for this long is given up.
 pub(super) const WRITE_IDLE: Duration = Duration::from_secs(30);
 /// Interim answers before the answer itself. A server has one or two to give (100, 102, 103).
