@@ -284,8 +284,8 @@ struct Round {
     dead: Vec<bool>,
     log: Shared,
     rig: Rig,
-    folder: Folder,
     journal: crate::Journal,
+    folder: Folder,
     /// Ports of the dead ones, so that nobody else gets them.
     _held: Vec<TcpSocket>,
 }
@@ -372,7 +372,8 @@ async fn simulate(seed: u64) {
         let at = format!("seed {seed}, exchange {number}");
         let over = Instant::now();
         assert!(over <= deadline + Duration::from_millis(250), "{at}: {:?} beyond the deadline", over - deadline);
-        // Whoever works for nobody has to notice; so has a reply read on for its end.
+        // A reply is read on for its end without its client; then whoever works for nobody has to notice.
+        round.rig.settled(number + 1).await;
         sleep(Duration::from_secs(1)).await;
         let settled = round.rig.settled(number + 1).await;
         assert_eq!(settled.len(), number + 1, "{at}: one story each");
@@ -388,12 +389,14 @@ async fn simulate(seed: u64) {
         sleep(Duration::from_millis(one_of(&dice, &[0, 100, 2_000]))).await;
     }
     round.rests(&format!("seed {seed}"));
+    // Its keeper makes a folder that vanishes anew.
+    round.journal.close();
 }
 
 impl Round {
     /// The story tells of exactly the attempts that the upstreams saw, and of no more than the route has patience for.
     fn agree(&self, story: &Outcome, rows: &[Row], unread: &[u32], at: &str) {
-        assert!(rows.iter().all(|row| row.over), "{at}: somebody still works on it: {rows:?}");
+        assert!(rows.iter().all(|row| row.over), "{at}: somebody still works on it: {story:?}, {rows:?}");
         assert!(story.attempts.len() <= self.patience.attempts.max(1) as usize, "{at}: {story:?}");
         // The last one of a client that left may not have been sent yet.
         let left = story.ending == Ending::ClientGone;
