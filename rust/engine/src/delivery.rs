@@ -1,10 +1,10 @@
-//! The reply's body, as a door pulls it: whole, ready frames, or an upstream that is still talking.
+//! A committed reply on its way from the upstream to the client.
 //!
-//! Pulling is the backpressure: nothing is read from the upstream until the door asks. After the commit point a
-//! failure is told in the client's dialect, without a finish and without a terminator (never invented), and the
-//! stream ends. Dropping a body aborts the upstream and settles the story. The exceptions: behind its finish a stream is
-//! read on for its usage, and a provider may want its replies read to their end (`on_client_gone`).
+//! After the commit point a failure is told in the client's dialect, without a finish and without a terminator (never
+//! invented), and the stream ends. Dropping a body aborts the upstream and settles the story. The exceptions: behind its
+//! finish a stream is read on for its usage, and a provider may want its replies read to their end (`on_client_gone`).
 
+mod body;
 mod unseen;
 
 use std::collections::VecDeque;
@@ -14,142 +14,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, Origin, render_openai_error_event};
-use http_body::{Body, Frame, SizeHint};
+use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
-use crate::awaited::{Awaited, COMMENT, Next};
+use crate::awaited::COMMENT;
 use crate::clocks::{Expired, IdleClock};
-use crate::defect::{self, Defects};
+use crate::defect::Defects;
 use crate::exchange::InFlight;
 use crate::failpoint;
 use crate::io::Shared;
 use crate::outcome::{Ending, Story};
 use crate::upstream::Lease;
 
+pub use body::{BrokenOff, ReplyBody};
 pub(crate) use unseen::place_for;
 pub use unseen::{Reader, Relayed};
-
-/// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
-#[derive(Debug)]
-pub struct BrokenOff {
-    /// Where nobody has seen the reply yet, this is what its client is told.
-    pub kind: Kind,
-}
-
-impl std::fmt::Display for BrokenOff {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("the upstream broke off in the middle of its reply")
-    }
-}
-
-impl std::error::Error for BrokenOff {}
-
-/// See the module.
-pub enum ReplyBody {
-    Frames(VecDeque<Bytes>),
-    Relay(Relayed),
-    /// The head is out, and who answers is not known yet.
-    Awaited(Box<Awaited>),
-}
-
-impl ReplyBody {
-    pub fn whole(body: Bytes) -> Self {
-        Self::Frames(VecDeque::from_iter([body]))
-    }
-
-    pub fn frames(frames: impl IntoIterator<Item = Bytes>) -> Self {
-        Self::Frames(frames.into_iter().filter(|frame| !frame.is_empty()).collect())
-    }
-
-    /// The next frame; `Ok(None)` is the end.
-    ///
-    /// A defect of ours ends this reply, with an error that its client can see, and nothing else.
-    pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
-        if let Self::Frames(frames) = self {
-            return Poll::Ready(Ok(frames.pop_front()));
-        }
-        defect::caught(|| self.poll_running(task)).unwrap_or_else(|| Poll::Ready(self.fail()))
-    }
-
-    fn poll_running(&mut self, task: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
-        match self {
-            Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
-            Self::Relay(relayed) => relayed.poll_next(task),
-            Self::Awaited(awaited) => match awaited.poll_next(task) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
-                Poll::Ready(Next::Body(body)) => {
-                    *self = body;
-                    self.poll_running(task)
-                }
-            },
-        }
-    }
-
-    #[cold]
-    fn fail(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        match self {
-            Self::Frames(_) => Err(BrokenOff { kind: Kind::Internal }),
-            Self::Relay(relayed) => relayed.fail(),
-            Self::Awaited(awaited) => {
-                awaited.defects().note();
-                *self = Self::frames([]);
-                Ok(Some(render_openai_error_event(&Failure::new(Kind::Internal))))
-            }
-        }
-    }
-
-    /// Waits until this reply has no time left, for a door that has no room and therefore does not ask for more.
-    pub async fn overdue(&mut self) -> Kind {
-        match self {
-            Self::Frames(_) | Self::Awaited(_) | Self::Relay(Relayed(None)) => std::future::pending().await,
-            Self::Relay(Relayed(Some(delivery))) => tokio::select! {
-                () = delivery.told_to_end.as_mut() => Kind::Shutdown,
-                () = tokio::time::sleep_until(delivery.clock.deadline()) => Kind::TotalTimeout,
-            },
-        }
-    }
-
-    /// The door cannot carry the rest of this reply: the upstream is let go, and the story says why.
-    pub fn give_up(mut self, kind: Kind) {
-        if let Self::Relay(Relayed(Some(delivery))) = &mut self {
-            delivery.ready.clear();
-            delivery.close(Ending::Broken, Some(Failure::at(kind, Origin::Gateway)));
-        }
-    }
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        self.get_mut().poll_next(task).map(|next| next.transpose().map(|next| next.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Frames(frames) => frames.is_empty(),
-            Self::Relay(Relayed(delivery)) => delivery.as_ref().is_none_or(|it| it.ended && it.ready.is_empty()),
-            Self::Awaited(_) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Frames(frames) => SizeHint::with_exact(frames.iter().map(|frame| frame.len() as u64).sum()),
-            Self::Relay(Relayed(delivery)) => {
-                let length = delivery.as_ref().and_then(|delivery| delivery.length);
-                length.map_or_else(SizeHint::default, SizeHint::with_exact)
-            }
-            Self::Awaited(_) => SizeHint::default(),
-        }
-    }
-}
 
 /// A committed reply on its way from the upstream to the client.
 pub struct Delivery {

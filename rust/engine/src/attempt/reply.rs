@@ -1,0 +1,286 @@
+//! What an upstream answered, up to the commit point: refused, whole, or begun.
+//!
+//! Nothing is believed that the framing contradicts. The surprise: where a stream was asked for, an answer that is none is
+//! still read, since it may be an error in the clothes of a success.
+
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{ErrorReply, Failure, Kind};
+use fastroute_core::relay::{Inspect, Relay, RelaySpec, TailInspector, inspect_reply};
+use fastroute_core::sse;
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use smallvec::SmallVec;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole};
+use crate::clocks::{Due, Patience};
+use crate::failpoint;
+use crate::ingress::Ingress;
+use crate::table::Target;
+use crate::upstream::Lease;
+
+/// What is kept of an error reply.
+const ERROR_BODY_BYTES: usize = 64 * 1024;
+/// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// Refuses a reply by its head, before its first byte is looked at.
+pub(super) fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
+    let headers = response.headers();
+    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Failure::new(Kind::Malformed));
+    }
+    // Asked for as it is. What comes packed all the same may be a bomb, and nothing in it could be looked at.
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(
+            Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
+        );
+    }
+    if response.body().size_hint().exact().is_some_and(|length| length > REPLY_BYTES) {
+        return Err(Failure::new(Kind::ResponseTooLarge));
+    }
+    Ok(())
+}
+
+/// Reads an error reply and classifies it.
+pub(super) async fn refused(response: Response<Incoming>, lease: Lease, by: Instant) -> Failed {
+    let status = response.status().as_u16();
+    let (parts, body) = response.into_parts();
+    let by = by.min(Instant::now() + ERROR_BODY_WAIT);
+    let collected = timeout_at(by, http_body_util::Limited::new(body, ERROR_BODY_BYTES).collect()).await;
+    // A body that is cut, late or too long leaves the status, which is enough to go on.
+    let body = match collected {
+        Ok(Ok(body)) => {
+            lease.done();
+            body.to_bytes()
+        }
+        _ => Bytes::new(),
+    };
+    failpoint::pass("attempt.refused");
+    let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let failure = ErrorReply {
+        status,
+        body: &body,
+        retry_after: header("retry-after"),
+        retry_after_ms: header("retry-after-ms"),
+        should_retry: header("x-should-retry"),
+        now: SystemTime::now(),
+    }
+    .classify();
+    let json = body.first() == Some(&b'{');
+    let reply = (failure.pass_through && json).then_some(body);
+    Failed { failure, reply }
+}
+
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+    })
+}
+
+/// Reads a unary reply until it is whole or longer than [`WHOLE_REPLY_BYTES`].
+pub(super) async fn whole(
+    response: Response<Incoming>,
+    lease: Lease,
+    target: &Target,
+    ingress: &Ingress,
+    patience: &Patience,
+    due: Due,
+) -> Result<Success, Failed> {
+    let (parts, mut body) = response.into_parts();
+    // What the framing promises, which a header may contradict.
+    let length = body.size_hint().exact();
+    let mut frames = Frames::new();
+    let mut held = 0;
+    let ended = loop {
+        let idle = || Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
+        match frame_by(&mut body, || due.by.min(idle())).await {
+            Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
+            Err(_) => return Err(due.missed().into()),
+            Ok(None) => break true,
+            Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal).into()),
+            Ok(Some(Err(error))) => {
+                let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
+                return Err(Failure::new(kind).into());
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    held += data.len();
+                    frames.push(data);
+                }
+            }
+        }
+        // Known from the framing: one look less at the clock, and at the connection.
+        if body.is_end_stream() {
+            break true;
+        }
+        if held > WHOLE_REPLY_BYTES {
+            break false;
+        }
+    };
+    if !ended {
+        // The client asked for a stream and got a long plain reply: nobody can relay that as events.
+        if ingress.stream() {
+            return Err(Failure::new(Kind::Malformed).into());
+        }
+        let mut inspector = TailInspector::new(target.usage_rule);
+        for frame in &frames {
+            inspector.feed(frame.clone());
+        }
+        return Ok(Success::Running(Box::new(Running {
+            headers: passed_on(parts.headers),
+            first: frames,
+            body,
+            lease: Some(lease),
+            flow: Flow::Long(Box::new(inspector)),
+            length,
+        })));
+    }
+    failpoint::pass("attempt.whole");
+    let inspected = match frames.as_slice() {
+        [only] => inspect_reply(only, target.usage_rule),
+        several => inspect_reply(&several.concat(), target.usage_rule),
+    };
+    // An error in a reply that says it is none: where it speaks of the request, the client reads it as it was told.
+    let facts = inspected.map_err(|failure| {
+        let json = frames.first().is_some_and(|first| first.first() == Some(&b'{'));
+        let reply = (failure.pass_through && json).then(|| frames.concat().into());
+        Failed { failure, reply }
+    })?;
+    if facts.empty && ingress.dialect == Dialect::OpenAiChat {
+        refuse_empty(patience, facts.finish_reason.as_deref())?;
+    }
+    // Only now: a peer that answers with something else is not asked again on the same connection.
+    lease.done();
+    if ingress.stream() {
+        return Err(Failure::new(Kind::Malformed)
+            .saying("the upstream answered a stream request without a stream")
+            .into());
+    }
+    Ok(Success::Whole(Box::new(Whole { headers: passed_on(parts.headers), frames, facts })))
+}
+
+/// Reads a stream until its first content event. What came before is held and goes out with it.
+pub(super) async fn first_content(
+    response: Response<Incoming>,
+    lease: Lease,
+    target: &Target,
+    ingress: &Ingress,
+    patience: &Patience,
+    due: Due,
+) -> Result<Success, Failed> {
+    let (parts, mut body) = response.into_parts();
+    let spec = RelaySpec {
+        inspect: Inspect::OpenAiChat,
+        usage_rule: target.usage_rule,
+        hide_usage: ingress.forces_usage(),
+        limits: sse::Limits::default(),
+    };
+    let mut relay = Box::new(Relay::new(spec));
+    let mut first = Frames::new();
+    let mut ended = false;
+    let mut next_by = due;
+    while !relay.content_started() && !ended {
+        let fed = match frame_by(&mut body, || next_by.by).await {
+            Err(_) => Err(next_by.missed()),
+            Ok(None) => {
+                ended = true;
+                relay.end(&mut first)
+            }
+            Ok(Some(Err(_))) if lease.defective() => Err(Failure::new(Kind::Internal)),
+            // Reset after its last word, perhaps: the relay knows.
+            Ok(Some(Err(error))) => {
+                ended = true;
+                relay.end(&mut first).map_err(|failure| cut(&error, failure))
+            }
+            Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
+        };
+        failpoint::pass("attempt.first");
+        if let Err(failure) = fed {
+            let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
+            return Err(Failed { failure, reply });
+        }
+        if !relay.content_started() {
+            // From its first bytes on a silence is a stall; until then the model may be reading a long prompt.
+            next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
+        }
+    }
+    if relay.content_events() == 0 {
+        refuse_empty(patience, relay.finish_reason())?;
+    }
+    Ok(Success::Running(Box::new(Running {
+        headers: passed_on(parts.headers),
+        first,
+        body,
+        lease: Some(lease),
+        flow: Flow::Stream(relay),
+        length: None,
+    })))
+}
+
+/// A reply without content is a failure where the route says so. One that a filter emptied is not: asking elsewhere
+/// would be shopping for another opinion.
+fn refuse_empty(patience: &Patience, finish_reason: Option<&str>) -> Result<(), Failure> {
+    if !patience.retry_empty || finish_reason == Some("content_filter") {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Malformed).saying("The provider's reply holds no content."))
+}
+
+/// The body's own framing was broken: a chunk size that is no number, or beyond any size.
+fn misframed(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_parse()
+        || source.is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
+/// The failure of a body that broke off, where what came until then ended with `failure`.
+pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
+    match failure.kind {
+        Kind::Truncated | Kind::Malformed if misframed(error) => Failure::new(Kind::Malformed),
+        Kind::Truncated | Kind::Malformed => Failure::new(Kind::Truncated),
+        _ => failure,
+    }
+}
+
+/// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.
+///
+/// The map itself goes on too: hyper keeps it for the heads it reads next, so that in the long run none is allocated.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    fn wanted(name: &HeaderName) -> bool {
+        let name = name.as_str();
+        name.starts_with("openai-") || name.starts_with("x-ratelimit-")
+    }
+    let kept: SmallVec<[(HeaderName, HeaderValue); 2]> =
+        headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    headers.clear();
+    headers.extend(kept);
+    headers
+}
+
+/// The next frame of a body. The timer is made only when there is something to wait for; most plain replies come with
+/// their head.
+async fn frame_by(
+    body: &mut Incoming,
+    by: impl FnOnce() -> Instant,
+) -> Result<Option<hyper::Result<Frame<Bytes>>>, Elapsed> {
+    match poll_fn(|task| Poll::Ready(Pin::new(&mut *body).poll_frame(task))).await {
+        Poll::Ready(frame) => Ok(frame),
+        Poll::Pending => timeout_at(by(), body.frame()).await,
+    }
+}

@@ -1,0 +1,150 @@
+//! What goes to the upstream, and what a connection that fails under it means.
+//!
+//! The client's own bytes go, with the model renamed. The surprise: a request may be written twice, but only where the
+//! upstream cannot have read it the first time.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+
+use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::json::{Edit, Field, splice};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use smallvec::SmallVec;
+use tokio::time::timeout_at;
+
+use super::Frames;
+use crate::clocks::Due;
+use crate::ingress::Ingress;
+use crate::table::{Head, Target};
+use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
+use crate::{failpoint, render};
+
+/// Names the attempt to the upstream as the journal does, so that the two can be matched.
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
+
+/// The client's frames with the model renamed and, for streams, usage asked for.
+pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
+    failpoint::pass("attempt.edit");
+    let scan = &ingress.scan;
+    let mut edits: SmallVec<[Edit; 2]> = SmallVec::new();
+    if let Some(at) = scan.span(Field::Model) {
+        let renamed = match &target.model {
+            Some(model) => Some(model.clone()),
+            None => ingress.model().split_once('/').map(|(_, rest)| fastroute_core::json::quote(rest)),
+        };
+        if let Some(with) = renamed {
+            edits.push(Edit { at, with });
+        }
+    }
+    if ingress.forces_usage() {
+        edits.extend(scan.ask_for_usage());
+    }
+    splice(&ingress.frames, &edits)
+        .map(|frames| frames.into_iter().collect())
+        .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
+}
+
+/// Sends, with one replay of our own: only when the connection was reused after a rest and not one byte came back, because
+/// then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper says
+/// that it wrote nothing.
+pub(super) async fn send(
+    pool: &Arc<Pool>,
+    head: &Head,
+    ingress: &Ingress,
+    frames: &Frames,
+    due: Due,
+    id: Option<HeaderValue>,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut fresh = false;
+    loop {
+        let ready = if fresh { None } else { pool.ready(due.began) };
+        let mut lease = if let Some(lease) = ready {
+            lease
+        } else {
+            // Boxed: connecting is rare and large, and every exchange would carry it.
+            let leased = timeout_at(due.by, Box::pin(pool.lease(fresh))).await.map_err(|_| due.missed())?;
+            leased.map_err(|error| unreachable(&error))?
+        };
+        failpoint::pass("attempt.send");
+        match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(SendError::Broken(_)) if lease.defective() => return Err(Failure::new(Kind::Internal)),
+            Err(SendError::Late) => return Err(due.missed()),
+            Err(SendError::Unread) => {
+                return Err(
+                    Failure::new(Kind::UpstreamTimeout).saying("The provider did not take the request in time.")
+                );
+            }
+            Err(SendError::Broken(error)) if lease.silent() && unconfirmed(&error) => {
+                pool.forget_idle();
+                // As good as no connection, unless it was in use a moment ago: then the confirmation may be what was lost.
+                return Err(Failure::new(if lease.rested() { Kind::ConnectTimeout } else { Kind::Reset }));
+            }
+            Err(SendError::Broken(error))
+                if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) =>
+            {
+                fresh = true;
+            }
+            Err(SendError::Broken(error)) => return Err(broken(&error, lease.silent())),
+        }
+    }
+}
+
+/// The request as it goes upstream.
+fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderValue>) -> Request<Outgoing> {
+    let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from(head.path.clone());
+    let length = request.body().size_hint().exact().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.clone_from(&head.headers);
+    headers.insert(CONTENT_LENGTH, render::number(length));
+    for (name, value) in &ingress.forward {
+        // What the operator set for this provider stands; a second value beside it would mean nothing.
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(id) = id {
+        headers.insert(X_ATTEMPT, id);
+    }
+    request
+}
+
+fn unreachable(error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Resolve => Failure::new(Kind::Dns),
+        ConnectError::Connect(error) if error.kind() == io::ErrorKind::TimedOut => Failure::new(Kind::ConnectTimeout),
+        ConnectError::Connect(_) => Failure::new(Kind::Refused),
+        ConnectError::Tls => Failure::new(Kind::Tls),
+    }
+}
+
+/// The peer's kernel did not confirm what was sent, so this one gave up.
+fn unconfirmed(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable))
+}
+
+/// What a transport error means once the request was on its way.
+fn broken(error: &hyper::Error, silent: bool) -> Failure {
+    let reset = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
+    if silent && error.is_canceled() {
+        // hyper's word for a request that it never began to write.
+        Failure::new(Kind::ResetUnwritten)
+    } else if error.is_parse() || error.is_user() {
+        Failure::new(Kind::Malformed)
+    } else if reset || silent || error.is_incomplete_message() {
+        Failure::new(Kind::Reset)
+    } else {
+        Failure::new(Kind::Malformed)
+    }
+}

@@ -1,0 +1,152 @@
+//! Something that can be called, with what a request to it needs already rendered.
+//!
+//! The key is in the head's headers, marked as sensitive, and nowhere else. The surprise: the length stands among them as
+//! well, with a value that is never sent.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::usage::UsageRule;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use hyper::http::uri::PathAndQuery;
+use tokio::time::Instant;
+
+use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
+use crate::ttft::Ttft;
+use crate::upstream::Origin;
+
+/// Request line and headers of one target in one dialect, ready to be cloned.
+pub struct Head {
+    pub path: PathAndQuery,
+    pub headers: HeaderMap,
+}
+
+/// Where a target's bytes come from.
+pub enum Kind {
+    /// The built-in model, answered in this process.
+    Echo,
+    Http(Arc<Origin>),
+}
+
+/// Something that can be called.
+pub struct Target {
+    pub index: u32,
+    /// `provider/model` for headers and logs.
+    pub label: HeaderValue,
+    pub provider: Arc<str>,
+    /// Row of the provider in its table, and of the key among the provider's: targets that agree in it share a key.
+    pub key: (usize, Option<usize>),
+    /// Digest of the key, for the journal.
+    pub key_id: Arc<str>,
+    /// JSON string literal that replaces the client's model; `None` for pass-through targets.
+    pub model: Option<Bytes>,
+    pub kind: Kind,
+    /// How this provider's token counts depart from the invariant.
+    pub usage_rule: UsageRule,
+    pub on_client_gone: OnClientGone,
+    chat: Option<Head>,
+    embeddings: Option<Head>,
+    /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
+    pub failures_in_a_row: AtomicU32,
+    /// How slow the first content of its streams usually is.
+    pub ttft: Ttft,
+    pub in_flight: AtomicU32,
+    /// Those of them whose plan the decider did not make for their request, so that it has not counted them.
+    pub unasked: AtomicU32,
+}
+
+impl Target {
+    pub fn head(&self, dialect: Dialect) -> Option<&Head> {
+        match dialect {
+            Dialect::OpenAiChat => self.chat.as_ref(),
+            Dialect::OpenAiEmbeddings => self.embeddings.as_ref(),
+        }
+    }
+}
+
+pub(super) fn origin(provider: &ProviderSpec) -> Result<Option<Arc<Origin>>, String> {
+    match provider.scheme.as_str() {
+        "mock" => Ok(None),
+        "http" | "https" => {
+            let tls = provider.scheme == "https";
+            Origin::new(provider, tls).map(Some)
+        }
+        other => Err(format!("scheme: `{other}` is neither http nor https")),
+    }
+}
+
+pub(super) fn compile(
+    index: u32,
+    provider: &ProviderSpec,
+    origin: Option<&Arc<Origin>>,
+    target: &TargetSpec,
+) -> Result<Target, String> {
+    let model = target.model.as_deref();
+    let label = format!("{}/{}", provider.name, model.unwrap_or("*"));
+    let label = HeaderValue::from_str(&label)
+        .map_err(|_| "model: the name holds a character that no header may carry".to_owned())?;
+    let key = match target.key {
+        None => None,
+        Some(at) => Some(provider.keys.get(at).ok_or_else(|| format!("key: there is no key {at}"))?),
+    };
+    let head = |dialect: Dialect| -> Result<Option<Head>, String> {
+        let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) else { return Ok(None) };
+        compile_head(provider, key, origin, path).map(Some)
+    };
+    Ok(Target {
+        index,
+        label,
+        provider: provider.name.as_str().into(),
+        key: (target.provider, target.key),
+        key_id: target.key_id.as_str().into(),
+        model: model.map(fastroute_core::json::quote),
+        kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
+        usage_rule: UsageRule::default(),
+        on_client_gone: provider.on_client_gone,
+        chat: head(Dialect::OpenAiChat)?,
+        embeddings: head(Dialect::OpenAiEmbeddings)?,
+        failures_in_a_row: AtomicU32::new(0),
+        ttft: Ttft::new(Instant::now()),
+        in_flight: AtomicU32::new(0),
+        unasked: AtomicU32::new(0),
+    })
+}
+
+/// Headers that say where a message ends or what a connection does; hyper writes them.
+const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+fn compile_head(
+    provider: &ProviderSpec,
+    key: Option<&(String, String)>,
+    origin: &Origin,
+    path: &str,
+) -> Result<Head, String> {
+    let full = format!("{}{}", provider.prefix, path);
+    let path = full.parse().ok().filter(|_| full.starts_with('/'));
+    let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
+    let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
+    // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(HOST, origin.authority().clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fastroute/", env!("CARGO_PKG_VERSION"))));
+    // Streams must not wait for a compressor's block, and no reply is inflated here.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for (name, value) in provider.headers.iter().chain(key) {
+        let header = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers: `{name}` is no header name"))?;
+        if FRAMING.contains(&header) {
+            return Err(format!("headers: `{name}` belongs to the connection, not to a provider"));
+        }
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| format!("headers.{name}: the value holds a character that no header may carry"))?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(Head { path, headers })
+}
