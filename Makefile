@@ -20,6 +20,7 @@ test-rust: $(VENV)/.dev
 
 test-python: dev
 	$(BIN)/python -m pytest tests --ignore tests/clients -q
+	$(BIN)/python -m pytest benches/test_rig.py benches/test_guards_cpu.py -q --benchmark-disable
 
 # The official SDKs against llama.cpp, through both doors.
 test-clients: dev $(VENV)/.clients $(NODE_MODULES)

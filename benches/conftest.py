@@ -9,8 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     from fastroute import native
 
-    if native.DEBUG_BUILD:
+    measures = not session.config.getoption("benchmark_disable")
+    if native.DEBUG_BUILD and measures:
         pytest.exit("this is a debug build of the extension; build a release first (maturin develop --release)", 2)

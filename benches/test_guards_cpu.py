@@ -50,7 +50,7 @@ def make_outcome(plan: Plan) -> Outcome:
         [Attempt(lead, 30, 900, 950, None, False, None)],
         Usage(20, 30, 50, 0, 0, 0),
         None,
-        (1_700_000_000_000, 1000, 220, 700),
+        (1_700_000_000_000, 1000, 220, 700, 0),
     )
 
 
@@ -61,7 +61,7 @@ def test_decide_and_settle(benchmark: BenchmarkFixture, model: str) -> None:
     assert isinstance(plan, Plan)
     # One outcome per possible lead, made before: building it is the border's work, measured by the rig.
     outcomes = {
-        target: make_outcome(Plan(plan.route, plan.generation, (target,)))
+        target: make_outcome(Plan(plan.route, plan.generation, (target,), 1))
         for target in range(len(gateway.table.targets))
     }
 
