@@ -14,8 +14,10 @@ pub(crate) struct Question;
 pub(crate) struct Plan;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the sources can say both")]
 pub(crate) enum Decision {
     Plan(Plan),
+    Refusal,
 }
 
 #[derive(Debug)]
