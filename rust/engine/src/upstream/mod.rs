@@ -5,6 +5,7 @@
 
 mod body;
 mod dns;
+mod lease;
 mod pool;
 mod tls;
 mod wire;
@@ -20,7 +21,8 @@ use crate::table::ProviderSpec;
 
 pub use body::Outgoing;
 pub use dns::Resolver;
-pub use pool::{ConnectError, Lease, Pool, Pools, SendError};
+pub use lease::{Lease, SendError};
+pub use pool::{ConnectError, Pool, Pools};
 
 /// Scheme, host and port of a provider, prepared once per table.
 pub struct Origin {
