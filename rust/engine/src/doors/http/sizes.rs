@@ -9,7 +9,8 @@ use hyper::header::HeaderMap;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Activity, Open, connection, generate, serve_one};
+use super::request::{generate, serve_one};
+use super::{Activity, Open, connection};
 use crate::io::Io;
 
 /// Size of what a function of one tuple gives, without calling it.
