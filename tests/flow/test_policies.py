@@ -139,7 +139,7 @@ def test_a_policy_that_hangs_costs_the_edge_doors_other_clients_next_to_nothing(
     while hanging.is_alive() or len(during) < 20:
         during.append(took_ms())
     hanging.join()
-    # Late by a millisecond, the snapshot decides; the policy holds the loop for 50 ms and would have for ten seconds.
+    # Late by a millisecond, the snapshot decides; the policy holds the loop for 30 ms and would have for ten seconds.
     assert sorted(during)[len(during) // 2] < 25
     assert max(during) < 200
 
@@ -176,7 +176,7 @@ def test_memory_and_loop_come_back_from_a_policy_at_either_door(name: str, hangi
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", HOLDING)
-def test_a_held_loop_costs_the_edge_door_50_ms_at_most_and_granians_door_100(name: str, hanging: Gateway) -> None:
+def test_a_held_loop_costs_50_ms_at_most(name: str, hanging: Gateway) -> None:
     granian, edge = hanging.doors["granian"], hanging.doors["edge"]
     took: dict[str, list[float]] = {"granian": [], "edge": []}
     for number in range(MEASURED):
@@ -185,8 +185,7 @@ def test_a_held_loop_costs_the_edge_door_50_ms_at_most_and_granians_door_100(nam
             took[door.name].append(timed_ms(door, f"{name}-{door.name}-{number}"))
     middle = {door: sorted(times)[MEASURED // 2] for door, times in took.items()}
     print({door: f"{middle[door]:.1f} ms, at most {max(times):.1f}" for door, times in took.items()})
-    assert middle["edge"] < 50
-    assert middle["granian"] < 100
+    assert max(middle.values()) < 50
 
 
 @pytest.mark.long
