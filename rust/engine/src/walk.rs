@@ -4,7 +4,7 @@
 //! saw. Dropping a walk aborts the attempt under way and settles the story as the client's leaving. One that goes on
 //! without its client (`walking`) ends with the attempt under way.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -93,9 +93,7 @@ pub(crate) fn walk<'t>(
             return Walked::Nothing { failed: Box::new(nothing("the plan names no route")), spent: false, story };
         };
         let patience = &route.patience;
-        let deadline = patience.deadline(ingress.started, ingress.stream());
-        let deadline =
-            ingress.waits.deadline(ingress.started, ingress.stream()).map_or(deadline, |theirs| theirs.min(deadline));
+        let deadline = deadline(patience, ingress);
         failpoint::pass("walk.begin");
         let hedges = patience.hedge_after_s.is_some() && ingress.stream();
         let mut ground = Ground { io, table, plan, route, ingress, presence, first: ingress.started, deadline };
@@ -166,19 +164,12 @@ pub(crate) fn walk<'t>(
             }
             next = None;
             if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
-                spent = !route.budget.spend(budget::price(failure), now);
-                let counted = if spent { &io.shared.metrics.retries_denied } else { &io.shared.metrics.retries };
-                counted.fetch_add(1, Ordering::Relaxed);
+                spent = !ground.pays(failure, now);
                 if !spent {
                     failpoint::pass("walk.again");
-                    if step.at > now {
-                        tokio::select! {
-                            () = Box::pin(tokio::time::sleep_until(step.at)) => {}
-                            () = over.as_mut() => {
-                                last = Some(Box::new(Failure::new(Kind::Shutdown).into()));
-                                break;
-                            }
-                        }
+                    if step.at > now && !waited(step.at, over.as_mut()).await {
+                        last = Some(Box::new(Failure::new(Kind::Shutdown).into()));
+                        break;
                     }
                     next = Some(step.target);
                 }
@@ -219,6 +210,15 @@ impl Ground<'_> {
         }
     }
 
+    /// Takes the price of one more attempt from what the route may spend on them.
+    fn pays(&self, failure: &Failure, now: Instant) -> bool {
+        let pays = self.route.budget.spend(budget::price(failure), now);
+        let metrics = &self.io.shared.metrics;
+        let counted = if pays { &metrics.retries } else { &metrics.retries_denied };
+        counted.fetch_add(1, Ordering::Relaxed);
+        pays
+    }
+
     /// The running attempt shows content.
     fn found(&self, success: Success, running: Running<'_>, mut story: Story) -> Found {
         failpoint::pass("walk.content");
@@ -231,6 +231,20 @@ impl Ground<'_> {
         story.content(now);
         let clock = IdleClock::new(&self.route.patience, now, self.deadline);
         Found { success, flying, clock, now, story }
+    }
+}
+
+/// When the request is over, whatever came of it: by the route's clock, or by the client's where that is sooner.
+fn deadline(patience: &Patience, ingress: &Ingress) -> Instant {
+    let ours = patience.deadline(ingress.started, ingress.stream());
+    ingress.waits.deadline(ingress.started, ingress.stream()).map_or(ours, |theirs| theirs.min(ours))
+}
+
+/// Waits before another attempt; false when the process ends meanwhile.
+async fn waited(until: Instant, over: Pin<&mut impl Future<Output = ()>>) -> bool {
+    tokio::select! {
+        () = Box::pin(tokio::time::sleep_until(until)) => true,
+        () = over => false,
     }
 }
 
