@@ -132,9 +132,11 @@ def test_on_a_network_that_loses_packets_answers_are_whole_or_errors(
         assert reply.whole
         if reply.status != 200:
             assert reply.error["code"] in {"upstream_unreachable", "upstream_error"}
+        elif reply.headers["content-type"].startswith("text/event-stream") and finishes(reply.events):
+            assert (finishes(reply.events), reply.events[-1]) == (["stop"], "[DONE]")
         elif reply.headers["content-type"].startswith("text/event-stream"):
-            assert finishes(reply.events) == ["stop"]
-            assert reply.events[-1] == "[DONE]"
+            # A kernel whose packets are lost over and over again waits for longer than a stream may be silent.
+            assert reply.events[-1]["error"]["code"] in {"upstream_stalled", "upstream_truncated"}
     healed.network.heal()
     journal = eventually(lambda: None if (found := healed.journal).left else found, "each attempt has its end")
     assert journal is not None
