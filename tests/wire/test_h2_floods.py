@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import os
 import select
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import pytest
@@ -165,21 +167,29 @@ def test_a_flood_is_ended_and_nobody_else_notices(
 @pytest.mark.parametrize("kind", KINDS)
 def test_floods_that_come_back_harm_nobody_else(kind: str, gateway: Gateway, upstream: Upstream, route: Route) -> None:
     edge = gateway.doors["edge"]
-    with Traffic(edge, route, pause_s=0.005) as quiet:
-        eventually(lambda: len(quiet.statuses) > 300, "a quiet time to compare with", 30)
-    before, ended = gateway.memory_bytes, []
-    with Traffic(edge, route, pause_s=0.005) as attacked:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            ended.append(attack(edge, flood(kind, "half-dead"), CLOSED_S))
-    grown = gateway.memory_bytes - before
+    # A process of its own that lets everybody else go first: what is measured is the gateway, not this machine's time.
+    with ProcessPoolExecutor(1, initializer=os.nice, initargs=(19,)) as attackers:
+        attackers.submit(os.getpid).result()
+        with Traffic(edge, route, pause_s=0.005) as quiet:
+            eventually(lambda: len(quiet.statuses) > 2_000, "a quiet time to compare with", 30)
+        before = gateway.memory_bytes
+        with Traffic(edge, route, pause_s=0.005) as attacked:
+            ended = attackers.submit(attack_again, edge, kind, 20.0).result()
+        grown = gateway.memory_bytes - before
     print(
         f"{kind}: {len(ended)} connections, {sum(each.sent for each in ended) >> 20} MiB, each ended within "
         f"{max(each.after_s for each in ended):.2f} s; before: {quiet}; meanwhile: {attacked}; {grown >> 20} MiB more"
     )
     assert max(each.after_s for each in ended) < CLOSED_S
-    assert grown < 128 << 20
+    assert grown < MEMORY_BYTES
     attacked.unharmed(UNHURT_S)
+
+
+def attack_again(door: Door, kind: str, for_s: float) -> list[Ended]:
+    until, ended = time.monotonic() + for_s, []
+    while time.monotonic() < until:
+        ended.append(attack(door, flood(kind, "half-dead"), CLOSED_S))
+    return ended
 
 
 def test_a_hundred_resets_in_ten_seconds_are_taken_and_one_more_is_not(
