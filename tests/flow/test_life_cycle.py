@@ -213,6 +213,23 @@ def test_what_has_nothing_to_show_at_the_deadline_is_told_to_come_back(
     assert len(upstream.rows()) == (0 if phase == "a body" else 1), "no other target is tried"
 
 
+def test_a_plain_reply_that_granians_door_still_gathers_is_told_to_come_back_as_well(
+    upstream: Upstream, serve: Serve
+) -> None:
+    gateway = serve(configuration(upstream.origin, free_port(), drain_timeout_s=0.5))
+    cut = {"cut": {"after_bytes": 200_000, "of": "body", "how": "stall"}}
+    upstream.script({"match": {}, "steps": [{"head": {"framing": "chunked"}}, cut, {"reply": {"bytes": 400_000}}]})
+    connection = gateway.doors["granian"].connect()
+    connection.request("POST", "/v1/chat/completions", chat("patient-0"))
+    eventually(lambda: upstream.rows("patient-0-first"), "it is under way")
+    time.sleep(0.3)
+    gateway.command.process.send_signal(signal.SIGINT)
+    reply = read(connection.getresponse())
+    assert (reply.status, reply.error["code"]) == (503, "server_shutdown")
+    assert reply.headers["x-should-retry"] == "true"
+    assert gateway.command.wait() == 0
+
+
 @pytest.mark.parametrize("name", ["granian", "edge"])
 def test_an_interrupt_does_not_wait_for_balancers(name: str, upstream: Upstream, serve: Serve) -> None:
     gateway = serve(configuration(upstream.origin, free_port(), drain_timeout_s=0.5))

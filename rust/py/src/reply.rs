@@ -222,8 +222,7 @@ async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
             }
             Ok(None) => break,
             Err(broken) => {
-                let kind = if broken.kind == Kind::Internal { Kind::Internal } else { Kind::Truncated };
-                outlet.whole(Problem::of(&Failure::new(kind)).reply(&outlet.id));
+                outlet.whole(Problem::of(&Failure::new(broken.kind)).reply(&outlet.id));
                 return;
             }
         }
