@@ -34,6 +34,10 @@ YOUNG_DEATHS = 5
 """So many of those in a row, of its own accord or before it was ready, and the fault is not passing."""
 OWN_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS))
 """Signals that a process earns by itself; every other one was sent to it."""
+GRACE_S = 5.0
+"""How long a data process that was told to stop still takes requests."""
+SHUT_LATE_S = 0.1
+"""It has stopped accepting by then."""
 BACKOFF_S = 0.1
 BACKOFF_CAP_S = 0.5
 """With a start of a second, whoever is killed over and over serves again within two."""
@@ -82,6 +86,8 @@ class Supervisor:
         """Configurations the data process has not judged yet."""
         self._last_offer = self._generation
         self._stopping = False
+        self._shut_at_s: float | None = None
+        """When whoever connects is to be refused."""
         self._hung_up = False
         self._terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
         self._bell, self._wake = socket.socketpair()
@@ -199,15 +205,36 @@ class Supervisor:
             status = self._child.poll()
             if status is not None:
                 return status
-            if not self._stopping:
+            wait_s = LOOK_S if self._watch else None
+            if self._stopping:
+                wait_s = self._shut_doors()
+            else:
                 self._look_for_another_configuration()
             heard = [self._bell] if self._channel is None else [self._bell, self._channel]
-            ready, _, _ = select.select(heard, [], [], LOOK_S if self._watch and not self._stopping else None)
+            ready, _, _ = select.select(heard, [], [], wait_s)
             if self._bell in ready:
                 self._bell.recv(4096)
             if self._channel in ready:
                 self._hear()
         return 0
+
+    def _shut_doors(self) -> float | None:
+        """Shuts the doors once the grace is over; the seconds until then, None afterwards.
+
+        The data process only stops accepting. While these sockets listen the kernel accepts for it, and clients would
+        wait in a queue that nobody serves any more for as long as the last stream runs.
+        """
+        if self._shut_at_s is None:
+            return None
+        left_s = self._shut_at_s - time.monotonic()
+        if left_s > 0:
+            return left_s
+        self._shut_at_s = None
+        for listener in self._listeners:
+            if listener.name != "admin":
+                with contextlib.suppress(OSError):
+                    listener.socket.shutdown(socket.SHUT_RDWR)
+        return None
 
     def _pause(self, pause_s: float) -> None:
         """Sleeps, unless told to stop."""
@@ -289,6 +316,9 @@ class Supervisor:
         self._offered.clear()
 
     def _forward(self, number: int, _frame: object) -> None:
+        at_once = self._stopping or number != signal.SIGTERM
+        if at_once or self._shut_at_s is None:
+            self._shut_at_s = time.monotonic() + SHUT_LATE_S + (0.0 if at_once else GRACE_S)
         self._stopping = True
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)

@@ -1,6 +1,7 @@
 """A stop under load: readiness first, then five seconds in which everybody is served, then what runs may end."""
 
 import http.client
+import os
 import signal
 import socket
 import time
@@ -74,6 +75,48 @@ def test_nobody_is_cut_or_refused_while_balancers_look(upstream: Upstream, serve
 @pytest.mark.long
 def test_five_hundred_streams_of_thirty_seconds_end_by_themselves(upstream: Upstream, serve: Serve) -> None:
     stop_under_load(upstream, serve, rate=300, streams=500, events=600)
+
+
+@pytest.mark.parametrize("name", ["granian", "edge"])
+def test_who_comes_after_the_grace_is_refused_at_once_while_streams_run_on(
+    name: str, upstream: Upstream, serve: Serve
+) -> None:
+    upstream.script(
+        {"match": {"stream": True}, "steps": [{"events": {"count": 160, "every_ms": 50}}, {"finish": {}}, "done"]}
+    )
+    admin = free_port()
+    gateway = serve(configuration(upstream.origin, admin))
+    door = gateway.doors[name]
+    connection = door.connect()
+    connection.request("POST", "/v1/chat/completions", chat("patient-0", stream=True))
+    response = connection.getresponse()
+    began = time.monotonic()
+    stopping(gateway, admin)
+
+    def refused() -> bool:
+        try:
+            door.socket().close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    eventually(refused, "nobody waits in front of a door that is shut", LAME_DUCK_S + 1)
+    assert time.monotonic() - began >= LAME_DUCK_S - 0.5
+    assert gateway.command.process.poll() is None
+    reply = read(response)
+    assert (finishes(reply.events), reply.events[-1]) == (["stop"], "[DONE]")
+    assert gateway.command.wait(20) == 0
+
+
+def test_a_data_process_that_was_told_to_stop_by_somebody_else_is_followed_by_one_that_serves(
+    upstream: Upstream, serve: Serve
+) -> None:
+    gateway = serve(configuration(upstream.origin, free_port()))
+    before = gateway.process
+    os.kill(before, signal.SIGINT)
+    eventually(lambda: gateway.process not in (0, before), "another process", 10)
+    for door in gateway.doors.values():
+        assert door.ask("patient-0").status == 200
 
 
 @pytest.mark.parametrize("name", ["granian", "edge"])

@@ -196,6 +196,11 @@ def test_the_grace_that_operators_are_told_to_give_covers_a_whole_stop() -> None
         assert all(int(value) >= stop_s for value in told)
 
 
+def test_the_supervisor_shuts_the_doors_when_the_grace_of_its_data_process_is_over() -> None:
+    grace_s = constant("python/fastroute/process.py", "LAME_DUCK_S")
+    assert constant("python/fastroute/supervisor.py", "GRACE_S") == grace_s
+
+
 def test_what_authors_of_policies_are_told_is_what_happens() -> None:
     page = text_of("docs", "add-a-policy.md")
     assert f"left alone for {gateway.TRIP_S:g} s" in page
