@@ -32,7 +32,7 @@ def _imported(policy: str, route: str) -> Rank:
     module, _, name = policy.partition(":")
     try:
         rank = getattr(import_module(module), name)
-    except Exception as error:  # importing runs whatever the module holds
+    except (Exception, SystemExit) as error:  # importing runs whatever the module holds, an exit too
         mistake = Mistake("", 0, 0, f"models.{route}.policy", f'cannot import "{policy}": {_reason(error)}')
         raise ConfigError([mistake]) from error
     if not callable(rank):
@@ -40,7 +40,7 @@ def _imported(policy: str, route: str) -> Rank:
     return cast("Rank", rank)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Errors of importing say where they are; any other is named, because its text is the module's own."""
     return str(error) if isinstance(error, ImportError | AttributeError) else f"it raised {type(error).__name__}"
 

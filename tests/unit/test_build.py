@@ -63,7 +63,12 @@ def test_a_policy_that_its_module_does_not_have_is_told(module: Path) -> None:
 
 @pytest.mark.parametrize(
     "source, kind",
-    [("raise RuntimeError('sk-secret')", "RuntimeError"), ("def rank(:", "SyntaxError"), ("1/0", "Zero")],
+    [
+        ("raise RuntimeError('sk-secret')", "RuntimeError"),
+        ("def rank(:", "SyntaxError"),
+        ("1/0", "Zero"),
+        ("import sys\nsys.exit('sk-secret')", "SystemExit"),
+    ],
 )
 def test_a_module_that_fails_as_it_is_imported_is_told_without_its_text(module: Path, source: str, kind: str) -> None:
     module.write_text(source)
