@@ -5,6 +5,8 @@ The surprise: a server learns nothing of what we would have sent it, so the test
 
 import contextlib
 import json
+import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -142,6 +144,28 @@ def test_nobody_is_spoken_to_who_does_not_prove_who_he_is(place: Place, door: st
     assert all(hello[:2] == HELLO for hello in server.hellos), "nothing in the clear"
     assert server.asked == [], "nothing behind a handshake that should not have been one"
     assert server.shaken == shaken
+
+
+def test_another_authority_under_the_same_name_is_trusted_from_a_hang_up_on(tmp_path: Path) -> None:
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    trusted = tmp_path / "trusted.pem"
+    shutil.copy(old.file, trusted)
+    with serving(new.signed("good", HOST)) as server:
+        provider = {"dialect": "openai_chat", "address": f"https://{HOST}:{server.port}/v1", "ca_file": str(trusted)}
+        file = tmp_path / "gateway.json"
+        listen = {"port": 0, "edge_port": 0, "admin": False}
+        models = {"m": {"targets": ["up/x"]}}
+        file.write_text(json.dumps({"listen": listen, "providers": {"up": provider}, "models": models}))
+        command = Command(tmp_path / "gateway.log", "serve", "-c", str(file))
+        try:
+            doors = Gateway(command).doors.values()
+            assert {ask(door, "m").status for door in doors} == {502}
+            shutil.copy(new.file, trusted)
+            command.process.send_signal(signal.SIGHUP)
+            for door in doors:
+                eventually(lambda door=door: ask(door, "m").status == 200, "the new authority is trusted")
+        finally:
+            command.stop()
 
 
 def test_the_servers_are_what_they_say(place: Place) -> None:
