@@ -91,10 +91,11 @@ async fn queued(shared: &Arc<Shared>) -> Option<Share> {
     let _waiting = Waiting::enter(queue)?;
     let until = Instant::now() + QUEUE_FOR;
     loop {
-        timeout_at(until, queue.free.notified()).await.ok()?;
+        // First, because a place that became free before this one waited rang for nobody.
         if let Some(place) = Share::try_take(shared, Of::InFlight, 1) {
             return Some(place);
         }
+        timeout_at(until, queue.free.notified()).await.ok()?;
     }
 }
 

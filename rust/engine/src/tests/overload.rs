@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 use super::rig::{Reply, Rig, at_once, chat, playing, request, table};
-use crate::admission::{QUEUE, QUEUE_FOR};
+use crate::admission::{self, QUEUE, QUEUE_FOR};
 use crate::clocks::Patience;
 use crate::io::Bounds;
 use crate::outcome::Ending;
@@ -153,4 +153,17 @@ async fn whoever_leaves_the_queue_takes_no_place_with_them() {
     drop(leaves);
     assert_eq!((first.await.unwrap(), stays.await.unwrap()), (200, 200));
     assert_eq!(rig.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_becomes_free_just_before_somebody_waits_for_one_is_taken() {
+    let bounds = Bounds { in_flight: 1, ..Bounds::default() };
+    let rig = rig(r#"[{"reply": {}}]"#, bounds).await;
+    let shared = &rig.io.shared;
+    let place = admission::admit_at_once(shared).ok().flatten();
+    assert!(place.is_some() && matches!(admission::admit_at_once(shared), Ok(None)));
+    drop(place);
+    let began = Instant::now();
+    assert!(admission::wait(shared).await.is_ok());
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
