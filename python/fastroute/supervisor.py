@@ -22,7 +22,7 @@ from fastroute.config.schema import Config, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
 from fastroute.listeners import Listener
 from fastroute.reload.channel import Channel, Next, Verdict
-from fastroute.reload.watch import LOOK_S, ConfigFile, Watch, not_at_run_time
+from fastroute.reload.watch import LOOK_S, ConfigFile, Watch, is_empty, not_at_run_time
 from fastroute.state_dir import Instance
 from fastroute.telemetry.logs import write_to_stderr
 
@@ -258,6 +258,10 @@ class Supervisor:
     def _offer(self, file: ConfigFile) -> None:
         """Reads the file and passes it on. What is wrong with it is told, and changes nothing."""
         self._last_offer += 1
+        if is_empty(file.path):
+            self._refused([f"{file.path}: it is empty, and nobody is to lose every model by that"])
+            self._say(Next(self._last_offer))
+            return
         try:
             config = file.read()
         except ConfigError as error:

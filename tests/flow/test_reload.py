@@ -188,6 +188,28 @@ def test_a_configuration_with_mistakes_changes_nothing_and_says_why(
         assert place in operator.gateway.command.output
 
 
+@pytest.mark.parametrize("what", ["an empty file", "a pipe"])
+def test_a_file_with_nothing_in_it_takes_no_model_away(
+    what: str, upstream: Upstream, start: Start, tmp_path: Path
+) -> None:
+    operator = start(small(upstream, one=["up/a"]))
+    good = operator.file.read_text()
+    if what == "a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        operator.refuses(lambda: ((tmp_path / "pipe").replace(operator.file), operator.hang_up()))
+    else:
+        # As a shell leaves it while a command that writes it has not begun to.
+        operator.refuses(lambda: operator.file.write_text(""))
+    doors = operator.gateway.doors.values()
+    assert {status(door, "one") for door in doors} == {200}
+    assert "it is empty" in operator.gateway.command.output
+    before = operator.gateway.process
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: operator.gateway.process not in (0, before), "another process")
+    assert {status(door, "one") for door in doors} == {200}
+    operator.takes(lambda: operator.write(good))
+
+
 def test_who_is_started_again_gets_the_last_good_configuration(upstream: Upstream, start: Start) -> None:
     operator = start(small(upstream, one=["up/a"]))
     config = json.loads(operator.file.read_text())

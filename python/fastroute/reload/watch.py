@@ -1,7 +1,8 @@
 """The file of the configuration: when it has changed, and what of a change waits for the next start.
 
 The surprise: a file that changed is read one look later, because an editor that writes it in place leaves it empty for
-a moment, and an empty file is a valid one.
+a moment, and an empty file is a valid one at the start. While requests run it is none: a command that writes it may
+take its time, or the disk may be full.
 """
 
 from collections.abc import Callable
@@ -42,6 +43,14 @@ class Watch:
     def taken(self) -> None:
         """The file is being read as it is now, for another reason."""
         self._taken = self._seen = _state(self._path)
+
+
+def is_empty(path: str) -> bool:
+    """Nothing is in it. So it is with pipes, which are not to be opened either: nobody may be at the other end."""
+    try:
+        return Path(path).stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _state(path: str) -> tuple[int, ...] | None:
