@@ -77,7 +77,10 @@ TRANSPORT = (
     Fault(
         name="closed-while-idle",
         title="A connection that rested turns out to be closed when it is used again",
-        rule="Not a byte came back on a connection unused for a second: sent again on a fresh one.",
+        rule=(
+            "It was unused for a second, and ended at once without a byte: sent again on a fresh one. One that ends "
+            "later may have had the request."
+        ),
         cases=tuple(
             Case(
                 phase=Phase.UNWRITTEN,

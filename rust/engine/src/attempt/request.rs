@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastroute_core::failure::{Failure, Kind};
 use fastroute_core::json::{Edit, Field, splice};
@@ -22,6 +23,10 @@ use crate::ingress::Ingress;
 use crate::table::{Head, Target};
 use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
 use crate::{failpoint, render};
+
+/// A peer that closed a connection while it was idle says so to the first byte that comes, within a round trip. One that
+/// took longer had the request, and may have worked on it.
+const FOUND_CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Names the attempt to the upstream as the journal does, so that the two can be matched.
 const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
@@ -48,9 +53,9 @@ pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failu
         .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
 }
 
-/// Sends, with one replay of our own: only when the connection was reused after a rest and not one byte came back, because
-/// then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper says
-/// that it wrote nothing.
+/// Sends, with one replay of our own: only when the connection was reused after a rest and ended at once without one byte,
+/// because then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper
+/// says that it wrote nothing.
 pub(super) async fn send(
     pool: &Arc<Pool>,
     head: &Head,
@@ -85,7 +90,10 @@ pub(super) async fn send(
                 return Err(Failure::new(if lease.rested() { Kind::ConnectTimeout } else { Kind::Reset }));
             }
             Err(SendError::Broken(error))
-                if lease.silent() && !fresh && (lease.rested() || lease.reused() && error.is_canceled()) =>
+                if lease.silent()
+                    && !fresh
+                    && (lease.rested() && due.began.elapsed() < FOUND_CLOSED_WITHIN
+                        || lease.reused() && error.is_canceled()) =>
             {
                 fresh = true;
             }

@@ -1,5 +1,7 @@
 //! What is tried elsewhere, what is not, and what the client sees of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -281,6 +283,33 @@ async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     let reply = rig.chat().await;
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("1")));
     assert!(rig.decider.reported.lock().unwrap().is_empty(), "nobody is blamed for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_worked_on_is_not_sent_again_to_the_same_target_however_long_its_connection_rested() {
+    // Each request after the first of a connection is worked on for a while, and then the upstream dies of it.
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let address = upstream_of(move |_, mut stream| {
+        let taken = count.clone();
+        async move {
+            let reply = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+            read_request(&mut stream).await;
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            if read_request(&mut stream).await.is_some() {
+                taken.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        }
+    })
+    .await;
+    let never = Patience { ambiguous_retry: Ambiguous::Never, ..Patience::default() };
+    let rig = Rig::new(table(1, &[address, playing(WELL).await], &never), at_once(&[0, 1])).await;
+    assert_eq!(rig.chat().await.status(), 200);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let reply = rig.chat().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (502, Some("1")));
+    assert_eq!(taken.load(Ordering::Relaxed), 1, "it may have been paid for");
 }
 
 #[tokio::test(start_paused = true)]
