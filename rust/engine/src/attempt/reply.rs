@@ -134,8 +134,9 @@ pub(super) async fn whole(
         }
     };
     if !ended {
-        // The client asked for a stream and got a long plain reply: nobody can relay that as events.
-        if ingress.stream() {
+        // The client asked for a stream and got a long plain reply: nobody can relay that as events. Nor does what begins
+        // like no reply become one by being long.
+        if ingress.stream() || !begins_as_object(&frames) {
             return Err(Failure::new(Kind::Malformed).into());
         }
         let mut inspector = TailInspector::new(target.usage_rule);
@@ -173,6 +174,11 @@ pub(super) async fn whole(
             .into());
     }
     Ok(Success::Whole(Box::new(Whole { headers: passed_on(parts.headers), frames, facts })))
+}
+
+/// Whether the first byte that is no white space opens an object, as every reply does; a page or events do not.
+fn begins_as_object(frames: &[Bytes]) -> bool {
+    frames.iter().flatten().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// Reads a stream until its first content event. What came before is held and goes out with it.

@@ -51,6 +51,12 @@ async fn a_reply_that_is_none_is_refused_and_its_connection_not_used_again() {
     }
     for (what, bytes) in [
         ("a page", framed("<html>busy</html>")),
+        ("a long page", framed(&format!("<html>{}</html>", "busy ".repeat(60_000)))),
+        (
+            "a long page in a chunk",
+            format!("{OK}transfer-encoding: chunked\r\n\r\n30d40\r\n<html>{}", "x".repeat(200_000)),
+        ),
+        ("long events where none were asked for", framed(&"data: {}\n\n".repeat(20_000))),
         ("nothing", framed("")),
         ("no object", framed("[1, 2]")),
         ("packed although asked not to", format!("{OK}content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{{}}")),
