@@ -162,6 +162,27 @@ async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn words_that_quote_the_providers_key_are_replaced_by_ours() {
+    let said = r#"{"error": {"message": "Bearer sk-secret-of-p0 may not do that", "code": "bad", "type": "x"}}"#;
+    for (steps, stream) in [
+        (format!(r#"[{{"status": {{"code": 400, "body": {said}}}}}]"#), false),
+        (format!(r#"[{{"status": {{"code": 422, "body": {said}}}}}]"#), true),
+        (
+            format!(r#"[{{"status": {{"code": 200, "body": {}}}}}]"#, said.replace("bad", "context_length_exceeded")),
+            false,
+        ),
+        (format!(r#"[{{"error_event": {{"data": {}}}}}]"#, said.replace("bad", "context_length_exceeded")), true),
+    ] {
+        let (told, _) = meets(&steps, stream).await;
+        let rig = Rig::new(table(1, &[playing(&steps).await], &Patience::default()), at_once(&[0])).await;
+        let reply = rig.ask(&chat("m", stream)).await;
+        assert_eq!(told.map(|(status, _)| status), Some(reply.status()), "{steps}");
+        assert!((400..=422).contains(&reply.status()) && !reply.body.contains("secret"), "{steps}: {}", reply.body);
+        assert!(["invalid_request", "context_length_exceeded"].contains(&reply.code().as_str()), "{}", reply.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_several_limits_the_client_is_told_the_shortest_wait() {
     let mut upstreams = Vec::new();
     for wait_s in [9, 40] {
