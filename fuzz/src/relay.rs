@@ -22,10 +22,11 @@ pub fn check(input: &[u8]) {
         usage_rule: UsageRule::Invariant,
         hide_usage: choice & 1 == 1,
         limits: Limits { line_bytes: limit, event_bytes: limit },
+        ..RelaySpec::default()
     };
-    let whole = told(spec, &[stream]);
+    let whole = told(&spec, &[stream]);
     for frames in cuts::of(stream) {
-        assert_eq!(told(spec, &frames), whole, "the cut decides");
+        assert_eq!(told(&spec, &frames), whole, "the cut decides");
     }
     let out = without_closing(&whole.out);
     if spec.hide_usage {
@@ -56,8 +57,8 @@ struct Told {
     facts: String,
 }
 
-fn told(spec: RelaySpec, frames: &[&[u8]]) -> Told {
-    let mut relay = Relay::new(spec);
+fn told(spec: &RelaySpec, frames: &[&[u8]]) -> Told {
+    let mut relay = Relay::new(spec.clone());
     let mut out = Slices::new();
     let mut result = Ok(());
     let mut fed = 0;

@@ -5,9 +5,10 @@
 //! caller may drop the relay and ask another target. Its one surprise: an event the scanner cannot read goes on all
 //! the same; only the facts do without it.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::{Buf, Bytes};
+use memchr::memmem;
 use smallvec::SmallVec;
 
 use crate::{
@@ -30,6 +31,9 @@ pub use reply::{ReplyFacts, TailInspector, inspect_reply};
 use held::Held;
 use seen::{Seen, Verdict};
 
+/// Choices that are told apart; OpenAI allows no more.
+const MOST_CHOICES: u64 = 128;
+
 /// Pieces of frames, in order.
 pub type Slices = SmallVec<[Bytes; 4]>;
 
@@ -43,10 +47,22 @@ pub enum Inspect {
     Raw,
 }
 
+/// Texts that no client may see.
+pub type Secrets = Arc<[Box<[u8]>]>;
+
+/// True when a text holds one of the secrets.
+pub fn quotes(text: &[u8], secrets: &Secrets) -> bool {
+    secrets.iter().any(|secret| memmem::find(text, secret).is_some())
+}
+
 /// How one stream is relayed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RelaySpec {
     pub inspect: Inspect,
+    /// Choices that were asked for (`n`); 0 means one.
+    pub choices: u64,
+    /// What we told the upstream about ourselves. Words of its own that quote one of these are not passed on.
+    pub secrets: Secrets,
     pub usage_rule: UsageRule,
     /// The client did not ask for usage; the frame that holds nothing else is left out.
     pub hide_usage: bool,
@@ -81,8 +97,8 @@ enum Phase {
 impl Relay {
     pub fn new(spec: RelaySpec) -> Self {
         Self {
-            spec,
             parser: Parser::with_bare_json(spec.limits),
+            spec,
             seen: Seen::default(),
             preamble: Held::default(),
             open: Held::default(),
@@ -196,15 +212,23 @@ impl Relay {
         Err(Failure::new(if nothing_came { Kind::Malformed } else { Kind::Truncated }))
     }
 
+    /// The transport broke off. Whoever was not heard to the end may have had more to say, also where a proper end of the
+    /// same words would do: every choice that was asked for needs its finish reason, or the end mark was seen.
+    pub fn cut(&mut self, out: &mut Slices) -> Result<(), Failure> {
+        self.end(out)?;
+        let heard = self.seen.terminated || self.seen.upstream_error.is_some() || self.finished();
+        if heard || self.spec.inspect == Inspect::Raw { Ok(()) } else { Err(Failure::new(Kind::Truncated)) }
+    }
+
     /// The commit point is passed: an event with content (text, reasoning, refusal, tool call, audio, …), a finish
     /// reason or the end mark has been seen, and `out` has been given everything up to it.
     pub fn content_started(&self) -> bool {
         self.seen.content_started
     }
 
-    /// Every choice that was seen has its finish reason.
+    /// Every choice that was seen has its finish reason, and so many were seen as were asked for.
     pub fn finished(&self) -> bool {
-        self.seen.finished()
+        self.seen.finished() && self.seen.finished_choices() >= self.spec.choices.min(MOST_CHOICES)
     }
 
     /// The end mark was seen.

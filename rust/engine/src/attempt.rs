@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::relay::{Relay, ReplyFacts, Slices, TailInspector};
+use fastroute_core::relay::{Relay, ReplyFacts, Slices, TailInspector, quotes};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
-use memchr::memmem;
 
 use self::reply::{acceptable, first_content, is_event_stream, refused, whole};
 use self::request::{edited, send};
@@ -32,9 +31,6 @@ pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
 pub(crate) const REPLY_BYTES: u64 = 64 * 1024 * 1024;
 /// The same for a stream: some 128,000 tokens, each in an event of its own, stay below a quarter of it.
 pub(crate) const STREAM_BYTES: u64 = 256 * 1024 * 1024;
-/// A header's value shorter than this is a word that stands in many replies, and no key.
-const SECRET_BYTES: usize = 8;
-
 pub(crate) type Frames = Slices;
 
 /// There is content to show.
@@ -90,12 +86,7 @@ pub(crate) struct Failed {
 impl Failed {
     /// Not in words that quote what we told the upstream about ourselves: a key, or another of the provider's headers.
     fn hiding(mut self, head: &Head) -> Self {
-        let quotes = |reply: &Bytes| {
-            let told = head.headers.values().filter(|value| value.is_sensitive()).map(HeaderValue::as_bytes);
-            told.map(|value| value.strip_prefix(b"Bearer ").unwrap_or(value))
-                .any(|secret| secret.len() >= SECRET_BYTES && memmem::find(reply, secret).is_some())
-        };
-        self.reply = self.reply.filter(|reply| !quotes(reply));
+        self.reply = self.reply.filter(|reply| !quotes(reply, &head.secrets));
         self
     }
 }
@@ -137,7 +128,8 @@ pub(crate) async fn attempt(
     }
     acceptable(&response)?;
     let tried = if ingress.stream() && is_event_stream(response.headers()) {
-        first_content(response, lease, target, ingress, patience, due).await
+        let secrets = head.secrets.clone();
+        first_content(response, lease, target, secrets, ingress, patience, due).await
     } else {
         whole(response, lease, target, ingress, patience, due).await
     };

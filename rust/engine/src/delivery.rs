@@ -220,7 +220,11 @@ impl Delivery {
             return Err(Failure::new(Kind::Internal));
         }
         match self.flow {
-            Flow::Stream(_) => self.end().map_err(|failure| cut(error, failure)),
+            Flow::Stream(ref mut relay) => {
+                let ended = relay.cut(&mut self.scratch);
+                self.ready.extend(self.scratch.drain(..));
+                ended.map_err(|failure| cut(error, failure))
+            }
             Flow::Long(_) => Err(cut(error, Failure::new(Kind::Truncated))),
         }
     }

@@ -9,6 +9,7 @@ use crate::{
         Inspect, RelaySpec,
         chunk::{Chunk, Shape},
         pattern::Pattern,
+        quotes,
     },
     sse::Event,
     usage::Usage,
@@ -56,6 +57,10 @@ impl Seen {
         self.choices != 0 && self.choices & !self.finished == 0
     }
 
+    pub(super) fn finished_choices(&self) -> u64 {
+        self.finished.count_ones().into()
+    }
+
     /// The upstream said what it had to say. A frame of usage alone is sent once everything else is, which matters
     /// where a server leaves the finish reason empty.
     pub(super) fn ended(&self) -> bool {
@@ -101,14 +106,14 @@ impl Seen {
         }
         let Ok(chunk) = Chunk::parse(event.data, Shape::Stream) else {
             self.broken_events += 1;
-            return if event.name == b"error" { self.fail(event, event.data) } else { Verdict::Broken };
+            return if event.name == b"error" { self.fail(spec, event, event.data) } else { Verdict::Broken };
         };
         self.take_usage(spec, &chunk);
         if let Some(error) = chunk.error {
-            return self.fail(event, error);
+            return self.fail(spec, event, error);
         }
         if event.name == b"error" {
-            return self.fail(event, event.data);
+            return self.fail(spec, event, event.data);
         }
         if event.bare {
             // Clients pass over it as we do; it is neither content nor an end.
@@ -157,12 +162,12 @@ impl Seen {
 
     /// An error event. Before content another target may be asked. After it the client is told: in the upstream's
     /// words where those reach it and speak of no key of ours, else in the caller's.
-    fn fail(&mut self, event: &Event<'_>, error: &[u8]) -> Verdict {
+    fn fail(&mut self, spec: &RelaySpec, event: &Event<'_>, error: &[u8]) -> Verdict {
         let said = ErrorBody::parse(error);
         let failure = classify(200, &said);
         let quotes_operator =
             matches!(said.status, Some(401..=403)) || failure.origin == Origin::Operator && !failure.pass_through;
-        if self.content_started && !event.bare && !quotes_operator {
+        if self.content_started && !event.bare && !quotes_operator && !quotes(event.data, &spec.secrets) {
             self.upstream_error = Some(failure);
             return Verdict::Last;
         }

@@ -21,8 +21,8 @@ impl Dice {
 }
 
 /// Everything a caller sees of a stream fed in these frames.
-fn outcome(spec: RelaySpec, frames: &[&[u8]]) -> (Vec<u8>, String, String) {
-    let mut relay = Relay::new(spec);
+fn outcome(spec: &RelaySpec, frames: &[&[u8]]) -> (Vec<u8>, String, String) {
+    let mut relay = Relay::new(spec.clone());
     let mut out = Slices::new();
     let result = frames
         .iter()
@@ -39,6 +39,52 @@ fn outcome(spec: RelaySpec, frames: &[&[u8]]) -> (Vec<u8>, String, String) {
         relay.broken_events(),
     );
     (out.concat(), format!("{result:?}"), facts)
+}
+
+#[test]
+fn what_broke_off_is_whole_only_where_nothing_can_be_missing() {
+    const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    let ends = |choices, events: &[&str], cut: bool| {
+        let mut relay = Relay::new(RelaySpec { choices, ..RelaySpec::default() });
+        let mut out = Slices::new();
+        for event in events {
+            relay.feed(Bytes::copy_from_slice(event.as_bytes()), &mut out).unwrap();
+        }
+        let ended = if cut { relay.cut(&mut out) } else { relay.end(&mut out) };
+        ended.map_err(|failure| failure.kind)
+    };
+    for cut in [false, true] {
+        assert_eq!(ends(0, &[CONTENT, FINISH], cut), Ok(()));
+        assert_eq!(ends(2, &[CONTENT, FINISH, &FINISH.replace(":0", ":1")], cut), Ok(()));
+        assert_eq!(ends(2, &[CONTENT, "data: [DONE]\n\n"], cut), Ok(()));
+        assert_eq!(ends(0, &[CONTENT], cut), Err(Kind::Truncated));
+    }
+    // Ended as they should, these are all that some servers send.
+    assert_eq!(ends(2, &[CONTENT, FINISH], false), Ok(()));
+    assert_eq!(ends(2, &[CONTENT, FINISH], true), Err(Kind::Truncated), "the second choice was still to come");
+    assert_eq!(ends(0, &[CONTENT, USAGE], false), Ok(()));
+    assert_eq!(ends(0, &[CONTENT, USAGE], true), Err(Kind::Truncated), "no choice said that it was over");
+}
+
+#[test]
+fn an_error_that_quotes_a_secret_is_not_passed_on() {
+    let secrets: Secrets = vec![Box::from(b"sk-secret-key".as_slice())].into();
+    for (word, passed_on) in [("sk-secret-key", false), ("sk-another-one", true)] {
+        let mut relay = Relay::new(RelaySpec { secrets: secrets.clone(), ..RelaySpec::default() });
+        let mut out = Slices::new();
+        relay.feed(Bytes::from_static(CONTENT.as_bytes()), &mut out).unwrap();
+        let event = format!("data: {{\"error\":{{\"message\":\"{word} is tired\",\"code\":500}}}}\n\n");
+        assert_eq!(relay.feed(event.into(), &mut out).is_ok(), passed_on);
+        assert_eq!(
+            out.concat(),
+            if passed_on {
+                [CONTENT, "data: {\"error\":{\"message\":\"sk-another-one is tired\",\"code\":500}}\n\n"].concat()
+            } else {
+                CONTENT.to_owned()
+            }
+            .as_bytes()
+        );
+    }
 }
 
 #[test]
@@ -72,10 +118,10 @@ fn streams_thrown_together_come_out_the_same_however_they_are_cut() {
             inspect: if round % 7 == 0 { Inspect::Raw } else { Inspect::OpenAiChat },
             ..RelaySpec::default()
         };
-        let whole = outcome(spec, &[&stream]);
+        let whole = outcome(&spec, &[&stream]);
         finished += usize::from(whole.1 == "Ok(())");
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        assert_eq!(outcome(spec, &bytes), whole, "{:?}", String::from_utf8_lossy(&stream));
+        assert_eq!(outcome(&spec, &bytes), whole, "{:?}", String::from_utf8_lossy(&stream));
         for _ in 0..4 {
             let mut frames = Vec::new();
             let mut rest = &stream[..];
@@ -84,7 +130,7 @@ fn streams_thrown_together_come_out_the_same_however_they_are_cut() {
                 frames.push(frame);
                 rest = after;
             }
-            assert_eq!(outcome(spec, &frames), whole, "{:?}", String::from_utf8_lossy(&stream));
+            assert_eq!(outcome(&spec, &frames), whole, "{:?}", String::from_utf8_lossy(&stream));
         }
     }
     assert!((500..3_500).contains(&finished), "{finished} of 4000 were fine");
@@ -235,6 +281,6 @@ fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
 fn without_inspection_events_go_on_as_they_are() {
     let spec = RelaySpec { inspect: Inspect::Raw, hide_usage: true, ..RelaySpec::default() };
     let stream = b": ping\n\nevent: message_start\ndata: {\"error\":1}\n\ndata: x\n\n";
-    let (out, result, _) = outcome(spec, &[stream]);
+    let (out, result, _) = outcome(&spec, &[stream]);
     assert_eq!((out.as_slice(), result.as_str()), (&stream[..], "Ok(())"));
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{ErrorReply, Failure, Kind};
-use fastroute_core::relay::{Inspect, Relay, RelaySpec, TailInspector, inspect_reply};
+use fastroute_core::relay::{Inspect, Relay, RelaySpec, Secrets, TailInspector, inspect_reply};
 use fastroute_core::sse;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
@@ -33,6 +33,8 @@ use crate::ingress::Ingress;
 use crate::table::Target;
 use crate::upstream::Lease;
 
+/// How an error begins, where a reply may have `null` in its place.
+const BEGIN: &[u8] = br#"{"error":"#;
 /// What is kept of an error reply.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
@@ -136,7 +138,7 @@ pub(super) async fn whole(
     if !ended {
         // The client asked for a stream and got a long plain reply: nobody can relay that as events. Nor does what begins
         // like no reply become one by being long.
-        if ingress.stream() || !begins_as_object(&frames) {
+        if ingress.stream() || !begins_as_reply(&frames) {
             return Err(Failure::new(Kind::Malformed).into());
         }
         let mut inspector = TailInspector::new(target.usage_rule);
@@ -176,9 +178,11 @@ pub(super) async fn whole(
     Ok(Success::Whole(Box::new(Whole { headers: passed_on(parts.headers), frames, facts })))
 }
 
-/// Whether the first byte that is no white space opens an object, as every reply does; a page or events do not.
-fn begins_as_object(frames: &[Bytes]) -> bool {
-    frames.iter().flatten().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+/// Whether it opens an object, as every reply does; a page or events do not. Nor is it one that begins with an error.
+fn begins_as_reply(frames: &[Bytes]) -> bool {
+    let mut bytes = frames.iter().flatten().filter(|byte| !byte.is_ascii_whitespace());
+    let begin: SmallVec<[u8; 16]> = bytes.by_ref().take(BEGIN.len() + 1).copied().collect();
+    begin.first() == Some(&b'{') && (!begin.starts_with(BEGIN) || begin.ends_with(b"n"))
 }
 
 /// Reads a stream until its first content event. What came before is held and goes out with it.
@@ -186,6 +190,7 @@ pub(super) async fn first_content(
     response: Response<Incoming>,
     lease: Lease,
     target: &Target,
+    secrets: Secrets,
     ingress: &Ingress,
     patience: &Patience,
     due: Due,
@@ -193,6 +198,8 @@ pub(super) async fn first_content(
     let (parts, mut body) = response.into_parts();
     let spec = RelaySpec {
         inspect: Inspect::OpenAiChat,
+        choices: ingress.scan.n.unwrap_or_default(),
+        secrets,
         usage_rule: target.usage_rule,
         hide_usage: ingress.forces_usage(),
         limits: sse::Limits::default(),
@@ -212,7 +219,7 @@ pub(super) async fn first_content(
             // Reset after its last word, perhaps: the relay knows.
             Ok(Some(Err(error))) => {
                 ended = true;
-                relay.end(&mut first).map_err(|failure| cut(&error, failure))
+                relay.cut(&mut first).map_err(|failure| cut(&error, failure))
             }
             Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
         };

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
+use fastroute_core::relay::Secrets;
 use fastroute_core::usage::UsageRule;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
@@ -24,6 +25,8 @@ use crate::upstream::Origin;
 pub struct Head {
     pub path: PathAndQuery,
     pub headers: HeaderMap,
+    /// What among the headers is nobody else's business.
+    pub secrets: Secrets,
 }
 
 /// Where a target's bytes come from.
@@ -117,6 +120,13 @@ pub(super) fn compile(
     })
 }
 
+/// A header's value shorter than this is a word that stands in many replies, and no key.
+const SECRET_BYTES: usize = 8;
+
+fn secret(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"Bearer ").unwrap_or(value)
+}
+
 /// Headers that say where a message ends or what a connection does; hyper writes them.
 const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
@@ -148,5 +158,7 @@ fn compile_head(
         value.set_sensitive(true);
         headers.insert(header, value);
     }
-    Ok(Head { path, headers })
+    let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
+    let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
+    Ok(Head { path, headers, secrets })
 }

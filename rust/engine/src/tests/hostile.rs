@@ -57,6 +57,7 @@ async fn a_reply_that_is_none_is_refused_and_its_connection_not_used_again() {
             format!("{OK}transfer-encoding: chunked\r\n\r\n30d40\r\n<html>{}", "x".repeat(200_000)),
         ),
         ("long events where none were asked for", framed(&"data: {}\n\n".repeat(20_000))),
+        ("a long error", framed(&format!("{{ \"error\": {{\"message\": \"{}\"}}}}", "busy ".repeat(60_000)))),
         ("nothing", framed("")),
         ("no object", framed("[1, 2]")),
         ("packed although asked not to", format!("{OK}content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{{}}")),
@@ -78,6 +79,13 @@ async fn a_reply_that_is_none_is_refused_and_its_connection_not_used_again() {
             assert_eq!(connections, 2, "{what}, stream {stream}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_reply_may_say_that_there_is_no_error() {
+    let long = WHOLE.replacen('{', "{\"error\": null, ", 1).replace("\"a\"", &format!("\"{}\"", "a".repeat(200_000)));
+    let (reply, _) = after(framed(&long), false).await;
+    assert_eq!((reply.status(), reply.body == long), (200, true));
 }
 
 #[tokio::test(start_paused = true)]
