@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -214,7 +213,7 @@ def survive(kills: int, upstream: Upstream, instance: Instance) -> None:
     told = "settled as unknown"
     eventually(lambda: any(told in command.output for command in instance.commands), "the log says so")
     print(f"{kills} kills, {len(ids)} attempts, {len(died)} left open; ready after {sorted(ready_s)}")
-    assert statistics.median(ready_s) <= READY_S
+    assert max(ready_s) <= READY_S
 
 
 def test_nothing_the_upstream_accepted_is_lost_when_the_gateway_is_killed(

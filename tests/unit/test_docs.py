@@ -118,7 +118,7 @@ def codes_in_the_code() -> set[tuple[int, str]]:
     table = text_of("rust", "core", "src", "failure", "kind.rs")
     found = re.findall(r"=> \(\w+, (\d{3}), \"(\w+)\"", table)
     doors = [
-        *ROOT.glob("rust/engine/src/doors/*.rs"),
+        *ROOT.glob("rust/engine/src/doors/**/*.rs"),
         *ROOT.glob("rust/py/src/*.rs"),
         *ROOT.glob("rust/engine/src/*.rs"),
     ]
