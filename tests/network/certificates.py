@@ -128,8 +128,11 @@ class Server:
                 self.shaken += 1
                 while asked := secure.recv(65_536):
                     self.asked.append(asked)
-                    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(ANSWER)}\r\n\r\n"
-                    secure.sendall(head.encode() + ANSWER)
+                    self.answer(secure)
+
+    def answer(self, secure: ssl.SSLSocket) -> None:
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(ANSWER)}\r\n\r\n"
+        secure.sendall(head.encode() + ANSWER)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from faults.stream import finishes
 from flow.records import Journal
 from flow.rig import Command, Door, Gateway, Upstream, eventually, free_port
-from network.certificates import HELLO, HOST, LONG_AGO, Authority, Server, serving
+from network.certificates import ANSWER, HELLO, HOST, LONG_AGO, Authority, Server, serving
 
 KEY = "sk-canary-of-the-provider"
 PROMPT = "canary-of-the-prompt"
 FAULTS = ("expired", "wrong name", "self-signed", "TLS 1.0 only", "reset in the handshake", "silent in the handshake")
 DOORS = ("granian", "edge")
+WAYS = ("plain", "stream")
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 TLS_S = 0.5
 
@@ -45,8 +47,8 @@ class Place(NamedTuple):
         return [(settles[each]["state"], settles[each]["failure"]) for each in mine if each in settles]
 
 
-def slug(fault: str, door: str) -> str:
-    return f"{fault.replace(' ', '-').replace('.', '-').lower()}-{door}"
+def slug(fault: str, door: str, way: str = "plain") -> str:
+    return f"{fault.replace(' ', '-').replace('.', '-').lower()}-{door}-{way}"
 
 
 def configuration(servers: dict[str, Server], authority: Path, well: str, port: int) -> dict[str, Any]:
@@ -59,8 +61,10 @@ def configuration(servers: dict[str, Server], authority: Path, well: str, port: 
             "timeouts": {"tls_timeout_s": TLS_S} if server is servers["silent in the handshake"] else {},
         }
 
-    # Health is kept by provider: each door has its own.
-    providers = {slug(fault, door): provider(server) for fault, server in servers.items() for door in DOORS}
+    # After three failures in a row a target may stand last: each door and way has its own.
+    providers = {
+        slug(fault, door, way): provider(server) for fault, server in servers.items() for door in DOORS for way in WAYS
+    }
     models = {f"{name}-alone": {"targets": [f"{name}/x"]} for name in providers}
     models |= {f"{name}-first": {"targets": [f"{name}/x", "well/y"]} for name in providers}
     return {
@@ -129,16 +133,19 @@ def test_a_good_certificate_of_a_trusted_authority_is_spoken_to(place: Place, do
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("door", DOORS)
 def test_nobody_is_spoken_to_who_does_not_prove_who_he_is(place: Place, door: str, fault: str) -> None:
-    server, name = place.servers[fault], slug(fault, door)
+    server, names = place.servers[fault], [slug(fault, door, way) for way in WAYS]
     before, shaken = len(server.hellos), server.shaken
-    for stream in (False, True):
+    for name, stream in zip(names, (False, True), strict=True):
         alone = ask(place.gateway.doors[door], f"{name}-alone", stream=stream)
         assert (alone.status, alone.error["code"]) == (502, "upstream_tls")
         assert alone.headers["x-should-retry"] == "false"
         first = ask(place.gateway.doors[door], f"{name}-first", stream=stream)
         assert (first.status, first.attempts, first.headers["x-fastroute-target"]) == (200, 2, "well/y")
-    ends = eventually(lambda: found if len(found := place.ends(name)) == 4 else None, "all are on record", 5)
-    assert ends == [("refused", "tls")] * 4
+    for name in names:
+        ends = eventually(
+            lambda name=name: found if len(found := place.ends(name)) == 2 else None, "both are on record", 5
+        )
+        assert ends == [("refused", "tls")] * 2
     # One connection for each attempt: nothing is tried in another way.
     assert len(server.hellos) - before == 4
     assert all(hello[:2] == HELLO for hello in server.hellos), "nothing in the clear"
@@ -166,6 +173,64 @@ def test_another_authority_under_the_same_name_is_trusted_from_a_hang_up_on(tmp_
                 eventually(lambda door=door: ask(door, "m").status == 200, "the new authority is trusted")
         finally:
             command.stop()
+
+
+WORD = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
+STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+LEFT = [
+    # kind, body, with a goodbye: what its client is told
+    ("application/json", ANSWER, True, None),
+    ("application/json", ANSWER, False, "upstream_truncated"),
+    ("text/event-stream", WORD + STOP, False, None),
+    ("text/event-stream", WORD, True, "upstream_truncated"),
+    ("text/event-stream", WORD, False, "upstream_truncated"),
+]
+"""Replies that last until the connection ends. Without TLS's own goodbye anybody on the way may have ended it."""
+
+
+class Leaving(Server):
+    """Answers once as it is told to, and goes."""
+
+    says: tuple[str, bytes, bool] = ("", b"", True)
+
+    def answer(self, secure: ssl.SSLSocket) -> None:
+        kind, body, goodbye = self.says
+        secure.sendall(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n".encode() + body)
+        if goodbye:
+            secure.unwrap()
+        secure.close()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_reply_whose_end_anybody_may_have_made_is_not_whole(tmp_path: Path, door: str) -> None:
+    authority = Authority(tmp_path / "authority")
+    server = Leaving(authority.signed("good", HOST))
+    address = f"https://{HOST}:{server.port}/v1"
+    provider = {"dialect": "openai_chat", "address": address, "ca_file": str(authority.file)}
+    file = tmp_path / "gateway.json"
+    listen = {"port": 0, "edge_port": 0, "admin": False}
+    file.write_text(
+        json.dumps({"listen": listen, "providers": {"up": provider}, "models": {"m": {"targets": ["up/x"]}}})
+    )
+    command = Command(tmp_path / "gateway.log", "serve", "-c", str(file))
+    try:
+        for kind, body, goodbye, code in LEFT:
+            server.says = (kind, body, goodbye)
+            stream = kind == "text/event-stream"
+            reply = ask(Gateway(command).doors[door], "m", stream=stream)
+            about = (kind, goodbye, reply.body)
+            if not stream:
+                assert (reply.status, reply.error["code"] if code else None) == (502 if code else 200, code), about
+                continue
+            assert (reply.status, reply.whole) == (200, True), about
+            if code:
+                assert reply.events[-1]["error"]["code"] == code, about
+                assert finishes(reply.events) == [], about
+            else:
+                assert (finishes(reply.events), reply.events[-1]) == (["stop"], "[DONE]"), about
+    finally:
+        command.stop()
+        server.close()
 
 
 def test_the_servers_are_what_they_say(place: Place) -> None:
