@@ -25,6 +25,7 @@ failed=()
 for target in "${targets[@]}"; do
     cargo +nightly fuzz build --fuzz-dir . --sanitizer "${SANITIZER:-none}" "$target" 2>&1 | grep -E '^(error|warning: unused)' || true
     mkdir -p "corpus/$target" "artifacts/$target"
+    python3 keep.py unpack "$target"
     log=$(mktemp)
     status=0
     # The kernel counts the seconds, so that a busy machine hunts as long as an idle one.

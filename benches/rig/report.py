@@ -114,7 +114,7 @@ def _startup(row: dict[str, Any]) -> list[str]:
 def _draw(found: list[Table], folder: Path) -> None:
     try:
         # A report is readable without pictures, so the library is no requirement of the gateway's development.
-        import matplotlib as mpl
+        import matplotlib as mpl  # pyright: ignore[reportMissingImports]
     except ImportError:
         return
     mpl.use("svg")
@@ -126,7 +126,7 @@ def _draw(found: list[Table], folder: Path) -> None:
 
 def _plot(table: Table, file: Path) -> None:
     """The first figure of a plan as ratios: a dot per round, a line over the middle half."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
 
     figure = FIGURES[table.plan][0]
     contenders = [name for name in table.contenders if name not in {YARDSTICK, "direct"}]

@@ -1,4 +1,5 @@
-//! The laws that fuzzers hunt against, held by every input under `fuzz/seeds`: seeds, and what was found once.
+//! The laws that fuzzers hunt against, held by every input under `fuzz/seeds` (seeds, and what was found once) and
+//! `fuzz/kept` (what hunts learned; see `fuzz/keep.py`).
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +26,16 @@ fn replay(target: &str, check: fn(&[u8])) {
         println!("{}", file.display());
         check(&input);
     }
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/kept").join(target);
+    for (number, line) in fs::read_to_string(&kept).unwrap_or_default().lines().enumerate() {
+        println!("{}, line {}", kept.display(), number + 1);
+        check(&bytes_of(line));
+    }
+}
+
+fn bytes_of(hexadecimal: &str) -> Vec<u8> {
+    let digits: Vec<_> = hexadecimal.chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 #[test]
