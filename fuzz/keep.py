@@ -1,8 +1,9 @@
-"""Keeps what the fuzzers learned, as one text file per target: `python fuzz/keep.py pack|unpack TARGET`.
+"""Keeps what the fuzzers learned, as one text file per target: `keep.py pack TARGET FOLDER`, `unpack TARGET`.
 
-One rule: a line is one input in hexadecimal, shortest first, so that a difference can be read. `pack` takes what
-`run.sh` left under `corpus/TARGET` after a merge; `unpack` gives it back to a hunt, which then begins where the last
-one ended. `rust/core/tests/fuzz_seeds.rs` holds every line to the laws.
+One rule: a line is one input in hexadecimal, shortest first, so that a difference can be read. `pack` takes a folder
+that a target merged its corpus into (`target/HOST/release/TARGET -merge=1 -max_len=700 FOLDER seeds/TARGET
+corpus/TARGET`); `unpack` gives the lines back to a hunt, which then begins where the last one ended.
+`rust/core/tests/fuzz_seeds.rs` holds every line to the laws.
 """
 
 import hashlib
@@ -35,6 +36,6 @@ def unpack(target: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "pack":
-        pack(sys.argv[2], Path(sys.argv[3]) if len(sys.argv) > 3 else HERE / "corpus" / sys.argv[2])
+        pack(sys.argv[2], Path(sys.argv[3]))
     else:
         unpack(sys.argv[2])

@@ -217,12 +217,13 @@ def test_a_plain_reply_that_granians_door_still_gathers_is_told_to_come_back_as_
     upstream: Upstream, serve: Serve
 ) -> None:
     gateway = serve(configuration(upstream.origin, free_port(), drain_timeout_s=0.5))
-    cut = {"cut": {"after_bytes": 200_000, "of": "body", "how": "stall"}}
-    upstream.script({"match": {}, "steps": [{"head": {"framing": "chunked"}}, cut, {"reply": {"bytes": 400_000}}]})
+    head = {"head": {"framing": "chunked", "content_type": "application/json"}}
+    begin = {"send": {"utf8": '{"choices":[{"message":{"content":"'}}
+    upstream.script({"match": {}, "steps": [head, begin, {"send": {"utf8": "word ", "repeat": 40_000}}, "stall"]})
     connection = gateway.doors["granian"].connect()
     connection.request("POST", "/v1/chat/completions", chat("patient-0"))
-    eventually(lambda: upstream.rows("patient-0-first"), "it is under way")
-    time.sleep(0.3)
+    sent = 200_000
+    eventually(lambda: sum(row["bytes_sent"] for row in upstream.rows("patient-0-first")) >= sent, "it is under way")
     gateway.command.process.send_signal(signal.SIGINT)
     reply = read(connection.getresponse())
     assert (reply.status, reply.error["code"]) == (503, "server_shutdown")

@@ -31,6 +31,7 @@ pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
 pub(crate) const REPLY_BYTES: u64 = 64 * 1024 * 1024;
 /// The same for a stream: some 128,000 tokens, each in an event of its own, stay below a quarter of it.
 pub(crate) const STREAM_BYTES: u64 = 256 * 1024 * 1024;
+
 pub(crate) type Frames = Slices;
 
 /// There is content to show.

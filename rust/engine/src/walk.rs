@@ -135,7 +135,6 @@ pub(crate) fn walk<'t>(
             let soft = leaves.then(|| soft(patience, target, began));
             let id = story.pledge.as_ref().and_then(Pledge::header);
             let running = Running { target, began, flying };
-            // Nothing was sent yet: a client that is told so can go to another gateway.
             let (running, tried) = if hedges || presence.is_some() {
                 let entrant = Entrant::new(&ground, running, due, soft, id);
                 // Boxed: few routes want either.
@@ -145,6 +144,7 @@ pub(crate) fn walk<'t>(
                 let tried = tokio::select! {
                     biased;
                     tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
+                    // Its client has seen nothing, and can go to another gateway.
                     () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
                 };
                 (running, tried)
