@@ -117,7 +117,8 @@ class Traffic:
         assert self.quantile_s(0.99) < p99_s
 
     def __str__(self) -> str:
-        return f"{len(self.statuses)} requests, p50 {self.quantile_s(0.5):.3f} s, p99 {self.quantile_s(0.99):.3f} s"
+        p50_ms, p99_ms = (self.quantile_s(share) * 1000 for share in (0.5, 0.99))
+        return f"{len(self.statuses)} requests, p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms"
 
     def __enter__(self) -> Self:
         for thread in self._threads:

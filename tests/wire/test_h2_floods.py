@@ -34,6 +34,9 @@ ENHANCE_YOUR_CALM = 11
 RESETS = 100
 CLOSED_S = 5.0
 UNHURT_S = 1.0
+UNHURT_TIMES = 2
+NOTICED_S = 0.010
+"""Twice a millisecond is one wait for a processor, and nothing that anybody notices."""
 MEMORY_BYTES = 32 << 20
 PIECE_BYTES = 256 << 10
 
@@ -182,7 +185,7 @@ def test_floods_that_come_back_harm_nobody_else(kind: str, gateway: Gateway, ups
     )
     assert max(each.after_s for each in ended) < CLOSED_S
     assert grown < MEMORY_BYTES
-    attacked.unharmed(UNHURT_S)
+    attacked.unharmed(max(UNHURT_TIMES * quiet.quantile_s(0.99), NOTICED_S))
 
 
 def attack_again(door: Door, kind: str, for_s: float) -> list[Ended]:
