@@ -240,6 +240,18 @@ def _connections(config: Config) -> int:
     return max(1, min(config.limits.max_connections, (soft - RESERVED_DESCRIPTORS) // 2))
 
 
+def _wake_politely() -> None:
+    """A thread of ours that wakes lets the running one finish; said before the first of them, all others have it too.
+
+    Short of cores, a woken I/O thread of granian's else stops the loop thread, only to wait for the interpreter that
+    this one holds. Without those changes of thread a request at granian's door costs half (benches/results/profile.md).
+    """
+    # Not where somebody chose a class of scheduling for us, and not where a sandbox forbids it.
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def _raise_descriptor_limit() -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -258,6 +270,7 @@ def main() -> int:
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _wake_politely()
     _raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=cast("Any", uvloop.new_event_loop)) as runner:
