@@ -143,6 +143,8 @@ class DataProcess:
         errand = self._errand
         terms = Terms(errand.threads, errand.journal, errand.generation)
         gateway, engine = build(self._config, found, loop, terms)
+        # The engine's threads are there already and go on to interrupt: its I/O is what others wait for.
+        _wake_politely()
         telling = [loop.create_task(_tell_journal(engine))]
         control = Channel(socket.socket(fileno=errand.control), Next)
         Takeover(control, found, gateway, engine, self._reconfigured).listen(loop)
@@ -241,10 +243,10 @@ def _connections(config: Config) -> int:
 
 
 def _wake_politely() -> None:
-    """A thread of ours that wakes lets the running one finish; said before the first of them, all others have it too.
+    """The loop thread lets the running one finish when it wakes, and so do the threads that are started from here on.
 
-    Short of cores, a woken I/O thread of granian's else stops the loop thread, only to wait for the interpreter that
-    this one holds. Without those changes of thread a request at granian's door costs half (benches/results/profile.md).
+    Short of cores, a woken thread of granian's else stops the loop, only to wait for the interpreter that this one holds.
+    Without those changes of thread a request at granian's door costs half (benches/results/profile.md).
     """
     # Not where somebody chose a class of scheduling for us, and not where a sandbox forbids it.
     if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
@@ -270,7 +272,6 @@ def main() -> int:
     config = unpack(errand.config)
     write_to_stderr(config.observability.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _wake_politely()
     _raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=cast("Any", uvloop.new_event_loop)) as runner:

@@ -14,7 +14,7 @@ from storms.mortal import Mortal
 
 Mortals = Callable[..., list[Mortal]]
 STREAMS = 10_000
-IDLE_S = 60.0
+IDLE_S = float(os.environ.get("FASTROUTE_IDLE_S", "60"))
 COMMENT_S = 15
 MOST_BYTES = 400 << 20
 MOST_CPU = 0.15

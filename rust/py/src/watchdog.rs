@@ -32,7 +32,6 @@ impl Watch {
         let watch = Arc::new(Self { deciding });
         let weak = Arc::downgrade(&watch);
         std::thread::Builder::new().name("fr-watch".into()).spawn(move || {
-            wake_at_once();
             let mut signalled = 0;
             kept_thread(&defects, || {
                 while let Some(watch) = weak.upgrade() {
@@ -60,17 +59,5 @@ impl Watch {
 
     pub(crate) fn overdue(&self) -> bool {
         self.deciding.running().is_some_and(|(took_us, _)| u128::from(took_us) >= LIMIT.as_micros())
-    }
-}
-
-/// The threads of the data process let the running one finish when they wake (`SCHED_BATCH`); this one is there to
-/// interrupt. Where it may not, it comes a few milliseconds late.
-fn wake_at_once() {
-    let normal = libc::sched_param { sched_priority: 0 };
-    #[expect(unsafe_code, reason = "sched_setscheduler(2) of the calling thread, from a value that lives long enough")]
-    unsafe {
-        if libc::sched_getscheduler(0) == libc::SCHED_BATCH {
-            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
-        }
     }
 }
