@@ -16,6 +16,7 @@ Mortals = Callable[..., list[Mortal]]
 STREAMS = 10_000
 IDLE_S = float(os.environ.get("FASTROUTE_IDLE_S", "60"))
 COMMENT_S = 15
+WORD_EVERY_S = 60
 MOST_BYTES = 400 << 20
 MOST_CPU = 0.15
 LATER_MS = 5.0
@@ -31,10 +32,12 @@ def held(serve: Serve, tmp_path: Path, mortals: Mortals) -> tuple[Storm, int]:
     count = room(STREAMS)
     print(f"\n{count} streams", end=" ")
     (upstream,) = mortals("all")
+    # A word a minute: a stream that says nothing but comments for two is given up.
     steps = [
         {"events": {"count": 1}},
-        {"comments": {"count": 10_000, "every_ms": COMMENT_S * 1000, "text": "still here"}},
+        {"comments": {"count": WORD_EVERY_S // COMMENT_S, "every_ms": COMMENT_S * 1000, "text": "still here"}},
     ]
+    steps *= 100
     upstream.behave({"match": {"stream": True}, "steps": steps})
     return stormy(serve, tmp_path, [upstream], ["mass"], policy="ordered"), count
 
