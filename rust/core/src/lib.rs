@@ -10,6 +10,7 @@ pub mod echo;
 pub mod failure;
 pub mod journal;
 pub mod json;
+pub mod passes;
 pub mod relay;
 pub mod sse;
 pub mod tokens;

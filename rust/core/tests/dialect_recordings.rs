@@ -111,9 +111,13 @@ fn what_real_clients_send_is_said_again_as_it_was_said() {
     for line in traffic.lines() {
         let request: Value = serde_json::from_str(line).unwrap();
         let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
-        let Some(dialect) = Dialect::for_path(method, path) else {
+        let path = path.split('?').next().unwrap();
+        let Some(dialect) = Dialect::ALL.iter().find(|dialect| path.ends_with(dialect.default_path())) else {
             continue;
         };
+        if method != "POST" {
+            continue;
+        }
         let body = request["body"].to_string();
         let parsed = dialect
             .parse_request(body.as_bytes())

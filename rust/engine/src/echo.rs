@@ -40,6 +40,8 @@ fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Succe
         }
         Dialect::OpenAiChat => whole(echo::reply(body, ECHO, id, created_s, &count).map_err(|error| bad(&error))?),
         Dialect::OpenAiEmbeddings => whole(echo::embeddings(body, ECHO, &count).map_err(|error| bad(&error))?),
+        // No door leads here with another one.
+        _ => Err(Failure::new(Kind::Internal)),
     }
 }
 

@@ -141,16 +141,6 @@ impl Dialect {
         Self::ALL.iter().copied().find(|d| d.name() == name)
     }
 
-    /// The dialect that a client's request line asks for. A leading `/v1` and a query are allowed.
-    pub fn for_path(method: &str, path: &str) -> Option<Self> {
-        if method != "POST" {
-            return None;
-        }
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        Self::ALL.iter().copied().find(|d| d.default_path() == path)
-    }
-
     /// The refusal of a request or reply that this dialect has no words for.
     pub(crate) fn has_no_words(self) -> DialectError {
         Place::Document.refuse(format!("cannot be said in {}", self.name()))
@@ -162,29 +152,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dialect_is_found_by_its_name_and_its_path() {
+    fn every_dialect_is_found_by_its_name() {
         for dialect in Dialect::ALL.iter().copied() {
             assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
-            let path = dialect.default_path();
-            for path in [path.to_owned(), format!("/v1{path}"), format!("/v1{path}?a=b")] {
-                assert_eq!(Dialect::for_path("POST", &path), Some(dialect), "{path}");
-            }
         }
         assert_eq!(Dialect::OpenAiChat.name(), "openai_chat");
-    }
-
-    #[test]
-    fn other_request_lines_have_no_dialect() {
-        for (method, path) in [
-            ("GET", "/v1/chat/completions"),
-            ("POST", "/v1"),
-            ("POST", "/v1chat/completions"),
-            ("POST", "/v1/v1/chat/completions"),
-            ("POST", "/v1/chat/completions/"),
-            ("POST", "/v1/unknown"),
-        ] {
-            assert_eq!(Dialect::for_path(method, path), None, "{method} {path}");
-        }
         assert_eq!(Dialect::from_name("OpenAiChat"), None);
     }
 

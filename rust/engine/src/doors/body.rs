@@ -71,8 +71,8 @@ pub struct Received {
 /// Starts a scanner with the limits every door shares.
 pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
     let shape = match dialect {
-        Dialect::OpenAiChat => Shape::Chat,
         Dialect::OpenAiEmbeddings => Shape::Embeddings,
+        _ => Shape::Chat,
     };
     Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
 }

@@ -43,7 +43,7 @@ impl<'a> From<&'a RawValue> for Json<'a> {
 }
 
 /// A field of one dialect that has no neutral meaning.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra<'a> {
     pub dialect: Dialect,
     pub name: Text<'a>,
@@ -53,7 +53,7 @@ pub struct Extra<'a> {
 /// Such fields in the order in which they were read. A renderer writes those of its own dialect and no others.
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extras<'a>(Vec<Extra<'a>>);
 
 impl<'a> Extras<'a> {
