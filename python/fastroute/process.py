@@ -245,8 +245,8 @@ def _connections(config: Config) -> int:
 def _wake_politely() -> None:
     """The loop thread lets the running one finish when it wakes, and so do the threads that are started from here on.
 
-    Short of cores, a woken thread of granian's else stops the loop, only to wait for the interpreter that this one holds.
-    Without those changes of thread a request at granian's door costs half (benches/results/profile.md).
+    Short of cores, a woken thread of granian's else stops the loop, only to wait for the interpreter that this one
+    holds. Without those changes of thread a request at granian's door costs half (benches/results/profile.md).
     """
     # Not where somebody chose a class of scheduling for us, and not where a sandbox forbids it.
     if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
