@@ -91,7 +91,9 @@ fn said(reply: &ChatReply<'_>) -> Answer {
                 Content::Refusal { text, .. } => said.refusal += text,
                 Content::Reasoning(reasoning) => said.reasoning += &reasoning.text,
                 Content::ToolCall(call) => {
-                    let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+                    // Servers say in three ways that a call has no arguments.
+                    let nothing = matches!(call.arguments.trim(), "" | "null");
+                    let arguments = if nothing { "{}" } else { &call.arguments };
                     let value = serde_json::from_str(arguments).unwrap_or(Value::String(call.arguments.to_string()));
                     said.calls.push((call.name.to_string(), value));
                 }

@@ -24,6 +24,7 @@ fn foreign(extras: &Extras<'_>, before: &str, dropped: &mut Vec<String>) {
 
 fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
     let sampling = &chat.sampling;
+    let has_choice = tools::has_choice(&chat.tools, chat.tool_choice.as_ref());
     let said_user = request::user(chat);
     let lost = [
         (sampling.frequency_penalty.is_some(), "frequency_penalty"),
@@ -39,7 +40,8 @@ fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
         (chat.verbosity.is_some(), "verbosity"),
         (chat.store.is_some(), "store"),
         (chat.metadata.is_some(), "metadata"),
-        (chat.parallel_tool_calls == Some(false) && chat.tools.is_empty(), "parallel_tool_calls"),
+        (chat.tool_choice.is_some() && !has_choice, "tool_choice"),
+        (chat.parallel_tool_calls == Some(false) && !has_choice, "parallel_tool_calls"),
     ];
     dropped.extend(lost.into_iter().filter(|(lost, _)| *lost).map(|(_, name)| name.to_owned()));
     for (index, sequence) in sampling.stop.iter().flat_map(|stop| &stop.sequences).enumerate() {

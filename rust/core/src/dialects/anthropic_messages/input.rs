@@ -21,7 +21,12 @@ pub(super) fn arguments(input: &RawValue) -> Text<'_> {
 fn unwrapped(input: &RawValue) -> Option<Text<'_>> {
     let mut input = Object::lenient(input)?;
     let text = input.take_if(RAW, object::text)?;
-    (input.is_empty() && !text.trim().is_empty() && !is_object(&text)).then_some(text)
+    (input.is_empty() && !says_nothing(&text) && !is_object(&text)).then_some(text)
+}
+
+/// Servers say in several ways that a call has no arguments.
+pub(super) fn says_nothing(arguments: &str) -> bool {
+    matches!(arguments.trim(), "" | "null" | "{}")
 }
 
 fn is_object(text: &str) -> bool {
@@ -31,7 +36,7 @@ fn is_object(text: &str) -> bool {
 pub(super) fn write(out: &mut Buffer, kind: CallKind, arguments: &str) {
     if kind == CallKind::Custom {
         output::object(out, |input| input.text(FREE_TEXT, arguments));
-    } else if arguments.trim().is_empty() {
+    } else if says_nothing(arguments) {
         out.extend_from_slice(b"{}");
     } else if is_object(arguments) {
         output::raw(out, arguments);
@@ -117,8 +122,12 @@ mod tests {
         for text in ["{\"city\":\"Ber", "[1]", "\"word\"", "7"] {
             assert_eq!(read(&written(text)), text);
         }
-        assert_eq!(written("  "), "{}");
-        assert_eq!(read(r#"{"_raw":"{}"}"#), r#"{"_raw":"{}"}"#);
+        for nothing in ["  ", "null", "{}"] {
+            assert_eq!(written(nothing), "{}");
+            // What would not come out again as it went in is not unwrapped.
+            let wrapped = format!(r#"{{"_raw":"{nothing}"}}"#);
+            assert_eq!(read(&wrapped), wrapped);
+        }
         assert_eq!(read(r#"{"_raw":"x","more":1}"#), r#"{"_raw":"x","more":1}"#);
     }
 

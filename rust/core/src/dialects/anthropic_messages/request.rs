@@ -168,7 +168,9 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     write_turns(members, &request.turns);
     let choice = request.tool_choice.as_ref();
     tools::write_tools(members, &request.tools, choice);
-    tools::write_choice(members, choice, request.parallel_tool_calls, !request.tools.is_empty());
+    if tools::has_choice(&request.tools, choice) {
+        tools::write_choice(members, choice, request.parallel_tool_calls);
+    }
     wish::write(members, request);
     let sampling = &request.sampling;
     members.float_if("temperature", sampling.temperature);

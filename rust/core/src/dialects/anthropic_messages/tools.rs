@@ -117,14 +117,9 @@ fn write_schema(schema: &mut Members<'_>, callable: &Callable<'_>) {
     }
 }
 
-pub(super) fn write_choice(
-    request: &mut Members<'_>,
-    choice: Option<&ToolChoice<'_>>,
-    parallel: Option<bool>,
-    has_tools: bool,
-) {
+pub(super) fn write_choice(request: &mut Members<'_>, choice: Option<&ToolChoice<'_>>, parallel: Option<bool>) {
     let Some(choice) = choice else {
-        if parallel == Some(false) && has_tools {
+        if parallel == Some(false) {
             request.object("tool_choice", |members| {
                 members.text("type", "auto");
                 members.flag(ONE_AT_A_TIME, true);
@@ -144,6 +139,11 @@ pub(super) fn write_choice(
         }
         members.flag_if(ONE_AT_A_TIME, parallel.map(|parallel| !parallel));
     });
+}
+
+/// A choice among no tools is refused.
+pub(super) fn has_choice(tools: &[Tool<'_>], choice: Option<&ToolChoice<'_>>) -> bool {
+    tools.iter().any(|tool| says(tool, choice))
 }
 
 /// Names what is lost of the tools.

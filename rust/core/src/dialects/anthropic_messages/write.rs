@@ -95,9 +95,10 @@ pub(super) fn write_content<'b>(
     blocks: &'b [Block<'b>],
     spelling: Spelling,
 ) {
-    match (spelling, blocks) {
+    let said: Vec<_> = blocks.iter().filter(|block| says(block, Side::Model)).collect();
+    match (spelling, said.as_slice()) {
         (Spelling::Plain, [block]) if let Some(text) = bare_text(block) => owner.text(name, text),
-        _ => write_list(owner, name, blocks, Side::Model, ""),
+        _ => write_list(owner, name, said, Side::Model, ""),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::frame;
-use crate::dialects::anthropic_messages::input::{FREE_TEXT, Progress};
+use crate::dialects::anthropic_messages::input::{FREE_TEXT, Progress, says_nothing};
 use crate::dialects::anthropic_messages::{DIALECT, citations};
 use crate::dialects::message::{CallKind, Event, Extras, Json};
 use crate::dialects::mint;
@@ -186,8 +186,8 @@ impl Blocks {
         };
         let (index, kind, first) = (*index, *kind, !*told);
         progress.add(arguments);
-        // An object without members is what a start says already, if nothing else comes.
-        if kind != CallKind::Custom && first && (arguments == "{}" || arguments.is_empty()) {
+        // An object without members is what the start says already.
+        if kind != CallKind::Custom && first && says_nothing(arguments) {
             return;
         }
         *told = true;

@@ -118,7 +118,7 @@ fn text_behind_an_open_call_waits_for_its_end() {
 
 #[test]
 fn a_call_without_arguments_is_told_as_the_api_tells_it() {
-    for arguments in [vec![], vec![piece(0, "")], vec![piece(0, "{}")]] {
+    for arguments in [vec![], vec![piece(0, "")], vec![piece(0, "{}")], vec![piece(0, "null")]] {
         let mut events = vec![call(0, "a")];
         events.extend(arguments);
         events.push(Event::ToolCallEnd { choice: 0, call: 0 });
