@@ -104,7 +104,14 @@ impl Fold {
             Event::Finish { choice, finish } => {
                 self.choice(*choice).finish = Some(finish.clone().into_owned());
             }
-            Event::Usage(usage) => self.reply.usage = Some(usage.clone().into_owned()),
+            Event::Usage(usage) => {
+                let mut usage = usage.clone().into_owned();
+                // The last count is the truth; what it does not say again still holds.
+                if let Some(earlier) = &self.reply.usage {
+                    usage.extras.inherit(&earlier.extras);
+                }
+                self.reply.usage = Some(usage);
+            }
             Event::Error(error) => self.failure = Some(error.clone().into_owned()),
             Event::TextEnd { .. }
             | Event::ReasoningEnd { .. }

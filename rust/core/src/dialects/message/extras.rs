@@ -77,6 +77,17 @@ impl<'a> Extras<'a> {
         self.of(dialect).find(|extra| extra.name == name).map(|extra| &extra.value)
     }
 
+    /// Takes over from what was said before whatever is not said again.
+    pub fn inherit(&mut self, earlier: &Self) {
+        let said = self.0.len();
+        for extra in &earlier.0 {
+            let again = |later: &Extra<'_>| later.dialect == extra.dialect && later.name == extra.name;
+            if !self.0.iter().take(said).any(again) {
+                self.0.push(extra.clone());
+            }
+        }
+    }
+
     pub fn into_owned(self) -> Extras<'static> {
         let owned = self.0.into_iter().map(|extra| Extra {
             dialect: extra.dialect,
