@@ -54,7 +54,7 @@ pub struct Extra<'a> {
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extras<'a>(Vec<Extra<'a>>);
+pub struct Extras<'a>(Vec<Extra<'a>>, Vec<Extra<'a>>);
 
 impl<'a> Extras<'a> {
     pub fn push(&mut self, extra: Extra<'a>) {
@@ -77,13 +77,26 @@ impl<'a> Extras<'a> {
         self.of(dialect).find(|extra| extra.name == name).map(|extra| &extra.value)
     }
 
+    /// Remembers how `dialect` spelled something that means nothing elsewhere, the id of an item for example. A mark is no
+    /// field: only [`Self::marked`] finds it, nothing writes it by itself, and nobody has to name it as lost.
+    pub fn mark(&mut self, dialect: Dialect, name: &'static str, value: Json<'a>) {
+        self.1.push(Extra { dialect, name: name.into(), value });
+    }
+
+    pub fn marked(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
+        self.1.iter().find(|mark| mark.dialect == dialect && mark.name == name).map(|mark| &mark.value)
+    }
+
     pub fn into_owned(self) -> Extras<'static> {
-        let owned = self.0.into_iter().map(|extra| Extra {
-            dialect: extra.dialect,
-            name: Cow::Owned(extra.name.into_owned()),
-            value: extra.value.into_owned(),
-        });
-        Extras(owned.collect())
+        let own = |all: Vec<Extra<'a>>| {
+            let owned = all.into_iter().map(|extra| Extra {
+                dialect: extra.dialect,
+                name: Cow::Owned(extra.name.into_owned()),
+                value: extra.value.into_owned(),
+            });
+            owned.collect()
+        };
+        Extras(own(self.0), own(self.1))
     }
 }
 
