@@ -45,12 +45,24 @@ enum What {
     Refusal,
     MoreThanOneChoice,
     FinishOfAFilter,
+    StopBesideCalls,
     Usage,
     Reasoning,
     Error,
 }
 
-const LOSSES: &[Loss] = &[];
+const LOSSES: &[Loss] = &[
+    Loss {
+        target: "openai_responses",
+        what: What::MoreThanOneChoice,
+        why: "a response is one choice, never none and never two",
+    },
+    Loss {
+        target: "openai_responses",
+        what: What::StopBesideCalls,
+        why: "a response is completed; whether it waits for calls is told by the calls alone",
+    },
+];
 
 /// What must survive, in a form of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -205,7 +217,8 @@ fn difference(said: &Answer, expected: &Answer) -> Vec<(What, String)> {
     }
     for (index, expected) in &expected.0 {
         let Some(said) = said.0.get(index) else { continue };
-        if said.reasoning != expected.reasoning {
+        // An empty line between two blocks is how some dialects join them.
+        if said.reasoning.replace("\n\n", "") != expected.reasoning.replace("\n\n", "") {
             found.push((What::Reasoning, "reasoning".to_owned()));
         }
         if said.refusal != expected.refusal || (said.text != expected.text && !expected.refusal.is_empty()) {
@@ -214,7 +227,9 @@ fn difference(said: &Answer, expected: &Answer) -> Vec<(What, String)> {
             panic!("text is {:?}, not {:?}", said.text, expected.text);
         }
         assert_eq!(said.calls, expected.calls);
-        if said.finish != expected.finish {
+        if said.finish == Some("tool_calls") && expected.finish == Some("stop") && !expected.calls.is_empty() {
+            found.push((What::StopBesideCalls, "stop became tool_calls".to_owned()));
+        } else if said.finish != expected.finish {
             found.push((What::FinishOfAFilter, format!("finish {:?} was {:?}", said.finish, expected.finish)));
         }
     }

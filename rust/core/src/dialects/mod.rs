@@ -8,6 +8,7 @@ pub mod fold;
 pub mod message;
 pub mod openai_chat;
 pub mod openai_embeddings;
+pub mod openai_responses;
 
 pub(crate) mod mint;
 pub(crate) mod object;
@@ -134,6 +135,7 @@ macro_rules! dialects {
 dialects! {
     OpenAiChat = openai_chat at "/chat/completions";
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
+    OpenAiResponses = openai_responses at "/responses";
 }
 
 impl Dialect {

@@ -26,6 +26,18 @@ impl<'a> Json<'a> {
         Json(Cow::Owned(self.0.into_owned()))
     }
 
+    /// The word null: for a mark that says enough by being there.
+    pub(crate) const fn null() -> Self {
+        Self(Cow::Borrowed("null"))
+    }
+
+    /// A JSON string.
+    pub(crate) fn quoted(text: &str) -> Json<'static> {
+        let mut out = Vec::with_capacity(text.len() + 2);
+        crate::dialects::output::text(&mut out, text);
+        Json::written(out)
+    }
+
     /// For text this crate has just written.
     pub(crate) fn written(text: Vec<u8>) -> Json<'static> {
         Json(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
@@ -75,6 +87,12 @@ impl<'a> Extras<'a> {
 
     pub fn get(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
         self.of(dialect).find(|extra| extra.name == name).map(|extra| &extra.value)
+    }
+
+    /// Takes a field out, for whoever found a place for it.
+    pub(crate) fn take(&mut self, dialect: Dialect, name: &str) -> Option<Json<'a>> {
+        let at = self.0.iter().position(|extra| extra.dialect == dialect && extra.name == name)?;
+        Some(self.0.remove(at).value)
     }
 
     /// Remembers how `dialect` spelled something that means nothing elsewhere, the id of an item for example. A mark is no
