@@ -9,6 +9,7 @@ pub mod fold;
 pub mod message;
 pub mod openai_chat;
 pub mod openai_embeddings;
+pub mod openai_responses;
 
 pub(crate) mod mint;
 pub(crate) mod object;
@@ -135,6 +136,7 @@ dialects! {
     OpenAiChat = openai_chat at "/chat/completions";
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
     AnthropicMessages = anthropic_messages at "/messages";
+    OpenAiResponses = openai_responses at "/responses";
 }
 
 impl Dialect {

@@ -160,6 +160,10 @@ impl<'a, 'p> Object<'a, 'p> {
         Extra { dialect, name: name.into(), value: Json::written(out) }
     }
 
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, raw)| (name.as_ref(), *raw))
+    }
+
     pub(crate) fn into_members(self) -> impl Iterator<Item = (Text<'a>, &'a RawValue)> {
         self.members.into_iter()
     }

@@ -26,6 +26,18 @@ impl<'a> Json<'a> {
         Json(Cow::Owned(self.0.into_owned()))
     }
 
+    /// The word null: for a mark that says enough by being there.
+    pub(crate) const fn null() -> Self {
+        Self(Cow::Borrowed("null"))
+    }
+
+    /// A JSON string.
+    pub(crate) fn quoted(text: &str) -> Json<'static> {
+        let mut out = Vec::with_capacity(text.len() + 2);
+        crate::dialects::output::text(&mut out, text);
+        Json::written(out)
+    }
+
     /// For text this crate has just written.
     pub(crate) fn written(text: Vec<u8>) -> Json<'static> {
         Json(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
@@ -54,7 +66,7 @@ pub struct Extra<'a> {
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extras<'a>(Vec<Extra<'a>>);
+pub struct Extras<'a>(Vec<Extra<'a>>, Vec<Extra<'a>>);
 
 impl<'a> Extras<'a> {
     pub fn push(&mut self, extra: Extra<'a>) {
@@ -88,13 +100,32 @@ impl<'a> Extras<'a> {
         }
     }
 
+    /// Takes a field out, for whoever found a place for it.
+    pub(crate) fn take(&mut self, dialect: Dialect, name: &str) -> Option<Json<'a>> {
+        let at = self.0.iter().position(|extra| extra.dialect == dialect && extra.name == name)?;
+        Some(self.0.remove(at).value)
+    }
+
+    /// Remembers how `dialect` spelled something that means nothing elsewhere, the id of an item for example. A mark is no
+    /// field: only [`Self::marked`] finds it, nothing writes it by itself, and nobody has to name it as lost.
+    pub fn mark(&mut self, dialect: Dialect, name: &'static str, value: Json<'a>) {
+        self.1.push(Extra { dialect, name: name.into(), value });
+    }
+
+    pub fn marked(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
+        self.1.iter().find(|mark| mark.dialect == dialect && mark.name == name).map(|mark| &mark.value)
+    }
+
     pub fn into_owned(self) -> Extras<'static> {
-        let owned = self.0.into_iter().map(|extra| Extra {
-            dialect: extra.dialect,
-            name: Cow::Owned(extra.name.into_owned()),
-            value: extra.value.into_owned(),
-        });
-        Extras(owned.collect())
+        let own = |all: Vec<Extra<'a>>| {
+            let owned = all.into_iter().map(|extra| Extra {
+                dialect: extra.dialect,
+                name: Cow::Owned(extra.name.into_owned()),
+                value: extra.value.into_owned(),
+            });
+            owned.collect()
+        };
+        Extras(own(self.0), own(self.1))
     }
 }
 
