@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::{Fold, FoldError};
-use fastroute_core::dialects::message::{ChatReply, Content, Envelope, Event, FinishReason, Reply};
+use fastroute_core::dialects::message::{ChatReply, Choice, Content, Envelope, Event, FinishReason, Reply};
 use fastroute_core::sse;
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -46,11 +46,16 @@ enum What {
     MoreThanOneChoice,
     FinishOfAFilter,
     Usage,
+    CacheWrites,
     Reasoning,
     Error,
 }
 
-const LOSSES: &[Loss] = &[];
+const LOSSES: &[Loss] = &[
+    Loss { target: "cohere_v2", what: What::MoreThanOneChoice, why: "a reply is one message, no more and no less" },
+    Loss { target: "cohere_v2", what: What::Refusal, why: "a refusal is text like any other" },
+    Loss { target: "cohere_v2", what: What::CacheWrites, why: "usage counts what was read from a cache alone" },
+];
 
 /// What must survive, in a form of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,6 +70,9 @@ struct Said {
 
 type Answer = (BTreeMap<u32, Said>, Option<[u64; 5]>);
 
+/// Where among the counts of an answer the tokens written to a cache are.
+const CACHE_WRITES: usize = 3;
+
 fn said(reply: &ChatReply<'_>) -> Answer {
     let choices = reply.choices.iter().map(|choice| {
         let mut said = Said::default();
@@ -74,7 +82,9 @@ fn said(reply: &ChatReply<'_>) -> Answer {
                 Content::Refusal { text, .. } => said.refusal += text,
                 Content::Reasoning(reasoning) => said.reasoning += &reasoning.text,
                 Content::ToolCall(call) => {
-                    let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+                    // Servers say in three ways that a call has no arguments.
+                    let nothing = matches!(call.arguments.trim(), "" | "null");
+                    let arguments = if nothing { "{}" } else { &call.arguments };
                     let value = serde_json::from_str(arguments).unwrap_or(Value::String(call.arguments.to_string()));
                     said.calls.push((call.name.to_string(), value));
                 }
@@ -218,8 +228,16 @@ fn difference(said: &Answer, expected: &Answer) -> Vec<(What, String)> {
             found.push((What::FinishOfAFilter, format!("finish {:?} was {:?}", said.finish, expected.finish)));
         }
     }
+    let without_writes = |usage: &Option<[u64; 5]>| {
+        usage.map(|mut tokens| {
+            tokens[CACHE_WRITES] = 0;
+            tokens
+        })
+    };
     if said.1 != expected.1 {
-        found.push((What::Usage, format!("usage {:?} was {:?}", said.1, expected.1)));
+        let writes_only = without_writes(&said.1) == without_writes(&expected.1);
+        let what = if writes_only { What::CacheWrites } else { What::Usage };
+        found.push((what, format!("usage {:?} was {:?}", said.1, expected.1)));
     }
     found
 }
@@ -239,8 +257,11 @@ fn cross(case: &Case, target: Dialect) -> Option<Vec<(What, String)>> {
         });
     }
     let Ok(Reply::Chat(reply)) = case.dialect.parse_reply(case.body.as_bytes()) else { return None };
+    let failed = |choice: &Choice<'_>| choice.finish.as_ref().is_some_and(|f| f.reason == FinishReason::Error);
     let body = match target.render_reply(&Reply::Chat(reply.clone()), &envelope) {
         Ok(body) => body,
+        // What ended in an error is no answer: a dialect may refuse to say it.
+        Err(_) if reply.choices.iter().any(failed) => return Some(Vec::new()),
         Err(error) => return Some(vec![(What::Error, error.to_string())]),
     };
     let again = target.parse_reply(&body).unwrap_or_else(|error| panic!("what was written cannot be read: {error}"));

@@ -79,10 +79,10 @@ fn relayed(spec: &RelaySpec, pieces: &[&[u8]]) -> Vec<u8> {
     out.concat()
 }
 
-/// Read as one dialect's events and written as a client's, with the text that they tell.
+/// Read as chat's events and written as those of a client's dialect, with the text that they tell.
 fn translated(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<u8>, String) {
     let mut parser = Parser::new(Limits::default());
-    let mut reader = dialect.reader().unwrap();
+    let mut reader = Dialect::OpenAiChat.reader().unwrap();
     let mut writer = dialect.writer(&Envelope::default()).unwrap();
     let mut fold = Fold::new(1 << 20);
     let mut out = Vec::new();

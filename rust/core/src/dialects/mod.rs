@@ -4,6 +4,7 @@
 //! one line in the table below. The surprise: unary documents are values, but a stream needs memory, so events go
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
+pub mod cohere_v2;
 pub mod fold;
 pub mod message;
 pub mod openai_chat;
@@ -37,7 +38,6 @@ macro_rules! dialects {
 
         /// What must be remembered of a client's stream between two of its events.
         #[derive(Debug)]
-        #[expect(clippy::large_enum_variant, reason = "one per stream, and the empty variants hold nothing at all")]
         pub enum Writer {
             $($dialect($module::Writer),)+
         }
@@ -134,6 +134,7 @@ macro_rules! dialects {
 dialects! {
     OpenAiChat = openai_chat at "/chat/completions";
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
+    CohereV2 = cohere_v2 at "/v2/chat";
 }
 
 impl Dialect {
