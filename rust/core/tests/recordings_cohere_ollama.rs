@@ -1,4 +1,4 @@
-//! Cohere's own format against exchanges recorded from live servers: what they say is said again as it was.
+//! Cohere's and Ollama's own formats against recorded exchanges: what was said is said again as it was.
 //!
 //! `FASTROUTE_RECORDINGS` names a folder of `*.jsonl.gz`; without it the tests print what they skipped and pass. Nothing
 //! of that folder is in this repository.
@@ -24,7 +24,8 @@ mod same;
 use same::{assert_same, difference};
 
 /// File, wire dialect, ours, and how many lines of it were recorded: fewer would be a silent skip.
-const RECORDED: &[(&str, &str, Dialect, usize)] = &[("cohere", "cohere_v2_chat", Dialect::CohereV2, 42)];
+const RECORDED: &[(&str, &str, Dialect, usize)] =
+    &[("cohere", "cohere_v2_chat", Dialect::CohereV2, 42), ("ollama", "ollama_chat", Dialect::Ollama, 28)];
 
 /// What cannot be the same, by place, and why.
 const EXCEPTIONS: &[(Dialect, &str, &str)] = &[(
@@ -120,7 +121,7 @@ fn recorded_errors_are_said_again_as_they_were_said() {
     });
 }
 
-/// Name and data of each event of a stream.
+/// Name and data of each event of a stream; a line without a field is an event of a dialect that has no frames.
 fn events(body: &str) -> Vec<(&str, &str)> {
     let mut name = "";
     let mut found = Vec::new();

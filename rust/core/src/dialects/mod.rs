@@ -7,6 +7,7 @@
 pub mod cohere_v2;
 pub mod fold;
 pub mod message;
+pub mod ollama;
 pub mod openai_chat;
 pub mod openai_embeddings;
 
@@ -135,6 +136,7 @@ dialects! {
     OpenAiChat = openai_chat at "/chat/completions";
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
     CohereV2 = cohere_v2 at "/v2/chat";
+    Ollama = ollama at "/api/chat";
 }
 
 impl Dialect {
