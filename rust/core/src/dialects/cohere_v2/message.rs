@@ -133,22 +133,33 @@ pub(super) fn write_reply(message: &mut Members<'_>, turn: &Turn<'_>) {
     write_body(message, turn, spelling, false);
 }
 
-fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, wrap: bool) {
-    let plans: Vec<_> = turn
-        .blocks
-        .iter()
-        .filter(|block| is_plan(block))
-        .filter_map(|block| match &block.content {
-            Content::Reasoning(reasoning) => Some(reasoning.text.as_ref()),
-            _ => None,
-        })
-        .collect();
-    if !plans.is_empty() {
-        message.text(PLAN, &plans.join("\n\n"));
+/// `request` says that Cohere will read it: beside calls it refuses text, which is then the plan of these calls.
+fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, request: bool) {
+    let plans = request && calls_tools(turn);
+    let plan: Vec<_> = turn.blocks.iter().filter_map(|block| plan_of(block, plans)).collect();
+    if !plan.is_empty() {
+        message.text(PLAN, &plan.join("\n\n"));
     }
-    let parts: Vec<_> = turn.blocks.iter().filter(|block| parts::is_part(block)).collect();
+    let is_part = |block: &&Block<'_>| parts::is_part(block) && !(plans && is_words(block));
+    let parts: Vec<_> = turn.blocks.iter().filter(is_part).collect();
     parts::write_content(message, &parts, spelling);
     citations::write_all(message, &parts);
-    tools::write_calls(message, &turn.blocks, wrap);
+    tools::write_calls(message, &turn.blocks, request);
     message.extras(DIALECT, &turn.extras);
+}
+
+pub(super) fn calls_tools(turn: &Turn<'_>) -> bool {
+    turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)))
+}
+
+fn is_words(block: &Block<'_>) -> bool {
+    matches!(block.content, Content::Text { .. } | Content::Refusal { .. })
+}
+
+fn plan_of<'b>(block: &'b Block<'_>, plans: bool) -> Option<&'b str> {
+    match &block.content {
+        Content::Reasoning(reasoning) if is_plan(block) => Some(&reasoning.text),
+        Content::Text { text, .. } | Content::Refusal { text, .. } if plans && !text.is_empty() => Some(text),
+        _ => None,
+    }
 }

@@ -207,8 +207,12 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
         dropped.push(format!("{place}.name"));
     }
     dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    let plans = message::calls_tools(turn);
     for (index, block) in turn.blocks.iter().enumerate() {
         let place = format!("{place}.content[{index}]");
+        if plans && matches!(&block.content, Content::Text { citations, .. } if !citations.is_empty()) {
+            dropped.push(format!("{place}.citations"));
+        }
         dropped_of_block(block, &place, dropped);
     }
 }

@@ -92,6 +92,20 @@ fn a_choice_of_some_tools_is_these_tools_alone() {
 }
 
 #[test]
+fn what_is_said_before_calls_is_their_plan_because_cohere_refuses_it_as_text() {
+    let calls = json!([{"id": "a", "type": "function", "function": {"name": "tide", "arguments": "{}"}}]);
+    let turn = |content: Value| {
+        let turn = json!({"role": "assistant", "content": content, "tool_calls": calls});
+        from_chat(&json!({"model": "m", "messages": [{"role": "user", "content": "Tide?"}, turn]})).0["messages"][1]
+            .clone()
+    };
+    let planned = json!({"role": "assistant", "tool_plan": "Let me look.", "content": null, "tool_calls": calls});
+    assert_eq!(turn(json!("Let me look.")), planned);
+    let silent = json!({"role": "assistant", "content": null, "tool_calls": calls});
+    assert_eq!((turn(json!("")), turn(json!(null))), (silent.clone(), silent));
+}
+
+#[test]
 fn results_that_are_documents_reach_other_dialects_as_text() {
     let request = json!({"model": "m", "messages": [
         {"role": "user", "content": "Tide?"},

@@ -206,8 +206,8 @@ fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> Result<Text<
     }
 }
 
-/// `wrap` says what becomes of the free text that a custom tool takes: in a request it must be JSON.
-pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], wrap: bool) {
+/// In a request, the free text that a custom tool takes must be JSON as well.
+pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], request: bool) {
     let calls: Vec<_> = blocks
         .iter()
         .filter_map(|block| match &block.content {
@@ -225,7 +225,7 @@ pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], wrap:
             entry.object("function", |function| {
                 function.text("name", &call.name);
                 if call.arguments != NO_ARGUMENTS || !says_nothing(&block.extras) {
-                    function.text("arguments", &arguments_of(call, wrap));
+                    function.text("arguments", &arguments_of(call, request));
                 }
                 function.rest_of("function", DIALECT, &block.extras);
             });
