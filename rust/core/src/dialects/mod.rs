@@ -5,8 +5,10 @@
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
 pub mod anthropic_messages;
+pub mod cohere_v2;
 pub mod fold;
 pub mod message;
+pub mod ollama;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
@@ -137,6 +139,8 @@ dialects! {
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
     AnthropicMessages = anthropic_messages at "/messages";
     OpenAiResponses = openai_responses at "/responses";
+    CohereV2 = cohere_v2 at "/v2/chat";
+    Ollama = ollama at "/api/chat";
 }
 
 impl Dialect {
