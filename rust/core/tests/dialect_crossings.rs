@@ -50,7 +50,29 @@ enum What {
     Error,
 }
 
-const LOSSES: &[Loss] = &[];
+const LOSSES: &[Loss] = &[
+    Loss {
+        target: "gemini",
+        what: What::Refusal,
+        why: "a refusal is text, because there is nothing else to say it as",
+    },
+    Loss { target: "gemini", what: What::FinishOfAFilter, why: "STOP is said of calls as well, so calls go before it" },
+    Loss {
+        target: "gemini",
+        what: What::Usage,
+        why: "cache writes have no count, and reasoning that a server counts beside the completion is cut to it",
+    },
+    Loss {
+        target: "openai_chat",
+        what: What::Reasoning,
+        why: "blocks of reasoning are one text, a blank line between",
+    },
+    Loss {
+        target: "openai_chat",
+        what: What::Error,
+        why: "a reply that ended in an error is refused, because no finish reason says so",
+    },
+];
 
 /// What must survive, in a form of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -180,6 +202,13 @@ fn fold(
             }
         }
     }
+    for event in reader.end() {
+        ended |= matches!(event, Event::Done | Event::Error(_));
+        fold.add(&event)?;
+        if let Some((writer, out)) = &mut into {
+            writer.render_event(&event, out);
+        }
+    }
     // Where a server left out its end, the relay adds it once it has seen a finish.
     if let (false, Some((writer, out))) = (ended, &mut into) {
         writer.render_event(&Event::Done, out);
@@ -189,7 +218,8 @@ fn fold(
 
 fn sse_events(body: &str) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut parser = sse::Parser::new(sse::Limits::default());
+    // Google's streams break off with a bare JSON object.
+    let mut parser = sse::Parser::with_bare_json(sse::Limits::default());
     let mut events = Vec::new();
     let mut take = |event: sse::Event<'_>| events.push((text(event.name), text(event.data)));
     parser.feed(body.as_bytes(), &mut take).unwrap();

@@ -5,6 +5,7 @@
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
 pub mod fold;
+pub mod gemini;
 pub mod message;
 pub mod openai_chat;
 pub mod openai_embeddings;
@@ -37,7 +38,6 @@ macro_rules! dialects {
 
         /// What must be remembered of a client's stream between two of its events.
         #[derive(Debug)]
-        #[expect(clippy::large_enum_variant, reason = "one per stream, and the empty variants hold nothing at all")]
         pub enum Writer {
             $($dialect($module::Writer),)+
         }
@@ -134,6 +134,18 @@ macro_rules! dialects {
 dialects! {
     OpenAiChat = openai_chat at "/chat/completions";
     OpenAiEmbeddings = openai_embeddings at "/embeddings";
+    Gemini = gemini at "/models/{model}:generateContent";
+}
+
+impl Reader {
+    /// Once, when the upstream's body has ended as HTTP means it; never after a cut. What a dialect says only by
+    /// ending is said here: Gemini repeats its finish reason and goes on, so that only the end makes one the last.
+    pub fn end(&mut self) -> Events<'static> {
+        match self {
+            Self::Gemini(reader) => gemini::end(reader),
+            _ => Events::new(),
+        }
+    }
 }
 
 impl Dialect {
