@@ -105,6 +105,9 @@ fn a_stream_in_a_dialects_own_form_comes_out_as_it_went_in() {
                     writer.render_event(&event, &mut out);
                 }
             }
+            for event in reader.end() {
+                writer.render_event(&event, &mut out);
+            }
             let out = String::from_utf8(out).unwrap();
             let (said, expected) = (frames(dialect, &out), frames(dialect, &stream));
             assert_eq!(said.len(), expected.len(), "{}:\n{out}", path.display());

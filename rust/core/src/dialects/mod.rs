@@ -7,6 +7,7 @@
 pub mod anthropic_messages;
 pub mod cohere_v2;
 pub mod fold;
+pub mod gemini;
 pub mod message;
 pub mod ollama;
 pub mod openai_chat;
@@ -141,6 +142,18 @@ dialects! {
     OpenAiResponses = openai_responses at "/responses";
     CohereV2 = cohere_v2 at "/v2/chat";
     Ollama = ollama at "/api/chat";
+    Gemini = gemini at "/models/{model}:generateContent";
+}
+
+impl Reader {
+    /// Once, when the upstream's body has ended as HTTP means it; never after a cut. What a dialect says only by
+    /// ending is said here: Gemini repeats its finish reason and goes on, so that only the end makes one the last.
+    pub fn end(&mut self) -> Events<'static> {
+        match self {
+            Self::Gemini(reader) => gemini::end(reader),
+            _ => Events::new(),
+        }
+    }
 }
 
 impl Dialect {

@@ -69,6 +69,21 @@ impl<'a, 'p> Object<'a, 'p> {
         self.members.iter().any(|(key, _)| key == name)
     }
 
+    /// Gives members the names that `spell` has for them. Refuses, in requests, one thing said under two names.
+    pub(crate) fn rename(&mut self, spell: impl Fn(&str) -> Option<&'static str>) -> Result<(), DialectError> {
+        let mut renamed = false;
+        for (name, _) in &mut self.members {
+            if let Some(spelled) = spell(name) {
+                *name = Text::Borrowed(spelled);
+                renamed = true;
+            }
+        }
+        if renamed && self.mode == Mode::Strict && has_twins(&self.members) {
+            return Err(self.place.refuse("must not have the same key twice"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn forget(&mut self, name: &str) {
         self.members.retain(|(key, _)| key != name);
     }

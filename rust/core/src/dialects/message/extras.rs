@@ -73,6 +73,10 @@ impl<'a> Extras<'a> {
         self.0.push(extra);
     }
 
+    pub fn extend(&mut self, extras: impl IntoIterator<Item = Extra<'a>>) {
+        self.0.extend(extras);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
