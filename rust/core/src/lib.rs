@@ -14,4 +14,5 @@ pub mod passes;
 pub mod relay;
 pub mod sse;
 pub mod tokens;
+pub mod translate;
 pub mod usage;

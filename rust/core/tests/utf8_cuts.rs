@@ -11,6 +11,7 @@ use fastroute_core::dialects::message::Envelope;
 use fastroute_core::json::{Limits as JsonLimits, Scanner, Shape};
 use fastroute_core::relay::{Relay, RelaySpec, Slices};
 use fastroute_core::sse::{Limits, Parser};
+use fastroute_core::translate::Frames;
 use serde_json::json;
 
 /// Two, three and four bytes, right to left, joined and combining characters, and emoji that are sequences.
@@ -99,19 +100,19 @@ fn told_in(dialect: Dialect, stream: &[u8], escaped: bool) -> Vec<u8> {
 
 /// Read as one dialect's events and written as a client's, with the text that they tell.
 fn translated(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<u8>, String) {
-    let mut parser = Parser::new(Limits::default());
+    let mut frames = Frames::of(dialect, Limits::default());
     let mut reader = dialect.reader().unwrap();
     let mut writer = dialect.writer(&Envelope::default()).unwrap();
     let mut fold = Fold::new(1 << 20);
     let mut out = Vec::new();
     for piece in pieces {
-        let told = parser.feed(piece, |event| {
-            for event in reader.parse_event(std::str::from_utf8(event.name).unwrap(), event.data).unwrap() {
+        let within = frames.feed(piece, |name, data| {
+            for event in reader.parse_event(name, data).unwrap() {
                 fold.add(&event).unwrap();
                 writer.render_event(&event, &mut out);
             }
         });
-        told.unwrap();
+        assert!(within);
     }
     for event in reader.end() {
         fold.add(&event).unwrap();

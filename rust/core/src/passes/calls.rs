@@ -62,12 +62,11 @@ pub(super) fn pair(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
         }
         for block in &mut turn.blocks {
             if let Content::ToolResult(result) = &block.content {
-                match open.iter().position(|(_, id)| *id == result.call_id) {
-                    Some(found) => drop(open.remove(found)),
-                    None => {
-                        changed.push(format!("messages[{at}].tool_call_id"));
-                        block.content = orphan(result);
-                    }
+                if let Some(found) = open.iter().position(|(_, id)| *id == result.call_id) {
+                    open.remove(found);
+                } else {
+                    changed.push(format!("messages[{at}].tool_call_id"));
+                    block.content = orphan(result);
                 }
             }
         }
@@ -175,7 +174,7 @@ pub(super) fn rewrite_ids(turns: &mut [Turn<'_>], rule: CallIds) {
         if let Some(known) = rewritten.get(id.as_ref()) {
             return Cow::Owned(known.clone());
         }
-        let new = (0..).map(|salt| rule.apply(id, salt)).find(|new| !taken.contains(new)).unwrap_or_default();
+        let new = (0..u32::MAX).map(|salt| rule.apply(id, salt)).find(|new| !taken.contains(new)).unwrap_or_default();
         taken.insert(new.clone());
         rewritten.insert(id.to_string(), new.clone());
         Cow::Owned(new)

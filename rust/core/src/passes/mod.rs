@@ -46,6 +46,7 @@ pub struct ToolNames {
 
 /// What a target demands of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a demand of its own, and every mix of them is somebody's")]
 pub struct Shape {
     pub instructions: Instructions,
     /// Tool results are content of the user's turn, in front of all else in it, and not turns of their own.

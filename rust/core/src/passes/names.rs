@@ -22,6 +22,22 @@ impl Names {
     }
 }
 
+impl FromIterator<(String, String)> for Names {
+    /// Pairs of our name and the client's.
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(names: T) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Names {
+    type Item = (String, String);
+    type IntoIter = std::collections::hash_map::IntoIter<String, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Rewrites names the target refuses: in definitions, history and choice.
 pub(super) fn rewrite(request: &mut ChatRequest<'_>, rule: ToolNames) -> Names {
     let mut names = Names::default();
