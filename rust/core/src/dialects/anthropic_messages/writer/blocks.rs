@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::frame;
 use crate::dialects::anthropic_messages::input::{FREE_TEXT, Progress, says_nothing};
 use crate::dialects::anthropic_messages::{DIALECT, citations};
-use crate::dialects::message::{CallKind, Event, Extras, Json};
+use crate::dialects::message::{CallKind, Event, Extras, Json, Text};
 use crate::dialects::mint;
 use crate::dialects::output::{self, Buffer, Members};
 
@@ -180,7 +180,7 @@ impl Blocks {
     }
 
     fn arguments(&mut self, call: u32, arguments: &str, out: &mut Buffer) {
-        let found = self.waiting.iter_mut().rev().find(|block| is_call(&block.what, call));
+        let found = self.waiting.iter_mut().rev().find(|block| !block.ended && is_call(&block.what, call));
         let Some(Block { index, what: What::Call { kind, progress, told, .. }, .. }) = found else {
             return;
         };
@@ -191,7 +191,10 @@ impl Blocks {
             return;
         }
         *told = true;
-        let piece = if kind == CallKind::Custom { free_text(arguments, first) } else { arguments.to_owned() };
+        let piece: Text<'_> = match kind {
+            CallKind::Custom => free_text(arguments, first).into(),
+            _ => arguments.into(),
+        };
         self.write(index, out, |out| write_delta(out, index, "input_json_delta", |d| d.text("partial_json", &piece)));
     }
 

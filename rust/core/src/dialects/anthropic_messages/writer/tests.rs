@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::dialects::message::{
     CallKind, Citation, Envelope, ErrorReply, Event, Extras, Finish, FinishReason, TokenUsage, Usage,
 };
+use crate::dialects::mint::SplitMix64;
 use crate::dialects::{Dialect, Writer};
 
 const ENVELOPE: Envelope<'_> = Envelope { id: "msg_ours", model: "m-1", created_s: 7, include_usage: false };
@@ -227,4 +228,53 @@ fn calls_without_ids_get_them() {
     let (mut writer, mut out) = (writer(), Vec::new());
     writer.render_event(&call(0, ""), &mut out);
     assert!(String::from_utf8(out).unwrap().contains("\"id\":\"call_"));
+}
+
+/// Any event, in any order: what no reader tells, too.
+fn any_event(dice: &mut SplitMix64) -> Event<'static> {
+    let call_number = u32::try_from(dice.draw() % 4).unwrap();
+    let choice = u32::from(dice.draw().is_multiple_of(16));
+    let kind = if dice.draw().is_multiple_of(8) { CallKind::Custom } else { CallKind::Function };
+    let pieces = ["", "{}", "{\"a\":", "\"}\"", "}", "null", "x"];
+    let piece = pieces[usize::try_from(dice.draw()).unwrap_or(0) % pieces.len()];
+    match dice.draw() % 14 {
+        0 => Event::TextStart { choice },
+        1 | 2 => Event::TextDelta { choice, text: piece.into(), logprobs: None },
+        3 => Event::TextEnd { choice },
+        4 => Event::ReasoningStart { choice },
+        5 => Event::ReasoningDelta { choice, text: piece.into() },
+        6 => Event::ReasoningSignature { choice, signature: piece.into() },
+        7 => Event::ReasoningRedacted { choice, data: piece.into() },
+        8 => Event::ReasoningEnd { choice },
+        9 => Event::RefusalDelta { choice, text: piece.into() },
+        10 => call(call_number, "a"),
+        11 | 12 => Event::ToolCallDelta { choice, call: call_number, kind, arguments: piece.into() },
+        _ => Event::ToolCallEnd { choice, call: call_number },
+    }
+}
+
+#[test]
+fn blocks_come_one_behind_the_other_whatever_is_told() {
+    for seed in 0..500 {
+        let mut dice = SplitMix64(seed);
+        let mut events: Vec<_> = (0..60).map(|_| any_event(&mut dice)).collect();
+        events.extend([finish(FinishReason::Stop), Event::Done]);
+        let (mut open, mut next) = (None, 0);
+        for line in written(&events) {
+            let mut words = line.split(' ');
+            match (words.next().unwrap(), words.next()) {
+                ("start", Some(index)) => {
+                    assert_eq!((open, index), (None, next.to_string().as_str()), "seed {seed}: {line}");
+                    open = Some(next);
+                    next += 1;
+                }
+                ("delta", Some(index)) => {
+                    assert_eq!(open.map(|open: i32| open.to_string()).as_deref(), Some(index), "seed {seed}: {line}");
+                }
+                ("content_block_stop", _) => assert!(open.take().is_some(), "seed {seed}"),
+                ("message_start", _) => assert_eq!(next, 0, "seed {seed}"),
+                _ => assert_eq!(open, None, "seed {seed}: {line}"),
+            }
+        }
+    }
 }
