@@ -5,7 +5,7 @@
 
 use super::reply::{or, write_finish};
 use super::tools::write_signature;
-use super::turn::{write_citation, write_reasoning_detail};
+use super::turn::{is_link, write_citation, write_reasoning_detail};
 use super::{DIALECT, usage};
 use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage};
 use crate::dialects::openai_error;
@@ -65,6 +65,7 @@ impl Writer {
             Event::ToolCallDelta { choice, call, kind, arguments } => {
                 self.call_delta(*choice, *call, *kind, arguments, out);
             }
+            Event::Citation { citation, .. } if !is_link(citation) => {}
             Event::Citation { choice, citation } => self.delta(*choice, out, |delta| {
                 delta.list("annotations", [citation], |out, citation| {
                     write_citation(out, 0, citation);

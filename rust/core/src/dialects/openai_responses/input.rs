@@ -253,6 +253,9 @@ fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Ve
             }
         }
         _ if !said => dropped.push(place.to_owned()),
+        Content::Text { citations, .. } if !citations.iter().all(parts::is_annotation) => {
+            dropped.push(format!("{place}.citations"));
+        }
         Content::ToolCall(call) if call.signature.is_some() => dropped.push(format!("{place}.signature")),
         // There is one slot for both, and the proof of the text goes first.
         Content::Reasoning(Reasoning { signature: Some(_), redacted: Some(_), .. }) => {
@@ -264,5 +267,7 @@ fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Ve
 }
 
 pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
+    // A null says what leaving it out says.
+    let said = extras.iter().filter(|extra| extra.dialect != DIALECT && extra.value.as_str() != "null");
+    said.map(|extra| extra.name.clone().into_owned())
 }

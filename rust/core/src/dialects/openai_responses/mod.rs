@@ -9,6 +9,8 @@ mod parts;
 mod reader;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod usage;
 mod writer;

@@ -91,29 +91,37 @@ fn take_annotations<'a>(part: &mut Object<'a, '_>, block: &mut Block<'a>) {
 pub(super) fn citation(raw: &RawValue) -> Option<Citation<'_>> {
     let mut annotation = Object::lenient(raw)?;
     let is_link = annotation.peek("type").is_none_or(|raw| raw.get() == "\"url_citation\"");
-    if !is_link {
-        return Some(Citation { extras: annotation.into_extras(DIALECT), ..Citation::default() });
+    let mut citation = Citation::default();
+    if is_link {
+        annotation.take_if("type", Some);
+        citation.url = annotation.take_if("url", object::text);
+        citation.title = annotation.take_if("title", object::text);
+        citation.start_index = annotation.take_if("start_index", object::whole);
+        citation.end_index = annotation.take_if("end_index", object::whole);
     }
-    annotation.take_if("type", Some);
-    Some(Citation {
-        url: annotation.take_if("url", object::text),
-        title: annotation.take_if("title", object::text),
-        cited_text: None,
-        start_index: annotation.take_if("start_index", object::whole),
-        end_index: annotation.take_if("end_index", object::whole),
-        extras: annotation.into_extras(DIALECT),
-    })
+    citation.extras = annotation.into_extras(DIALECT);
+    citation.extras.mark(DIALECT, PART, Json::null());
+    Some(citation)
 }
 
-pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>) {
+/// Whether a citation is an annotation here: what is not ours needs an address.
+pub(super) fn is_annotation(citation: &Citation<'_>) -> bool {
+    citation.url.is_some() || citation.extras.marked(DIALECT, PART).is_some()
+}
+
+/// One of another dialect may leave out title and place; the schema requires both. Without a place it is about all the
+/// text, which has `length` characters.
+pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>, length: usize) {
+    let ours = citation.extras.marked(DIALECT, PART).is_some();
+    let or = |known: Option<u64>, otherwise: u64| known.or((!ours).then_some(otherwise));
     output::object(out, |annotation| {
         if citation.extras.get(DIALECT, "type").is_none() {
             annotation.text("type", "url_citation");
         }
         annotation.text_if("url", citation.url.as_deref());
-        annotation.text_if("title", citation.title.as_deref());
-        annotation.whole_if("start_index", citation.start_index);
-        annotation.whole_if("end_index", citation.end_index);
+        annotation.text_if("title", citation.title.as_deref().or((!ours).then_some("")));
+        annotation.whole_if("start_index", or(citation.start_index, 0));
+        annotation.whole_if("end_index", or(citation.end_index, length as u64));
         annotation.extras(DIALECT, &citation.extras);
     });
 }
@@ -211,8 +219,10 @@ fn write_text(part: &mut Members<'_>, block: &Block<'_>, text: &str, citations: 
     }
     part.text("text", text);
     let odd = block.extras.get(DIALECT, "annotations").is_some();
-    if !citations.is_empty() || (!odd && (dress.complete || marked("annotations").is_some())) {
-        part.list("annotations", citations, write_citation);
+    let annotations: Vec<_> = citations.iter().filter(|citation| is_annotation(citation)).collect();
+    if !annotations.is_empty() || (!odd && (dress.complete || marked("annotations").is_some())) {
+        let length = text.chars().count();
+        part.list("annotations", annotations, |out, citation| write_citation(out, citation, length));
     }
     if let Some(logprobs) = dress.logprobs {
         part.raw("logprobs", logprobs);

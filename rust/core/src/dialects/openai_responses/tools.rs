@@ -20,15 +20,15 @@ pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, Di
 fn parse<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
     let mut tool = Object::open(raw, place, Mode::Strict)?;
     let (kind, parameters) = match tool.require_text("type")?.as_ref() {
-        "function" => (CallKind::Function, tool.take_object("parameters")?),
-        "custom" => (CallKind::Custom, tool.take_object("format")?),
+        "function" => (CallKind::Function, tool.take_object("parameters")?.map(Json::from)),
+        "custom" => (CallKind::Custom, tool.take_object("format")?.map(grammar)),
         _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) }),
     };
     let mut callable = Callable {
         kind,
         name: tool.require_text("name")?,
         description: tool.take_text("description")?,
-        parameters: parameters.map(Json::from),
+        parameters,
         strict: tool.take_bool("strict")?,
         cache_mark: tool.take_json("cache_control"),
         extras: tool.into_extras(DIALECT),
@@ -56,7 +56,9 @@ fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
             tool.text_if("description", callable.description.as_deref());
             let ours = callable.extras.marked(DIALECT, OURS).is_some();
             if callable.kind == CallKind::Custom {
-                tool.json_if("format", callable.parameters.as_ref());
+                if let Some(format) = &callable.parameters {
+                    write_format(tool.key("format"), format);
+                }
                 tool.flag_if("strict", callable.strict);
             } else {
                 match callable.parameters.as_ref() {
@@ -70,6 +72,39 @@ fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
             tool.extras(DIALECT, &callable.extras);
         }),
     }
+}
+
+/// A grammar is flat here; the neutral form is that of chat, with an object around it. Other formats are the same in both.
+fn grammar(raw: &RawValue) -> Json<'_> {
+    let nested = || {
+        let mut format = Object::lenient(raw)?;
+        let is_grammar = format.take_if("type", object::text)? == "grammar";
+        (is_grammar && format.has("definition")).then(|| format.into_rest(DIALECT, "grammar").value)
+    };
+    let Some(inner) = nested() else {
+        return Json::from(raw);
+    };
+    let mut out = Buffer::new();
+    output::object(&mut out, |format| {
+        format.text("type", "grammar");
+        format.raw("grammar", inner.as_str());
+    });
+    Json::written(out)
+}
+
+fn write_format(out: &mut Buffer, format: &Json<'_>) {
+    let raw = format.as_raw();
+    let inner =
+        raw.as_deref().and_then(Object::lenient).and_then(|mut format| format.take_if("grammar", Object::lenient));
+    let Some(inner) = inner else {
+        return output::raw(out, format.as_str());
+    };
+    output::object(out, |format| {
+        format.text("type", "grammar");
+        for (name, value) in inner.members() {
+            format.fill(name, value.get());
+        }
+    });
 }
 
 fn kind_name(kind: CallKind) -> &'static str {

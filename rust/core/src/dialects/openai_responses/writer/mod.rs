@@ -220,7 +220,7 @@ impl Writer {
     }
 
     fn citation(&mut self, citation: &Citation<'_>, out: &mut Buffer) {
-        let Some(item) = self.open.as_mut() else {
+        let Some(item) = self.open.as_mut().filter(|_| parts::is_annotation(citation)) else {
             return;
         };
         let (index, id) = (item.index, item.id.clone());
@@ -229,7 +229,7 @@ impl Writer {
             return;
         };
         let mut annotation = Buffer::new();
-        parts::write_citation(&mut annotation, citation);
+        parts::write_citation(&mut annotation, citation, part.text.chars().count());
         let number = part.annotations.len() as u64;
         let annotation = String::from_utf8(annotation).unwrap_or_default();
         self.bytes += annotation.len();
