@@ -42,6 +42,9 @@ fn parse_result<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectErro
     if blocks.is_empty() && spelling != Spelling::Structured {
         return Err(message.place.member("content").refuse("is required"));
     }
+    if let Some(index) = blocks.iter().position(|block| !is_result_part(block)) {
+        return Err(message.place.member("content").item(index).refuse("must be text or a document"));
+    }
     let kind = CallKind::Function;
     let result = ToolResult { kind, call_id, name: None, blocks, spelling, is_error: None };
     let mut turn = Turn::new(Role::Tool, vec![Block::new(Content::ToolResult(result))]);
@@ -64,6 +67,11 @@ fn parse_assistant<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectE
     citations::take(&mut message, &mut content);
     blocks.append(&mut content);
     tools::take_calls(&mut message, &mut blocks)?;
+    let place = message.place.member("content");
+    let says = |block: &Block<'_>| matches!(&block.content, Content::Text { text, .. } if !text.is_empty());
+    if message.mode == Mode::Strict && calls_tools(&blocks) && blocks.iter().any(says) {
+        return Err(place.refuse("must not hold text beside tool_calls; tool_plan is for that"));
+    }
     Ok(Turn { role: Role::Assistant, name: None, blocks, spelling, extras: message.into_extras(DIALECT) })
 }
 
@@ -135,12 +143,12 @@ pub(super) fn write_reply(message: &mut Members<'_>, turn: &Turn<'_>) {
 
 /// `request` says that Cohere will read it: beside calls it refuses text, which is then the plan of these calls.
 fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, request: bool) {
-    let plans = request && calls_tools(turn);
+    let plans = request && calls_tools(&turn.blocks);
     let plan: Vec<_> = turn.blocks.iter().filter_map(|block| plan_of(block, plans)).collect();
     if !plan.is_empty() {
         message.text(PLAN, &plan.join("\n\n"));
     }
-    let is_part = |block: &&Block<'_>| parts::is_part(block) && !(plans && is_words(block));
+    let is_part = |block: &&Block<'_>| parts::is_part(block) && !(plans && is_plannable(block));
     let parts: Vec<_> = turn.blocks.iter().filter(is_part).collect();
     parts::write_content(message, &parts, spelling);
     citations::write_all(message, &parts);
@@ -148,18 +156,26 @@ fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, re
     message.extras(DIALECT, &turn.extras);
 }
 
-pub(super) fn calls_tools(turn: &Turn<'_>) -> bool {
-    turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)))
+pub(super) fn calls_tools(blocks: &[Block<'_>]) -> bool {
+    blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)))
 }
 
-fn is_words(block: &Block<'_>) -> bool {
-    matches!(block.content, Content::Text { .. } | Content::Refusal { .. })
+/// What can stand before calls as their plan and not as content.
+fn is_plannable(block: &Block<'_>) -> bool {
+    match &block.content {
+        Content::Text { .. } | Content::Refusal { .. } => true,
+        Content::Reasoning(reasoning) => {
+            reasoning.redacted.is_none() && block.extras.get(DIALECT, parts::THINKING).is_none()
+        }
+        _ => false,
+    }
 }
 
 fn plan_of<'b>(block: &'b Block<'_>, plans: bool) -> Option<&'b str> {
-    match &block.content {
-        Content::Reasoning(reasoning) if is_plan(block) => Some(&reasoning.text),
-        Content::Text { text, .. } | Content::Refusal { text, .. } if plans && !text.is_empty() => Some(text),
-        _ => None,
-    }
+    let text = match &block.content {
+        Content::Text { text, .. } | Content::Refusal { text, .. } => text,
+        Content::Reasoning(reasoning) => &reasoning.text,
+        _ => return None,
+    };
+    (is_plan(block) || (plans && is_plannable(block) && !text.is_empty())).then_some(text)
 }

@@ -13,6 +13,10 @@ use crate::dialects::{DialectError, Place};
 /// Under this name, an extra of a text says that it is a document, and holds what the document says beside its data.
 const DOCUMENT: &str = "document";
 
+/// The mark of reasoning that was a part here. It is refused where its model does not think, so other dialects' reasoning
+/// is told as a plan where there can be one.
+pub(super) const THINKING: &str = "thinking";
+
 /// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
 pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
     let place = message.place.member("content");
@@ -53,8 +57,9 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
     let mut document = None;
     let content = match kind.as_ref() {
         "text" => take_string(&mut part, "text")?.map(plain),
-        "thinking" => take_string(&mut part, "thinking")?
-            .map(|text| Content::Reasoning(Reasoning { text, ..Reasoning::default() })),
+        THINKING => {
+            take_string(&mut part, THINKING)?.map(|text| Content::Reasoning(Reasoning { text, ..Reasoning::default() }))
+        }
         "image_url" => part.take_if("image_url", image),
         "document" => part.take_if("document", parse_document).map(|(text, rest)| {
             document = Some(rest);
@@ -68,6 +73,10 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
     let mut block = Block { content, cache_mark: None, extras: part.into_extras(DIALECT) };
     if let Some(document) = document {
         block.extras.push(document);
+    }
+    if let Content::Reasoning(_) = block.content {
+        let value = Json::written(b"true".to_vec());
+        block.extras.push(Extra { dialect: DIALECT, name: THINKING.into(), value });
     }
     Ok(block)
 }
@@ -147,8 +156,8 @@ pub(super) fn write_part(out: &mut Buffer, block: &Block<'_>) {
             },
             Content::Refusal { text, .. } => write_text(part, text),
             Content::Reasoning(reasoning) => {
-                part.text("type", "thinking");
-                part.text("thinking", &reasoning.text);
+                part.text("type", THINKING);
+                part.text(THINKING, &reasoning.text);
             }
             Content::Image { source, detail } => {
                 part.text("type", "image_url");

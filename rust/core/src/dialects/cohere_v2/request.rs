@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 
 use super::{DIALECT, message, parts, tools};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling,
-    Stop, Turn,
+    Block, ChatRequest, Content, Extra, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling,
+    Spelling, Stop, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -207,7 +207,7 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
         dropped.push(format!("{place}.name"));
     }
     dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
-    let plans = message::calls_tools(turn);
+    let plans = message::calls_tools(&turn.blocks);
     for (index, block) in turn.blocks.iter().enumerate() {
         let place = format!("{place}.content[{index}]");
         if plans && matches!(&block.content, Content::Text { citations, .. } if !citations.is_empty()) {
@@ -252,6 +252,8 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
     dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
 }
 
+/// The names of what only other dialects understand; null says nothing.
 pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
+    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
+    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
 }

@@ -101,6 +101,11 @@ fn what_is_said_before_calls_is_their_plan_because_cohere_refuses_it_as_text() {
     };
     let planned = json!({"role": "assistant", "tool_plan": "Let me look.", "content": null, "tool_calls": calls});
     assert_eq!(turn(json!("Let me look.")), planned);
+    let turn_with_reasoning =
+        json!({"role": "assistant", "reasoning_content": "Hm.", "content": "Let me look.", "tool_calls": calls});
+    let (said, _) =
+        from_chat(&json!({"model": "m", "messages": [{"role": "user", "content": "Tide?"}, turn_with_reasoning]}));
+    assert_eq!(said["messages"][1]["tool_plan"], "Hm.\n\nLet me look.");
     let silent = json!({"role": "assistant", "content": null, "tool_calls": calls});
     assert_eq!((turn(json!("")), turn(json!(null))), (silent.clone(), silent));
 }
@@ -135,6 +140,11 @@ fn requests_that_cannot_be_understood_are_refused_where_they_go_wrong() {
         ),
         (json!({"model": "m", "messages": [{"role": "tool", "content": "a"}]}), "/messages/0/tool_call_id"),
         (json!({"model": "m", "messages": [{"role": "assistant", "tool_plan": 1}]}), "/messages/0/tool_plan"),
+        (
+            json!({"model": "m", "messages": [{"role": "assistant", "content": "a", "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "a", "arguments": "{}"}}]}]}),
+            "/messages/0/content",
+        ),
         (json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "k": -1}), "/k"),
         (
             json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "stop_sequences": "a"}),

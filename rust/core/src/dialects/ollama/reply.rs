@@ -139,8 +139,9 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
     let mut out = Buffer::with_capacity(1024);
     output::object(&mut out, |members| {
         members.text("model", if reply.model.is_empty() { envelope.model } else { &reply.model });
-        if created.is_none() {
-            members.text(CREATED, &time::format(reply.created_s.unwrap_or(envelope.created_s)));
+        match created {
+            Some(created) => members.raw(CREATED, created.as_str()),
+            None => members.text(CREATED, &time::format(reply.created_s.unwrap_or(envelope.created_s))),
         }
         members.object("message", |message| match choice {
             Some(choice) => message::write_reply(message, &choice.turn, &seed),

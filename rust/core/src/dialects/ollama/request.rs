@@ -268,6 +268,8 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
     dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
 }
 
+/// The names of what only other dialects understand; null says nothing.
 pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
+    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
+    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
 }

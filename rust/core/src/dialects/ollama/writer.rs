@@ -182,8 +182,9 @@ impl Writer {
         let rest = std::mem::take(&mut self.rest);
         output::object(out, |line| {
             line.text("model", &self.model);
-            if rest.get(DIALECT, CREATED).is_none() {
-                line.text(CREATED, &time::format(self.created_s));
+            match rest.get(DIALECT, CREATED) {
+                Some(created) => line.raw(CREATED, created.as_str()),
+                None => line.text(CREATED, &time::format(self.created_s)),
             }
             fill(line);
             line.extras(DIALECT, &rest);
