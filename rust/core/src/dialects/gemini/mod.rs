@@ -10,6 +10,7 @@ mod error;
 mod finish;
 mod generation;
 mod ids;
+mod logprobs;
 mod names;
 mod parts;
 mod reader;

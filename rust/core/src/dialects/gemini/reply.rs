@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::finish::{self, Said};
-use super::{DIALECT, citations, turn, usage};
+use super::{DIALECT, citations, logprobs, turn, usage};
 use crate::dialects::message::{
     Block, ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json, Role, Spelling, Text, Turn,
 };
@@ -57,7 +57,8 @@ fn parse_candidate<'a>(
     let mut turn = turn::parse_candidate(content, reply_id, index);
     let finish = finish::take(&mut candidate, said(&turn.blocks));
     cite(&candidate, &mut turn.blocks);
-    Ok(Choice { index, turn, finish, logprobs: None, extras: candidate.into_extras(DIALECT) })
+    let logprobs = candidate.peek(logprobs::FIELD).and_then(logprobs::parse);
+    Ok(Choice { index, turn, finish, logprobs, extras: candidate.into_extras(DIALECT) })
 }
 
 /// Takes the index of a candidate, and its position where there is none.
@@ -166,6 +167,7 @@ fn write_candidate(out: &mut Buffer, choice: &Choice<'_>) {
         if !citations::are_said(&choice.extras) {
             citations::write(candidate, &citations::among(&choice.turn.blocks));
         }
+        logprobs::write(candidate, choice.logprobs.as_ref(), &choice.extras);
         candidate.extras(DIALECT, &choice.extras);
     });
 }

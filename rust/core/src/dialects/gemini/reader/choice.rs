@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::super::finish::{self, Said};
-use super::super::{citations, ids, parts, reply};
+use super::super::{citations, ids, logprobs, parts, reply};
 use super::frame::Frame;
 use super::streamed::{Piece, Streamed};
 use super::{DIALECT, refuse};
@@ -84,6 +84,7 @@ impl Choices {
         let members = Object::lenient(raw);
         let state = self.state(reply::take_index(&mut candidate, position)?)?;
         let finishes = candidate.peek("finishReason").is_some();
+        let before = events.len();
         frame.open_item();
         for (name, raw) in members.into_iter().flat_map(Object::into_members) {
             match (name.as_ref(), Object::lenient(raw)) {
@@ -96,6 +97,14 @@ impl Choices {
             }
         }
         frame.close_object();
+        // They are of all that the chunk says, and stand with its last text.
+        let last = events.iter_mut().skip(before).rev().find_map(|event| match event {
+            Event::TextDelta { logprobs, .. } => Some(logprobs),
+            _ => None,
+        });
+        if let Some(last) = last {
+            *last = candidate.peek(logprobs::FIELD).and_then(logprobs::parse);
+        }
         let choice = state.index;
         events.extend(cited.into_iter().map(|citation| Event::Citation { choice, citation }));
         let said = Said { anything: state.said, calls: state.calls > 0 };
@@ -110,9 +119,14 @@ impl Choices {
     }
 
     /// Ends what is open and says how each choice ended that has.
-    pub(super) fn finish(&mut self, events: &mut Events<'_>) -> Vec<(u32, Finish<'static>)> {
+    pub(super) fn finish(&mut self, stream_id: &str, events: &mut Events<'_>) -> Vec<(u32, Finish<'static>)> {
         let mut finishes = Vec::new();
-        for state in &mut self.0 {
+        for state in self.0.iter_mut().filter(|state| state.ended.is_some()) {
+            // Some servers leave out the part that ends the arguments, and the last content as well.
+            if let Some(streamed) = state.streamed.take() {
+                // Refused only beyond the most calls that a stream may have.
+                let _ = state.call(streamed.into_call(), stream_id, events);
+            }
             let Some(ended) = state.ended.as_ref() else { continue };
             let finish = match ended {
                 Ended::Blocked(reason, feedback) => {

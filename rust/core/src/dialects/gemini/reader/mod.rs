@@ -59,7 +59,7 @@ impl Reader {
             return events;
         }
         self.ended = true;
-        let finishes = self.choices.finish(&mut events);
+        let finishes = self.choices.finish(&self.id, &mut events);
         for (choice, finish) in finishes {
             if finish.reason == FinishReason::Error {
                 let message = Text::Borrowed("the upstream ended its answer with an error");

@@ -7,10 +7,10 @@
 mod own;
 
 use super::reply::{or, write_index, write_names};
-use super::{DIALECT, citations, error, finish, parts, usage};
+use super::{DIALECT, citations, error, finish, logprobs, parts, usage};
 use crate::dialects::message::{
-    Block, CallKind, Citation, Content, Envelope, ErrorReply, Event, Finish, FinishReason, Json, Reasoning, Text,
-    ToolCall, Usage,
+    Block, CallKind, Citation, Content, Envelope, ErrorReply, Event, Extras, Finish, FinishReason, Json, Reasoning,
+    Text, ToolCall, Usage,
 };
 use crate::dialects::output::{self, Buffer, Members};
 use own::Chunk;
@@ -72,6 +72,8 @@ impl Writer {
                 }
                 match &mut self.chunk {
                     Some(chunk) => chunk.add(event),
+                    // Chunks of our own have said it, as often as the upstream did.
+                    None if self.own => {}
                     None => self.piece(event, out),
                 }
             }
@@ -96,9 +98,10 @@ impl Writer {
 
     fn piece(&mut self, event: &Event<'_>, out: &mut Buffer) {
         match event {
-            Event::TextDelta { choice, text, .. } | Event::RefusalDelta { choice, text } => {
-                self.part(*choice, &Block::text(text.as_ref()), out);
+            Event::TextDelta { choice, text, logprobs } => {
+                self.part(*choice, &Block::text(text.as_ref()), logprobs.as_ref(), out);
             }
+            Event::RefusalDelta { choice, text } => self.part(*choice, &Block::text(text.as_ref()), None, out),
             Event::ReasoningDelta { choice, text } => self.thought(*choice, text, None, out),
             Event::ReasoningSignature { choice, signature } => self.thought(*choice, "", Some(signature), out),
             Event::ToolCallStart { choice, call, kind, id, name, signature } => {
@@ -115,8 +118,7 @@ impl Writer {
             }
             Event::ToolCallEnd { choice, call } => self.call(*choice, *call, out),
             Event::Citation { choice, citation } => self.citations.push((*choice, citation.clone().into_owned())),
-            // Chunks of our own have said it, as often as the upstream did.
-            Event::Finish { choice, finish } if !self.own => self.finishes.push((*choice, finish.clone().into_owned())),
+            Event::Finish { choice, finish } => self.finishes.push((*choice, finish.clone().into_owned())),
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
             _ => {}
         }
@@ -125,7 +127,7 @@ impl Writer {
     fn thought(&mut self, choice: u32, text: &str, signature: Option<&str>, out: &mut Buffer) {
         let signature = signature.map(Text::Borrowed);
         let reasoning = Reasoning { text: text.into(), signature, ..Reasoning::default() };
-        self.part(choice, &Block::new(Content::Reasoning(reasoning)), out);
+        self.part(choice, &Block::new(Content::Reasoning(reasoning)), None, out);
     }
 
     /// Writes a call that is complete: Gemini knows no others.
@@ -138,15 +140,16 @@ impl Writer {
         if tool.kind == CallKind::LegacyFunction {
             tool.id = Text::default();
         }
-        self.part(choice, &Block::new(Content::ToolCall(tool)), out);
+        self.part(choice, &Block::new(Content::ToolCall(tool)), None, out);
     }
 
-    fn part(&self, choice: u32, block: &Block<'_>, out: &mut Buffer) {
+    fn part(&self, choice: u32, block: &Block<'_>, logprobs: Option<&Json<'_>>, out: &mut Buffer) {
         self.write(out, |chunk| {
             chunk.list("candidates", [block], |out, block| {
                 output::object(out, |candidate| {
                     write_content(candidate, block);
                     write_index(candidate, choice);
+                    logprobs::write(candidate, logprobs, &Extras::default());
                 });
             });
         });
@@ -166,7 +169,7 @@ impl Writer {
         self.ended = true;
         // In order, so that an index of zero that is left out is that of the first.
         self.finishes.sort_by_key(|(choice, _)| *choice);
-        let (finishes, usage) = (&self.finishes, self.usage.as_ref().filter(|_| !self.own));
+        let (finishes, usage) = (&self.finishes, self.usage.as_ref());
         if finishes.is_empty() && usage.is_none() {
             return;
         }
@@ -220,4 +223,25 @@ fn frame(out: &mut Buffer, write: impl FnOnce(&mut Buffer)) {
     out.extend_from_slice(b"data: ");
     write(out);
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_grows_without_end_ends_the_stream_with_an_error() {
+        let mut writer = Writer::new(&Envelope::default());
+        let mut out = Vec::new();
+        let (choice, call, kind) = (0, 0, CallKind::Function);
+        let (id, name) = ("c".into(), "f".into());
+        writer.render(&Event::ToolCallStart { choice, call, kind, id, name, signature: None }, &mut out);
+        let arguments = "x".repeat(1 << 20);
+        for _ in 0..64 {
+            let arguments = arguments.as_str().into();
+            writer.render(&Event::ToolCallDelta { choice, call, kind, arguments }, &mut out);
+        }
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.starts_with("{\"error\":{\"code\":502,") && out.len() < 1000, "{out}");
+    }
 }
