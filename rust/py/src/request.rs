@@ -158,7 +158,8 @@ fn decide_and_start(
     let last = reading.last || shared.leaving();
     let (ingress, spoken, protocol, in_flight, bodies) = match reading.complete(length) {
         Ok(completed) => completed,
-        Err((reply, protocol)) => {
+        Err(refused) => {
+            let (reply, protocol) = *refused;
             write(py, &protocol, closing(reply, last))?;
             return Ok(None);
         }
@@ -252,14 +253,14 @@ impl Reading {
         Ok(())
     }
 
-    fn complete(self, length: Option<usize>) -> Result<Completed, (Reply, Py<PyAny>)> {
+    fn complete(self, length: Option<usize>) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
         if length.is_some_and(|length| length != self.read) {
             let problem = Problem::request(400, "incomplete_body", "the body is shorter than its content-length");
-            return Err((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol));
+            return Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol)));
         }
         let scanned = self.scanner.finish().map_err(|error| body::unreadable(&error));
         match scanned.and_then(|scan| body::required(&scan, self.spoken.dialect).map(|()| scan)) {
-            Err(problem) => Err((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol)),
+            Err(problem) => Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol))),
             Ok(scan) => {
                 let ingress = Ingress {
                     started: self.started,

@@ -134,6 +134,7 @@ struct ToolCall {
 
 #[pyclass(frozen, get_all, module = "fastroute._core")]
 #[derive(Clone)]
+#[expect(clippy::struct_field_names, reason = "the names that everybody knows them by")]
 struct ReplyUsage {
     prompt_tokens: u64,
     completion_tokens: u64,

@@ -171,12 +171,12 @@ fn written(events: &[Event<'_>]) -> Vec<(String, Value)> {
     }
     let out = String::from_utf8(out).unwrap();
     let data = out.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.map(|data| match data {
-        "[DONE]" => (data.to_owned(), Value::Null),
-        _ => {
-            let frame: Value = serde_json::from_str(data).unwrap();
-            (frame["type"].as_str().unwrap().to_owned(), frame)
+    data.map(|data| {
+        if data == "[DONE]" {
+            return (data.to_owned(), Value::Null);
         }
+        let frame: Value = serde_json::from_str(data).unwrap();
+        (frame["type"].as_str().unwrap().to_owned(), frame)
     })
     .collect()
 }

@@ -143,9 +143,10 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
             Some(created) => members.raw(CREATED, created.as_str()),
             None => members.text(CREATED, &time::format(reply.created_s.unwrap_or(envelope.created_s))),
         }
-        members.object("message", |message| match choice {
-            Some(choice) => message::write_reply(message, &choice.turn, &seed),
-            None => {
+        members.object("message", |message| {
+            if let Some(choice) = choice {
+                message::write_reply(message, &choice.turn, &seed);
+            } else {
                 message.text("role", "assistant");
                 message.text("content", "");
             }
