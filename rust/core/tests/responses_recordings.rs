@@ -31,7 +31,10 @@ use same::{assert_same, difference};
 const DIALECT: Dialect = Dialect::OpenAiResponses;
 
 /// Streams that cannot come out event by event as they went in, by what is odd in them.
-const EXCEPTIONS: &[(&str, fn(&Stream) -> bool)] = &[
+/// What is the matter with a stream, and how it shows.
+type Exception = (&'static str, fn(&Stream) -> bool);
+
+const EXCEPTIONS: &[Exception] = &[
     ("several streams in one recording", |stream| stream.starts > 1),
     ("begins or ends in the middle", |stream| stream.starts == 0 || !stream.ends),
     ("an `error` event and then `response.failed`, which says the same", |stream| stream.errors > 1),
@@ -42,6 +45,7 @@ const EXCEPTIONS: &[(&str, fn(&Stream) -> bool)] = &[
 ];
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that fixtures do")]
 struct Stream {
     ids: BTreeSet<String>,
     starts: usize,

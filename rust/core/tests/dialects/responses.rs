@@ -80,10 +80,10 @@ pub(crate) fn neutral(reply: &ChatReply<'_>) -> Said {
             Content::Reasoning(reasoning) => {
                 said.reasoning += &reasoning.text;
                 let encrypted = [&reasoning.signature, &reasoning.redacted];
-                said.encrypted.extend(encrypted.into_iter().flatten().map(|data| data.to_string()));
+                said.encrypted.extend(encrypted.into_iter().flatten().map(ToString::to_string));
             }
             Content::ToolCall(call) => {
-                said.calls.push([&call.id, &call.name, &call.arguments].map(|text| text.to_string()));
+                said.calls.push([&call.id, &call.name, &call.arguments].map(ToString::to_string));
             }
             _ => {}
         }
