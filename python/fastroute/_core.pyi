@@ -1,6 +1,6 @@
 """Types of the extension module."""
 
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 __version__: str
 __file__: str
@@ -71,6 +71,193 @@ class TokenCount:
 
 def count_tokens(model: str, text: str) -> TokenCount:
     """Tokens of a text for a model; exact where the vocabulary is public and the text not too long."""
+
+DIALECTS: list[str]
+"""Names of the dialects that can be translated."""
+
+class DialectError(ValueError):
+    """A document that its dialect does not know. Arguments: message, JSON pointer, parameter as OpenAI spells it."""
+
+@final
+class Translated:
+    """A request in another dialect."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def dropped(self) -> list[str]:
+        """What the target's dialect cannot say, as names and places, never values."""
+    @property
+    def changed(self) -> list[str]:
+        """Places where the conversation was changed, because the target refuses it as it was."""
+    @property
+    def names(self) -> dict[str, str]:
+        """Tools that the target knows by another name, and their own one. For the reply."""
+    @property
+    def stream(self) -> bool:
+        """The client wants a stream. Some dialects say so in the address and not in the body."""
+    @property
+    def include_usage(self) -> bool:
+        """The client wants to hear the usage at the end of its stream."""
+
+def translate_request(body: bytes, source: str, target: str) -> Translated:
+    """Say a request of dialect `source` in dialect `target`. Raises DialectError for a body that is no request."""
+
+def translate_reply(
+    body: bytes,
+    source: str,
+    target: str,
+    *,
+    names: dict[str, str] | None = None,
+    reply_id: str = "",
+    model: str = "",
+) -> bytes:
+    """Say a whole reply of the upstream's dialect `source` in the client's, `target`.
+
+    `names` is `Translated.names`; `reply_id` and `model` stand in where the upstream gave none. Raises DialectError
+    for a body that is no reply; errors are read by `parse_error`.
+    """
+
+@final
+class StreamTranslator:
+    """An upstream's stream of dialect `source`, in any pieces, as the client's stream of dialect `target`."""
+
+    def __new__(
+        cls,
+        source: str,
+        target: str,
+        *,
+        names: dict[str, str] | None = None,
+        include_usage: bool = True,
+        reply_id: str = "",
+        model: str = "",
+    ) -> StreamTranslator: ...
+    def push(self, chunk: bytes) -> bytes:
+        """What these bytes mean to the client; often nothing."""
+    def finish(self) -> bytes:
+        """The upstream has closed. A stream that broke off ends with an error event and without a finish."""
+    @property
+    def ended(self) -> bool:
+        """It has had its end, or an error in its place."""
+
+@final
+class ToolCall:
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> str:
+        """JSON text as the model wrote it, valid or not."""
+
+@final
+class ReplyUsage:
+    """Tokens: the prompt is everything read, cached or not; the completion everything generated, reasoning included."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def total_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int | None: ...
+    @property
+    def cache_write_tokens(self) -> int | None: ...
+    @property
+    def reasoning_tokens(self) -> int | None: ...
+
+@final
+class ReplyError:
+    """An error as its sender worded it: it may quote keys or prompts."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def kind(self) -> str | None: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def param(self) -> str | None: ...
+    @property
+    def status(self) -> int | None: ...
+
+Finish: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+@final
+class ReplyChoice:
+    @property
+    def index(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def reasoning(self) -> str: ...
+    @property
+    def refusal(self) -> str: ...
+    @property
+    def tool_calls(self) -> list[ToolCall]: ...
+    @property
+    def finish(self) -> Finish | None:
+        """None where the upstream did not say."""
+
+@final
+class ParsedReply:
+    @property
+    def id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def choices(self) -> list[ReplyChoice]: ...
+    @property
+    def usage(self) -> ReplyUsage | None: ...
+
+def parse_reply(body: bytes, dialect: str) -> ParsedReply:
+    """What a whole reply says, as plain values. Raises DialectError."""
+
+def parse_error(body: bytes, dialect: str) -> ReplyError:
+    """What an error says; a body that is no error object of the dialect becomes the message of a plain one."""
+
+@final
+class StreamEvent:
+    """One thing that a stream says. `kind` tells which fields are filled.
+
+    `start` (id, name: the model), `text`, `reasoning`, `refusal` (text), `tool_call` (call, id, name), `arguments`
+    (call, text), `finish`, `usage`, `error`, `done`.
+    """
+
+    @property
+    def kind(
+        self,
+    ) -> Literal[
+        "start", "text", "reasoning", "refusal", "tool_call", "arguments", "finish", "usage", "error", "done"
+    ]: ...
+    @property
+    def choice(self) -> int: ...
+    @property
+    def call(self) -> int | None:
+        """Number of the call among those of its choice, from 0."""
+    @property
+    def text(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def finish(self) -> Finish | None: ...
+    @property
+    def usage(self) -> ReplyUsage | None: ...
+    @property
+    def error(self) -> ReplyError | None: ...
+
+@final
+class StreamReader:
+    """A stream of one dialect, in any pieces, as plain values."""
+
+    def __new__(cls, dialect: str) -> StreamReader: ...
+    def push(self, chunk: bytes) -> list[StreamEvent]:
+        """What these bytes say. Raises DialectError for an event that is none of the dialect's."""
+    def finish(self) -> list[StreamEvent]:
+        """The stream is over; what its last bytes say. It was whole if each choice had its `finish`."""
 
 @final
 class Request:

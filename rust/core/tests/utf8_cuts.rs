@@ -11,6 +11,7 @@ use fastroute_core::dialects::message::Envelope;
 use fastroute_core::json::{Limits as JsonLimits, Scanner, Shape};
 use fastroute_core::relay::{Relay, RelaySpec, Slices};
 use fastroute_core::sse::{Limits, Parser};
+use fastroute_core::translate::Frames;
 use serde_json::json;
 
 /// Two, three and four bytes, right to left, joined and combining characters, and emoji that are sequences.
@@ -79,21 +80,43 @@ fn relayed(spec: &RelaySpec, pieces: &[&[u8]]) -> Vec<u8> {
     out.concat()
 }
 
+/// The same stream as another dialect tells it, as it is or escaped.
+fn told_in(dialect: Dialect, stream: &[u8], escaped: bool) -> Vec<u8> {
+    if dialect == Dialect::OpenAiChat {
+        return stream.to_vec();
+    }
+    let mut parser = Parser::new(Limits::default());
+    let mut reader = Dialect::OpenAiChat.reader().unwrap();
+    let mut writer = dialect.writer(&Envelope::default()).unwrap();
+    let mut out = Vec::new();
+    let told = parser.feed(stream, |event| {
+        for event in reader.parse_event("", event.data).unwrap() {
+            writer.render_event(&event, &mut out);
+        }
+    });
+    told.unwrap();
+    if escaped { escape(std::str::from_utf8(&out).unwrap()).into_bytes() } else { out }
+}
+
 /// Read as one dialect's events and written as a client's, with the text that they tell.
 fn translated(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<u8>, String) {
-    let mut parser = Parser::new(Limits::default());
+    let mut frames = Frames::of(dialect, Limits::default());
     let mut reader = dialect.reader().unwrap();
     let mut writer = dialect.writer(&Envelope::default()).unwrap();
     let mut fold = Fold::new(1 << 20);
     let mut out = Vec::new();
     for piece in pieces {
-        let told = parser.feed(piece, |event| {
-            for event in reader.parse_event(std::str::from_utf8(event.name).unwrap(), event.data).unwrap() {
+        let within = frames.feed(piece, |name, data| {
+            for event in reader.parse_event(name, data).unwrap() {
                 fold.add(&event).unwrap();
                 writer.render_event(&event, &mut out);
             }
         });
-        told.unwrap();
+        assert!(within);
+    }
+    for event in reader.end() {
+        fold.add(&event).unwrap();
+        writer.render_event(&event, &mut out);
     }
     let reply = fold.finish().unwrap();
     (out, reply.choices.iter().map(|choice| choice.turn.texts().collect::<String>()).collect())
@@ -118,7 +141,8 @@ fn the_relay_passes_every_text_on_byte_for_byte() {
 fn a_translation_tells_every_text_as_it_was_told() {
     let mut count = 0;
     for dialect in Dialect::ALL.iter().copied().filter(|dialect| dialect.reader().is_some()) {
-        for (text, stream) in streams() {
+        for ((text, stream), escaped) in streams().zip([false, true].into_iter().cycle()) {
+            let stream = told_in(dialect, &stream, escaped);
             let whole = translated(dialect, &[&stream]);
             assert_eq!(whole.1, text);
             assert!(!whole.0.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT), "{text}");

@@ -2,8 +2,6 @@
 //!
 //! It answers on the `fr-count` threads: the first exact count loads a vocabulary, and no I/O thread waits for that.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind};
@@ -32,7 +30,7 @@ pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
 }
 
 fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Success, Failure> {
-    let created_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let created_s = crate::identity::now_s();
     match dialect {
         Dialect::OpenAiChat if stream => {
             let frames = echo::events(body, ECHO, id, created_s, &count).map_err(|error| bad(&error))?;
@@ -40,6 +38,8 @@ fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Succe
         }
         Dialect::OpenAiChat => whole(echo::reply(body, ECHO, id, created_s, &count).map_err(|error| bad(&error))?),
         Dialect::OpenAiEmbeddings => whole(echo::embeddings(body, ECHO, &count).map_err(|error| bad(&error))?),
+        // No door leads here with another one.
+        _ => Err(Failure::new(Kind::Internal)),
     }
 }
 

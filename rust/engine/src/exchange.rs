@@ -58,7 +58,7 @@ async fn planned(
         request_id: ingress.request_id.clone(),
         generation: table.generation,
         door: ingress.door,
-        dialect: ingress.dialect,
+        dialect: ingress.client,
         stream: ingress.stream(),
         bytes_in: ingress.scan.bytes as u64,
     };

@@ -17,6 +17,11 @@ pub fn fresh(dice: &Dice) -> Arc<str> {
     std::str::from_utf8(&id).unwrap_or("req_").into()
 }
 
+/// Seconds since 1970.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The last digits of a number, as many as there is room for.
 fn write_hex(into: &mut [u8], mut number: u128) {
     for digit in into.iter_mut().rev() {

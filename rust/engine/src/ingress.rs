@@ -21,6 +21,9 @@ pub struct Ingress {
     pub started: Instant,
     pub request_id: Arc<str>,
     pub door: Door,
+    /// What the client speaks.
+    pub client: Dialect,
+    /// What the exchange is in: what its frames are, and its reply.
     pub dialect: Dialect,
     /// Headers for the upstream.
     pub forward: HeaderMap,
@@ -49,7 +52,7 @@ impl Ingress {
         let scan = &self.scan;
         Question {
             model: self.model().into(),
-            dialect: self.dialect,
+            dialect: self.client,
             door: self.door,
             stream: self.stream(),
             body_bytes: scan.bytes as u64,

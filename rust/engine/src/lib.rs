@@ -19,6 +19,7 @@ mod echo;
 mod engine;
 mod exchange;
 pub mod failpoint;
+pub mod foreign;
 mod identity;
 mod ingress;
 mod io;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
+use fastroute_engine::foreign::restyled;
 use fastroute_engine::{
     Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, defective,
     forwarded_names, fresh_request_id, is_for_one_hop, request_id,
@@ -303,12 +304,12 @@ impl Gateway {
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
         let reply = match endpoint(&method, &path) {
-            Endpoint::Generate(dialect) => {
+            Endpoint::Generate(spoken) => {
                 if waits && gateway.places() == 0 && !shared.pressure.late() {
                     return Err(PyBlockingIOError::new_err("all places are taken"));
                 }
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
-                    Err(problem) => problem.reply(&id),
+                    Err(problem) => restyled(problem.reply(&id), spoken.dialect),
                     Ok(admitted) => {
                         let mut forward = HeaderMap::new();
                         for name in forwarded_names() {
@@ -319,14 +320,14 @@ impl Gateway {
                                 forward.insert(HeaderName::from_static(name), value);
                             }
                         }
-                        let scanner = body::scanner(dialect, &shared.bounds);
+                        let scanner = body::scanner(spoken.dialect, &shared.bounds);
                         let mut waits = Waits::default();
                         for name in Waits::NAMES {
                             if let Some(value) = get(name)? {
                                 waits.note(name, &value);
                             }
                         }
-                        let opening = Opening { protocol, id, dialect, forward, waits, last };
+                        let opening = Opening { protocol, id, spoken, forward, waits, last };
                         return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
                     }
                 }

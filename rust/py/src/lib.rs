@@ -16,6 +16,7 @@ mod request;
 mod rsgi;
 mod sync;
 mod taps;
+mod translate;
 mod watchdog;
 
 use pyo3::prelude::*;
@@ -31,5 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     journal::register(module)?;
     mock::register(module)?;
     module.add_class::<request::Request>()?;
+    translate::register(module)?;
     core::register(module)
 }

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::translate::error_event;
 use fastroute_engine::defect::Defects;
+use fastroute_engine::foreign::restyled;
 use fastroute_engine::{Problem, Reply, ReplyBody, failpoint};
 use http_body::Body as _;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -30,7 +33,7 @@ pub(crate) fn write(py: Python<'_>, protocol: &Py<PyAny>, mut reply: Reply) -> P
     let head = Head::of(&mut reply);
     let body = match reply.body {
         ReplyBody::Frames(frames) => joined(frames),
-        ReplyBody::Relay(_) | ReplyBody::Awaited(_) => Bytes::new(),
+        ReplyBody::Relay(_) | ReplyBody::Awaited(_) | ReplyBody::Translated(_) => Bytes::new(),
     };
     let headers = header_list(py, &head.headers)?;
     let body = pyo3::types::PyBytes::new(py, &body);
@@ -65,6 +68,7 @@ pub(crate) struct Outlet {
     tap: Arc<Tap>,
     id: Arc<str>,
     defects: Defects,
+    dialect: Dialect,
     /// The connection ends with this reply, whichever it will be.
     pub(crate) last: bool,
     state: State,
@@ -81,8 +85,16 @@ enum State {
 }
 
 impl Outlet {
-    pub(crate) fn new(queue: Arc<Queue<Item>>, slot: Slot, tap: Arc<Tap>, id: Arc<str>, defects: Defects) -> Self {
-        Self { queue, slot, tap, id, defects, last: false, state: State::Headless }
+    /// `dialect` is the client's.
+    pub(crate) fn new(
+        queue: Arc<Queue<Item>>,
+        slot: Slot,
+        tap: Arc<Tap>,
+        id: Arc<str>,
+        defects: Defects,
+        dialect: Dialect,
+    ) -> Self {
+        Self { queue, slot, tap, id, defects, dialect, last: false, state: State::Headless }
     }
 
     fn whole(&mut self, reply: Reply) {
@@ -91,6 +103,10 @@ impl Outlet {
         if let ReplyBody::Frames(frames) = reply.body {
             self.ready(head, frames);
         }
+    }
+
+    fn refuse(&mut self, problem: &Problem) {
+        self.whole(restyled(problem.reply(&self.id), self.dialect));
     }
 
     fn ready(&mut self, head: Head, frames: VecDeque<Bytes>) {
@@ -120,7 +136,7 @@ impl Outlet {
     /// Ends the reply with an error that its client can see.
     fn fail(&mut self, kind: Kind) {
         if self.state == (State::Started { events: true }) {
-            let event = render_openai_error_event(&Failure::new(kind));
+            let event = error_event(self.dialect, &Failure::new(kind));
             self.tap.last(event.len());
             self.queue.push(Item::Chunk(self.slot, event, self.tap.clone()));
         }
@@ -135,7 +151,7 @@ impl Drop for Outlet {
         }
         match self.state {
             State::Over => {}
-            State::Headless => self.whole(Problem::internal("the gateway failed on this request").reply(&self.id)),
+            State::Headless => self.refuse(&Problem::internal("the gateway failed on this request")),
             State::Started { .. } => self.fail(Kind::Internal),
         }
     }
@@ -151,8 +167,7 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
     let length = reply.body.size_hint().exact();
     if length.is_some_and(|length| length > PER_REPLY as u64) {
         reply.body.give_up(Kind::ResponseTooLarge);
-        let problem = Problem::too_long_for_this_door();
-        outlet.whole(problem.reply(&outlet.id));
+        outlet.refuse(&Problem::too_long_for_this_door());
         return;
     }
     let head = Head::of(&mut reply);
@@ -217,12 +232,12 @@ async fn gather(mut outlet: Outlet, head: Head, mut body: ReplyBody) {
             Ok(Some(frame)) if outlet.tap.hold(frame.len()) => frames.push_back(frame),
             Ok(Some(_)) => {
                 body.give_up(Kind::ResponseTooLarge);
-                outlet.whole(Problem::too_long_for_this_door().reply(&outlet.id));
+                outlet.refuse(&Problem::too_long_for_this_door());
                 return;
             }
             Ok(None) => break,
             Err(broken) => {
-                outlet.whole(Problem::of(&Failure::new(broken.kind)).reply(&outlet.id));
+                outlet.refuse(&Problem::of(&Failure::new(broken.kind)));
                 return;
             }
         }
@@ -268,7 +283,10 @@ mod tests {
     fn outlet() -> (Arc<Queue<Item>>, Outlet) {
         let queue = Arc::new(Queue::new().unwrap());
         let tap = Arc::new(Tap::new(Arc::default()));
-        (queue.clone(), Outlet::new(queue, Slot::from_number(1), tap, "req_1".into(), Defects::default()))
+        (
+            queue.clone(),
+            Outlet::new(queue, Slot::from_number(1), tap, "req_1".into(), Defects::default(), Dialect::OpenAiChat),
+        )
     }
 
     fn head(kind: &'static str) -> Head {

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fastroute_core::dialects::Dialect;
 use fastroute_core::json::Scanner;
 use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
+use fastroute_engine::foreign::{self, Spoken, restyled};
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
 };
 use hyper::header::HeaderMap;
 use pyo3::prelude::*;
@@ -42,7 +42,7 @@ pub(crate) struct Admitted {
 pub(crate) struct Opening {
     pub(crate) protocol: Py<PyAny>,
     pub(crate) id: Arc<str>,
-    pub(crate) dialect: Dialect,
+    pub(crate) spoken: Spoken,
     pub(crate) forward: HeaderMap,
     pub(crate) waits: Waits,
     /// Its connection ends with its reply.
@@ -52,7 +52,7 @@ pub(crate) struct Opening {
 struct Reading {
     protocol: Py<PyAny>,
     id: Arc<str>,
-    dialect: Dialect,
+    spoken: Spoken,
     forward: HeaderMap,
     waits: Waits,
     last: bool,
@@ -66,12 +66,12 @@ struct Reading {
 
 impl Request {
     pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
-        let Opening { protocol, id, dialect, forward, waits, last } = opening;
+        let Opening { protocol, id, spoken, forward, waits, last } = opening;
         let Admitted { started, length, in_flight, bodies } = admitted;
         let reading = Reading {
             protocol,
             id,
-            dialect,
+            spoken,
             forward,
             waits,
             last,
@@ -114,6 +114,7 @@ impl Request {
                 Some(Some(Err(problem))) => problem.reply(&reading.id),
                 _ => defective(shared, &reading.id),
             };
+            let reply = restyled(reply, reading.spoken.dialect);
             write(py, &reading.protocol, closing(reply, reading.last || shared.leaving()))?;
         }
         Ok(false)
@@ -129,7 +130,7 @@ impl Request {
             _ => Problem::request(400, "incomplete_body", "the body broke off before its end"),
         };
         let last = reading.last || self.gateway.get().engine.shared().leaving();
-        write(py, &reading.protocol, closing(problem.reply(&reading.id), last))
+        write(py, &reading.protocol, closing(restyled(problem.reply(&reading.id), reading.spoken.dialect), last))
     }
 
     /// The body is complete: decides and runs the exchange. The future resolves when the reply's head is written;
@@ -139,8 +140,9 @@ impl Request {
         let taken = self.reading().take();
         let Some(reading) = taken else { return Ok(None) };
         let (protocol, id, last) = (reading.protocol.clone_ref(py), reading.id.clone(), reading.last);
+        let dialect = reading.spoken.dialect;
         defect::caught(|| decide_and_start(py, gateway, reading, self.length)).unwrap_or_else(|| {
-            write(py, &protocol, closing(defective(gateway.engine.shared(), &id), last))?;
+            write(py, &protocol, closing(restyled(defective(gateway.engine.shared(), &id), dialect), last))?;
             Ok(None)
         })
     }
@@ -154,25 +156,28 @@ fn decide_and_start(
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
     let last = reading.last || shared.leaving();
-    let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
+    let (ingress, spoken, protocol, in_flight, bodies) = match reading.complete(length) {
         Ok(completed) => completed,
-        Err((problem, protocol, id)) => {
-            write(py, &protocol, closing(problem.reply(&id), last))?;
+        Err(refused) => {
+            let (reply, protocol) = *refused;
+            write(py, &protocol, closing(reply, last))?;
             return Ok(None);
         }
     };
-    let decided = match standing(shared, ingress.model()) {
+    // What another dialect asks for is known once it is translated, which is no work for the loop.
+    let decided = (!spoken.is_foreign()).then(|| match standing(shared, ingress.model()) {
         Ok(plan) => Decided::new(Decision::Plan(plan), shared.decider.clone()),
         Err(setbacks) => gateway.decide(py, &ingress, setbacks),
-    };
+    });
     failpoint::pass("border.run");
     let Some(thread) = gateway.engine.thread() else { return Ok(None) };
     let future = gateway.create_future.call0(py)?;
     let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
-    let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone());
+    let dialect = spoken.dialect;
+    let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone(), dialect);
     let io = thread.io.clone();
     let defects = shared.metrics.defects.clone();
-    let outlet = Outlet::new(gateway.queue.clone(), slot, tap, ingress.request_id.clone(), defects);
+    let outlet = Outlet::new(gateway.queue.clone(), slot, tap, ingress.request_id.clone(), defects, dialect);
     // From here on the outlet answers, whatever happens.
     let _ = defect::caught(|| {
         failpoint::pass("border.spawn");
@@ -183,8 +188,12 @@ fn decide_and_start(
             let (_open, _in_flight) = (open, in_flight);
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
-            let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
-            let reply = contained(&io.shared, &id, answer).await;
+            let reply = if spoken.is_foreign() {
+                let answer = Box::pin(foreign::run(io.clone(), spoken, ingress));
+                restyled(contained(&io.shared, &id, answer).await, dialect)
+            } else {
+                contained(&io.shared, &id, Box::pin(run(io.clone(), ingress, decided))).await
+            };
             outlet.last |= io.shared.leaving();
             let reply = closing(reply, outlet.last);
             drop(bodies);
@@ -225,7 +234,7 @@ impl Gateway {
     }
 }
 
-type Completed = (Ingress, Py<PyAny>, Share, Share);
+type Completed = (Ingress, Spoken, Py<PyAny>, Share, Share);
 
 impl Reading {
     fn feed(&mut self, chunk: &[u8], bounds: &Bounds, length: Option<usize>) -> Result<(), Problem> {
@@ -244,26 +253,27 @@ impl Reading {
         Ok(())
     }
 
-    fn complete(self, length: Option<usize>) -> Result<Completed, (Problem, Py<PyAny>, Arc<str>)> {
+    fn complete(self, length: Option<usize>) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
         if length.is_some_and(|length| length != self.read) {
             let problem = Problem::request(400, "incomplete_body", "the body is shorter than its content-length");
-            return Err((problem, self.protocol, self.id));
+            return Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol)));
         }
         let scanned = self.scanner.finish().map_err(|error| body::unreadable(&error));
-        match scanned.and_then(|scan| body::required(&scan, self.dialect).map(|()| scan)) {
-            Err(problem) => Err((problem, self.protocol, self.id)),
+        match scanned.and_then(|scan| body::required(&scan, self.spoken.dialect).map(|()| scan)) {
+            Err(problem) => Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol))),
             Ok(scan) => {
                 let ingress = Ingress {
                     started: self.started,
                     request_id: self.id,
                     door: Door::Granian,
-                    dialect: self.dialect,
+                    client: self.spoken.dialect,
+                    dialect: self.spoken.dialect,
                     forward: self.forward,
                     waits: self.waits,
                     frames: self.frames.finish(),
                     scan,
                 };
-                Ok((ingress, self.protocol, self.in_flight, self.bodies))
+                Ok((ingress, self.spoken, self.protocol, self.in_flight, self.bodies))
             }
         }
     }

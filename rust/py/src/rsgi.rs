@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::translate::error_event;
 use fastroute_engine::defect::{Defects, caught};
 use fastroute_engine::{Problem, Reply, X_REQUEST_ID, failpoint};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -71,6 +72,8 @@ struct Entry {
     send: Option<Py<PyAny>>,
     /// The reply is a stream of events.
     events: bool,
+    /// The client's.
+    dialect: Dialect,
     exchange: Option<AbortHandle>,
     tap: Option<Arc<Tap>>,
     /// The task that waits for the client to leave, for exchanges that live long.
@@ -116,12 +119,13 @@ impl Responses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn open(&self, protocol: Py<PyAny>, answered: Py<PyAny>, tap: Arc<Tap>) -> Slot {
+    pub(crate) fn open(&self, protocol: Py<PyAny>, answered: Py<PyAny>, tap: Arc<Tap>, dialect: Dialect) -> Slot {
         let entry = Entry {
             protocol,
             answered: Some(answered),
             send: None,
             events: false,
+            dialect,
             exchange: None,
             tap: Some(tap),
             watch: None,
@@ -253,10 +257,10 @@ impl Responses {
     fn fail(&self, py: Python<'_>, slot: Slot, bytes: &[u8]) -> PyResult<()> {
         let send = self.with(slot, |entry| {
             entry.spoil();
-            entry.send.take().map(|send| (send, entry.events))
+            entry.send.take().map(|send| (send, entry.events, entry.dialect))
         });
-        let told = send.flatten().map(|(send, events)| {
-            let event: Bytes = render_openai_error_event(&Failure::new(Kind::Internal));
+        let told = send.flatten().map(|(send, events, dialect)| {
+            let event = error_event(dialect, &Failure::new(Kind::Internal));
             // Of a body that ends before its first byte hyper would say that it is empty, whatever was promised.
             let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
             put(py, &send, if events { &event } else { half })

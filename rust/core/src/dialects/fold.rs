@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::message::{
-    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Finish, Json, Reasoning, Role, Spelling,
-    Text, ToolCall, Turn,
+    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Json, Reasoning, Role, Spelling, Text,
+    ToolCall, Turn,
 };
 use super::object::{self, Object};
 use super::output::{self, Buffer};
@@ -87,12 +87,13 @@ impl Fold {
                 self.push_reasoning(*choice, reasoning);
             }
             Event::RefusalDelta { choice, text } => self.refuse(*choice, text),
-            Event::ToolCallStart { choice, call, kind, id, name } => {
+            Event::ToolCallStart { choice, call, kind, id, name, signature } => {
                 let content = Content::ToolCall(ToolCall {
                     kind: *kind,
                     id: own(id),
                     name: own(name),
                     arguments: Text::default(),
+                    signature: signature.as_ref().map(own),
                 });
                 let position = self.choice(*choice).turn.blocks.len();
                 self.calls.insert((*choice, *call), position);
@@ -101,10 +102,16 @@ impl Fold {
             Event::ToolCallDelta { choice, call, arguments, .. } => self.fill_call(*choice, *call, arguments),
             Event::Citation { choice, citation } => self.cite(*choice, citation),
             Event::Finish { choice, finish } => {
-                let native = finish.native.as_ref().map(own);
-                self.choice(*choice).finish = Some(Finish { reason: finish.reason, native });
+                self.choice(*choice).finish = Some(finish.clone().into_owned());
             }
-            Event::Usage(usage) => self.reply.usage = Some(usage.clone().into_owned()),
+            Event::Usage(usage) => {
+                let mut usage = usage.clone().into_owned();
+                // The last count is the truth; what it does not say again still holds.
+                if let Some(earlier) = &self.reply.usage {
+                    usage.extras.inherit(&earlier.extras);
+                }
+                self.reply.usage = Some(usage);
+            }
             Event::Error(error) => self.failure = Some(error.clone().into_owned()),
             Event::TextEnd { .. }
             | Event::ReasoningEnd { .. }
@@ -199,7 +206,9 @@ fn weight(event: &Event<'_>) -> usize {
         Event::ReasoningDelta { text, .. } | Event::RefusalDelta { text, .. } => text.len(),
         Event::ReasoningSignature { signature, .. } => signature.len(),
         Event::ReasoningRedacted { data, .. } => BLOCK + data.len(),
-        Event::ToolCallStart { id, name, .. } => BLOCK + id.len() + name.len(),
+        Event::ToolCallStart { id, name, signature, .. } => {
+            BLOCK + id.len() + name.len() + signature.as_ref().map_or(0, |signature| signature.len())
+        }
         Event::ToolCallDelta { arguments, .. } => arguments.len(),
         Event::TextStart { .. } | Event::ReasoningStart { .. } | Event::Citation { .. } | Event::Finish { .. } => BLOCK,
         _ => 0,

@@ -21,6 +21,14 @@ impl SplitMix64 {
     }
 }
 
+/// An id in the form of the Responses API, a prefix and 48 hex digits, for the item at `index` of a reply that came without
+/// items. It depends only on the reply and the place.
+pub(crate) fn item_id(prefix: &str, reply_id: &str, index: u64) -> String {
+    let mut dice = SplitMix64(fnv1a(reply_id.as_bytes().iter().chain(&index.to_le_bytes())));
+    let [a, b, c] = [dice.draw(), dice.draw(), dice.draw()];
+    format!("{prefix}_{a:016x}{b:016x}{c:016x}")
+}
+
 /// A tool call id in OpenAI's form, `call_` and 24 letters or digits, for a call that came without one. It depends only
 /// on the reply and the call's place in it, so a replayed stream names its calls alike.
 pub(crate) fn call_id(reply_id: &str, choice: u32, call: u32) -> String {

@@ -69,6 +69,21 @@ impl<'a, 'p> Object<'a, 'p> {
         self.members.iter().any(|(key, _)| key == name)
     }
 
+    /// Gives members the names that `spell` has for them. Refuses, in requests, one thing said under two names.
+    pub(crate) fn rename(&mut self, spell: impl Fn(&str) -> Option<&'static str>) -> Result<(), DialectError> {
+        let mut renamed = false;
+        for (name, _) in &mut self.members {
+            if let Some(spelled) = spell(name) {
+                *name = Text::Borrowed(spelled);
+                renamed = true;
+            }
+        }
+        if renamed && self.mode == Mode::Strict && has_twins(&self.members) {
+            return Err(self.place.refuse("must not have the same key twice"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn forget(&mut self, name: &str) {
         self.members.retain(|(key, _)| key != name);
     }
@@ -158,6 +173,10 @@ impl<'a, 'p> Object<'a, 'p> {
         let mut out = Vec::new();
         output::object(&mut out, |members| members.extras(dialect, &rest));
         Extra { dialect, name: name.into(), value: Json::written(out) }
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, raw)| (name.as_ref(), *raw))
     }
 
     pub(crate) fn into_members(self) -> impl Iterator<Item = (Text<'a>, &'a RawValue)> {

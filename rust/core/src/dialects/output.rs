@@ -149,6 +149,15 @@ impl Members<'_> {
         list(self.key(name), items, write);
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.written.contains(&name)
+    }
+
+    /// Keeps the extras from writing a member that belongs to another object.
+    pub(crate) fn withhold(&mut self, name: &'static str) {
+        self.written.push(name);
+    }
+
     /// Writes the fields that only `dialect` understands, where nothing else stands under their name.
     pub(crate) fn extras(&mut self, dialect: Dialect, extras: &Extras<'_>) {
         for extra in extras.of(dialect) {
@@ -169,7 +178,8 @@ impl Members<'_> {
         }
     }
 
-    fn fill(&mut self, name: &str, value: &str) {
+    /// Writes a member under a name that is not ours, where nothing else stands under it.
+    pub(crate) fn fill(&mut self, name: &str, value: &str) {
         if self.written.contains(&name) {
             return;
         }

@@ -185,6 +185,7 @@ fn call<'a>(tool: &'a Callable<'_>, chat: &ChatRequest<'_>, id: &str) -> Result<
         },
         name: Cow::Borrowed(&tool.name),
         arguments: arguments.into(),
+        signature: None,
     })
 }
 
@@ -202,7 +203,7 @@ impl Answer<'_> {
             Self::Call(call) if call.kind == CallKind::LegacyFunction => FinishReason::FunctionCall,
             Self::Call(_) => FinishReason::ToolCalls,
         };
-        Finish { reason, native: None }
+        Finish::new(reason, None)
     }
 
     fn stream<'e>(&'e self, choice: u32, events: &mut Vec<Event<'e>>) {
@@ -224,6 +225,7 @@ impl Answer<'_> {
                     kind,
                     id: Cow::Borrowed(&call.id),
                     name: Cow::Borrowed(&call.name),
+                    signature: None,
                 });
                 events.push(Event::ToolCallDelta { choice, call: 0, kind, arguments: Cow::Borrowed(&call.arguments) });
                 events.push(Event::ToolCallEnd { choice, call: 0 });

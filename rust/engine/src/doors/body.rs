@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clocks::seconds;
 use crate::failpoint;
+use crate::foreign::is_foreign;
 use crate::io::{Bounds, Of, Share, Shared};
 use crate::problem::Problem;
 
@@ -73,6 +74,8 @@ pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
     let shape = match dialect {
         Dialect::OpenAiChat => Shape::Chat,
         Dialect::OpenAiEmbeddings => Shape::Embeddings,
+        // What it says is read when it is translated.
+        _ => Shape::Any,
     };
     Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
 }
@@ -147,7 +150,7 @@ where
 pub fn required(scan: &Scan, dialect: Dialect) -> Result<(), Problem> {
     let missing =
         |field: &str| Problem::request(400, "missing_required_parameter", format!("`{field}` is missing")).at(field);
-    if scan.model.is_none() {
+    if scan.model.is_none() && !is_foreign(dialect) {
         return Err(missing("model"));
     }
     match dialect {

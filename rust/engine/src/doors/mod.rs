@@ -17,6 +17,7 @@ use fastroute_core::dialects::Dialect;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode};
 
+use crate::foreign::Spoken;
 use crate::io::Shared;
 use crate::problem::{Problem, Reply};
 
@@ -24,7 +25,7 @@ use crate::problem::{Problem, Reply};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     /// A model is to answer.
-    Generate(Dialect),
+    Generate(Spoken),
     Models,
     /// One model; ids contain slashes.
     Model(&'a str),
@@ -37,20 +38,46 @@ pub enum Endpoint<'a> {
 
 /// Reads a path that was [`decoded`] once; nothing is rebuilt from `host`.
 pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
-    let bare = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let bare = without_prefix(path);
+    let by_body = |dialect| (Endpoint::Generate(Spoken::by_body(dialect)), "POST");
     let (found, allowed) = match bare {
-        "/chat/completions" => (Endpoint::Generate(Dialect::OpenAiChat), "POST"),
-        "/embeddings" => (Endpoint::Generate(Dialect::OpenAiEmbeddings), "POST"),
+        "/chat/completions" => by_body(Dialect::OpenAiChat),
+        "/embeddings" => by_body(Dialect::OpenAiEmbeddings),
+        "/messages" => by_body(Dialect::AnthropicMessages),
+        "/responses" => by_body(Dialect::OpenAiResponses),
         "/models" => (Endpoint::Models, "GET"),
         "/livez" | "/healthz" => (Endpoint::Live, "GET"),
         "/readyz" => (Endpoint::Ready, "GET"),
         _ => match bare.strip_prefix("/models/") {
-            Some(id) if !id.is_empty() => (Endpoint::Model(id), "GET"),
+            Some(id) if !id.is_empty() => generated(id).unwrap_or((Endpoint::Model(id), "GET")),
             _ => return Endpoint::Unknown,
         },
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
     if fits { found } else { Endpoint::NotAllowed(allowed) }
+}
+
+/// Versions, and the roots that SDKs of several providers are given, mean nothing here: the rest says it all.
+fn without_prefix(path: &str) -> &str {
+    let cut = |path: &'_ str, prefix: &str| -> Option<usize> {
+        path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).map(|_| prefix.len())
+    };
+    let rooted = ["/openai", "/anthropic"].iter().find_map(|root| cut(path, root)).unwrap_or(0);
+    let path = path.get(rooted..).unwrap_or(path);
+    let versioned = ["/v1", "/v1beta"].iter().find_map(|version| cut(path, version)).unwrap_or(0);
+    path.get(versioned..).unwrap_or(path)
+}
+
+/// Gemini's addresses: `/models/MODEL:generateContent`.
+fn generated(id: &str) -> Option<(Endpoint<'_>, &'static str)> {
+    let (model, method) = id.rsplit_once(':')?;
+    let stream = match method {
+        "generateContent" => false,
+        "streamGenerateContent" => true,
+        _ => return None,
+    };
+    let spoken = Spoken { dialect: Dialect::Gemini, model: Some(model.into()), stream: Some(stream) };
+    Some((Endpoint::Generate(spoken), "POST"))
 }
 
 /// Whether a body is encoded: any coding but `identity`, in any of the values (RFC 9110, section 8.4).
@@ -110,7 +137,8 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
             reply
         }
         Endpoint::Unknown | Endpoint::Generate(_) => {
-            let message = "this gateway serves /v1/chat/completions, /v1/embeddings and /v1/models";
+            let message = "this gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
+                           /v1/models and /v1beta/models/MODEL:generateContent";
             Problem::request(404, "unknown_endpoint", message).reply(request_id)
         }
     }
@@ -153,12 +181,35 @@ mod tests {
     fn every_path_is_served_with_and_without_its_version() {
         for prefix in ["/v1", ""] {
             let path = format!("{prefix}/chat/completions");
-            assert_eq!(endpoint(&Method::POST, &path), Endpoint::Generate(Dialect::OpenAiChat));
+            assert_eq!(endpoint(&Method::POST, &path), Endpoint::Generate(Spoken::by_body(Dialect::OpenAiChat)));
             let path = format!("{prefix}/models/meta-llama/llama-3");
             assert_eq!(endpoint(&Method::GET, &path), Endpoint::Model("meta-llama/llama-3"));
         }
         assert_eq!(endpoint(&Method::GET, "/v1chat/completions"), Endpoint::Unknown);
         assert_eq!(endpoint(&Method::GET, "/v1/v1/models"), Endpoint::Unknown);
+    }
+
+    #[test]
+    fn each_dialect_has_its_paths_whatever_stands_before_them() {
+        let dialect = |path: &str| match endpoint(&Method::POST, path) {
+            Endpoint::Generate(spoken) => Some((spoken.dialect, spoken.model, spoken.stream)),
+            _ => None,
+        };
+        for path in ["/v1/messages", "/messages", "/anthropic/v1/messages"] {
+            assert_eq!(dialect(path), Some((Dialect::AnthropicMessages, None, None)), "{path}");
+        }
+        for path in ["/v1/responses", "/openai/v1/responses"] {
+            assert_eq!(dialect(path), Some((Dialect::OpenAiResponses, None, None)), "{path}");
+        }
+        for (method, stream) in [("generateContent", false), ("streamGenerateContent", true)] {
+            for version in ["/v1", "/v1beta"] {
+                let path = format!("{version}/models/org/name:8b:{method}");
+                assert_eq!(dialect(&path), Some((Dialect::Gemini, Some("org/name:8b".into()), Some(stream))));
+            }
+        }
+        assert_eq!(endpoint(&Method::GET, "/v1/models/name:8b"), Endpoint::Model("name:8b"));
+        assert_eq!(endpoint(&Method::GET, "/v1/messages"), Endpoint::NotAllowed("POST"));
+        assert_eq!(dialect("/anthropicx/v1/messages"), None);
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Target {
         match dialect {
             Dialect::OpenAiChat => self.chat.as_ref(),
             Dialect::OpenAiEmbeddings => self.embeddings.as_ref(),
+            _ => None,
         }
     }
 }

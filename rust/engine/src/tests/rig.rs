@@ -321,6 +321,7 @@ pub(super) fn ingress(body: &str) -> Ingress {
         started: Instant::now(),
         request_id: "req_1".into(),
         door: Door::Edge,
+        client: Dialect::OpenAiChat,
         dialect: Dialect::OpenAiChat,
         forward: HeaderMap::new(),
         waits: Waits::default(),

@@ -204,6 +204,8 @@ pub struct ToolCall<'a> {
     pub name: Text<'a>,
     /// JSON text exactly as the model wrote it, valid or not; for the custom kind, its input.
     pub arguments: Text<'a>,
+    /// Proves to the provider (Gemini) that it made this call; it must come back with it.
+    pub signature: Option<Text<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

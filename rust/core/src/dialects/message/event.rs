@@ -61,6 +61,8 @@ pub enum Event<'a> {
         kind: CallKind,
         id: Text<'a>,
         name: Text<'a>,
+        /// As [`super::ToolCall::signature`].
+        signature: Option<Text<'a>>,
     },
     ToolCallDelta {
         choice: u32,

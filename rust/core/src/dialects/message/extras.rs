@@ -26,6 +26,18 @@ impl<'a> Json<'a> {
         Json(Cow::Owned(self.0.into_owned()))
     }
 
+    /// The word null: for a mark that says enough by being there.
+    pub(crate) const fn null() -> Self {
+        Self(Cow::Borrowed("null"))
+    }
+
+    /// A JSON string.
+    pub(crate) fn quoted(text: &str) -> Json<'static> {
+        let mut out = Vec::with_capacity(text.len() + 2);
+        crate::dialects::output::text(&mut out, text);
+        Json::written(out)
+    }
+
     /// For text this crate has just written.
     pub(crate) fn written(text: Vec<u8>) -> Json<'static> {
         Json(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
@@ -43,7 +55,7 @@ impl<'a> From<&'a RawValue> for Json<'a> {
 }
 
 /// A field of one dialect that has no neutral meaning.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra<'a> {
     pub dialect: Dialect,
     pub name: Text<'a>,
@@ -53,12 +65,16 @@ pub struct Extra<'a> {
 /// Such fields in the order in which they were read. A renderer writes those of its own dialect and no others.
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Extras<'a>(Vec<Extra<'a>>);
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extras<'a>(Vec<Extra<'a>>, Vec<Extra<'a>>);
 
 impl<'a> Extras<'a> {
     pub fn push(&mut self, extra: Extra<'a>) {
         self.0.push(extra);
+    }
+
+    pub fn extend(&mut self, extras: impl IntoIterator<Item = Extra<'a>>) {
+        self.0.extend(extras);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -77,13 +93,43 @@ impl<'a> Extras<'a> {
         self.of(dialect).find(|extra| extra.name == name).map(|extra| &extra.value)
     }
 
+    /// Takes over from what was said before whatever is not said again.
+    pub fn inherit(&mut self, earlier: &Self) {
+        let said = self.0.len();
+        for extra in &earlier.0 {
+            let again = |later: &Extra<'_>| later.dialect == extra.dialect && later.name == extra.name;
+            if !self.0.iter().take(said).any(again) {
+                self.0.push(extra.clone());
+            }
+        }
+    }
+
+    /// Takes a field out, for whoever found a place for it.
+    pub(crate) fn take(&mut self, dialect: Dialect, name: &str) -> Option<Json<'a>> {
+        let at = self.0.iter().position(|extra| extra.dialect == dialect && extra.name == name)?;
+        Some(self.0.remove(at).value)
+    }
+
+    /// Remembers how `dialect` spelled something that means nothing elsewhere, the id of an item for example. A mark is no
+    /// field: only [`Self::marked`] finds it, nothing writes it by itself, and nobody has to name it as lost.
+    pub fn mark(&mut self, dialect: Dialect, name: &'static str, value: Json<'a>) {
+        self.1.push(Extra { dialect, name: name.into(), value });
+    }
+
+    pub fn marked(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
+        self.1.iter().find(|mark| mark.dialect == dialect && mark.name == name).map(|mark| &mark.value)
+    }
+
     pub fn into_owned(self) -> Extras<'static> {
-        let owned = self.0.into_iter().map(|extra| Extra {
-            dialect: extra.dialect,
-            name: Cow::Owned(extra.name.into_owned()),
-            value: extra.value.into_owned(),
-        });
-        Extras(owned.collect())
+        let own = |all: Vec<Extra<'a>>| {
+            let owned = all.into_iter().map(|extra| Extra {
+                dialect: extra.dialect,
+                name: Cow::Owned(extra.name.into_owned()),
+                value: extra.value.into_owned(),
+            });
+            owned.collect()
+        };
+        Extras(own(self.0), own(self.1))
     }
 }
 

@@ -19,6 +19,6 @@ pub use event::{Event, Events, NoStream};
 pub use extras::{Extra, Extras, Json, Spelling, Text};
 pub use reply::{ChatReply, Choice, Envelope, ErrorReply, Finish, FinishReason, Reply, TokenUsage, Usage};
 pub use request::{
-    Callable, ChatRequest, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop, StreamOptions, Tool,
-    ToolChoice, ToolChoiceMode,
+    Callable, ChatRequest, ReasoningMode, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop,
+    StreamOptions, Tool, ToolChoice, ToolChoiceMode,
 };

@@ -37,6 +37,25 @@ pub struct Finish<'a> {
     pub reason: FinishReason,
     /// The upstream's own word, where it is not the neutral one.
     pub native: Option<Text<'a>>,
+    /// The stop sequence that was met, where the upstream says which.
+    pub stop_sequence: Option<Text<'a>>,
+    pub extras: Extras<'a>,
+}
+
+impl<'a> Finish<'a> {
+    pub fn new(reason: FinishReason, native: Option<Text<'a>>) -> Self {
+        Self { reason, native, stop_sequence: None, extras: Extras::default() }
+    }
+
+    pub fn into_owned(self) -> Finish<'static> {
+        let own = |text: Option<Text<'_>>| text.map(|text| Text::Owned(text.into_owned()));
+        Finish {
+            reason: self.reason,
+            native: own(self.native),
+            stop_sequence: own(self.stop_sequence),
+            extras: self.extras.into_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

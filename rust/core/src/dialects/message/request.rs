@@ -144,13 +144,26 @@ pub struct Stop<'a> {
     pub spelling: Spelling,
 }
 
-/// How much the model should think: an effort by name, as the client said it.
-#[derive(Debug, Clone, PartialEq)]
+/// How much the model should think: an effort by name or a budget, as the client said it.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReasoningWish<'a> {
     pub effort: Option<Text<'a>>,
     pub summary: Option<Text<'a>>,
+    pub mode: Option<ReasoningMode>,
+    /// At most this many tokens of reasoning.
+    pub budget_tokens: Option<u64>,
+    /// Whether the reasoning is to be told (Gemini `includeThoughts`; Anthropic `display`).
+    pub include: Option<bool>,
     /// `Structured` for the object form that clients of the Responses API carry over.
     pub spelling: Spelling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasoningMode {
+    Enabled,
+    /// The model chooses how much.
+    Adaptive,
+    Disabled,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

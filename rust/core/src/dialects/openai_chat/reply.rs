@@ -60,13 +60,11 @@ pub(super) fn take_finish<'a>(choice: &mut Object<'a, '_>, called: bool) -> Opti
         "content_filter" => FinishReason::ContentFilter,
         "function_call" => FinishReason::FunctionCall,
         _ => {
-            return Some(Finish {
-                reason: reason_of_word(&word, called),
-                native: native.or(Some(word).filter(|word| !word.is_empty())),
-            });
+            let reason = reason_of_word(&word, called);
+            return Some(Finish::new(reason, native.or(Some(word).filter(|word| !word.is_empty()))));
         }
     };
-    Some(Finish { reason, native })
+    Some(Finish::new(reason, native))
 }
 
 /// What words mean that servers use in place of the published five; what they call goes before what they say.

@@ -87,12 +87,13 @@ fn take_stream_options<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stream
 /// A name, or the object that clients of the Responses API carry over. Other objects stay as they are.
 fn reasoning_wish(raw: &RawValue) -> Option<ReasoningWish<'_>> {
     if let Some(effort) = object::text(raw) {
-        return Some(ReasoningWish { effort: Some(effort), summary: None, spelling: Spelling::Plain });
+        return Some(ReasoningWish { effort: Some(effort), ..ReasoningWish::default() });
     }
     let mut wish = Object::lenient(raw)?;
     let effort = wish.take_if("effort", object::text);
     let summary = wish.take_if("summary", object::text);
-    wish.is_empty().then_some(ReasoningWish { effort, summary, spelling: Spelling::Structured })
+    let wish_of = ReasoningWish { effort, summary, spelling: Spelling::Structured, ..ReasoningWish::default() };
+    wish.is_empty().then_some(wish_of)
 }
 
 fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {

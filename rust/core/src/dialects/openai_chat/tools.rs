@@ -226,6 +226,7 @@ pub(super) fn take_calls<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Bloc
             id: "".into(),
             name: required(&mut call, "name")?,
             arguments: required(&mut call, "arguments")?,
+            signature: None,
         });
         let mut block = Block::new(content);
         block.extras = call.into_extras(DIALECT);
@@ -255,11 +256,13 @@ fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         return Err(inner.refuse("is required"));
     };
     let mut function = Object::open(body, inner, mode)?;
+    let signature = call.take_if("extra_content", signature_of);
     let content = Content::ToolCall(ToolCall {
         kind,
         id,
         name: required(&mut function, "name")?,
         arguments: required(&mut function, input)?,
+        signature,
     });
     let mut block = Block::new(content);
     block.extras = call.into_extras(DIALECT);
@@ -267,6 +270,22 @@ fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         block.extras.push(function.into_rest(DIALECT, name));
     }
     Ok(block)
+}
+
+/// Google's own spelling, `{"google":{"thought_signature":…}}`; with anything beside it the object stays as it is.
+pub(super) fn signature_of(extra_content: &RawValue) -> Option<Text<'_>> {
+    let mut outer = Object::lenient(extra_content)?;
+    let mut google = outer.take_if("google", Object::lenient)?;
+    let signature = google.take_if("thought_signature", object::text)?;
+    (outer.is_empty() && google.is_empty()).then_some(signature)
+}
+
+pub(super) fn write_signature(entry: &mut Members<'_>, signature: Option<&str>) {
+    if let Some(signature) = signature {
+        entry.object("extra_content", |outer| {
+            outer.object("google", |google| google.text("thought_signature", signature));
+        });
+    }
 }
 
 pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>]) {
@@ -291,6 +310,7 @@ pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>]) {
                     function.text(input, &call.arguments);
                     function.rest_of(name, DIALECT, &block.extras);
                 });
+                write_signature(entry, call.signature.as_deref());
                 entry.extras(DIALECT, &block.extras);
             });
         });

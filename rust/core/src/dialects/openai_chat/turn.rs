@@ -151,7 +151,12 @@ pub(super) fn write_messages<'t>(turns: &'t [Turn<'t>], messages: &mut Members<'
             Content::ToolResult(result) => Some(Piece::Result(turn, result)),
             _ => None,
         });
-        let only_results = turn.blocks.iter().all(|block| matches!(block.content, Content::ToolResult(_)));
+        // Of what only another dialect knows, no message would be left.
+        let only_results = turn.blocks.iter().all(|block| match &block.content {
+            Content::ToolResult(_) => true,
+            Content::Opaque { dialect, .. } => *dialect != DIALECT,
+            _ => false,
+        });
         let rest = (turn.blocks.is_empty() || !only_results).then_some(Piece::Rest(turn));
         results.chain(rest)
     });
@@ -284,7 +289,7 @@ fn write_citations(message: &mut Members<'_>, turn: &Turn<'_>) {
     let mut placed = Vec::new();
     for block in &turn.blocks {
         if let Content::Text { text, citations } = &block.content {
-            placed.extend(citations.iter().map(|citation| (start, citation)));
+            placed.extend(citations.iter().filter(|citation| is_link(citation)).map(|citation| (start, citation)));
             start += text.chars().count() as u64;
         }
     }
@@ -294,6 +299,11 @@ fn write_citations(message: &mut Members<'_>, turn: &Turn<'_>) {
     message.list("annotations", placed, |out, (start, citation)| {
         write_citation(out, start, citation);
     });
+}
+
+/// Whether a citation is an annotation here: what another dialect leans on needs an address.
+pub(super) fn is_link(citation: &Citation<'_>) -> bool {
+    citation.url.is_some() || citation.extras.iter().all(|extra| extra.dialect == DIALECT)
 }
 
 pub(super) fn write_citation(out: &mut Buffer, start: u64, citation: &Citation<'_>) {

@@ -4,7 +4,8 @@
 //! The surprise: an error ends the stream without `[DONE]`, because clients take that for success.
 
 use super::reply::{or, write_finish};
-use super::turn::{write_citation, write_reasoning_detail};
+use super::tools::write_signature;
+use super::turn::{is_link, write_citation, write_reasoning_detail};
 use super::{DIALECT, usage};
 use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage};
 use crate::dialects::openai_error;
@@ -58,12 +59,13 @@ impl Writer {
                 let data = Some(Text::Borrowed(data.as_ref()));
                 self.reasoning_detail(*choice, None, data, out);
             }
-            Event::ToolCallStart { choice, call, kind, id, name } => {
-                self.call_start(*choice, *call, *kind, [id, name], out);
+            Event::ToolCallStart { choice, call, kind, id, name, signature } => {
+                self.call_start((*choice, *call, *kind), [id, name], signature.as_deref(), out);
             }
             Event::ToolCallDelta { choice, call, kind, arguments } => {
                 self.call_delta(*choice, *call, *kind, arguments, out);
             }
+            Event::Citation { citation, .. } if !is_link(citation) => {}
             Event::Citation { choice, citation } => self.delta(*choice, out, |delta| {
                 delta.list("annotations", [citation], |out, citation| {
                     write_citation(out, 0, citation);
@@ -169,7 +171,13 @@ impl Writer {
         });
     }
 
-    fn call_start(&mut self, choice: u32, call: u32, kind: CallKind, [id, name]: [&str; 2], out: &mut Buffer) {
+    fn call_start(
+        &mut self,
+        (choice, call, kind): (u32, u32, CallKind),
+        [id, name]: [&str; 2],
+        signature: Option<&str>,
+        out: &mut Buffer,
+    ) {
         let (form, input) = form_of(kind);
         let function = |function: &mut Members<'_>| {
             function.text("name", name);
@@ -185,6 +193,7 @@ impl Writer {
                     entry.text("id", id);
                     entry.text("type", form);
                     entry.object(form, function);
+                    write_signature(entry, signature);
                 });
             });
         });

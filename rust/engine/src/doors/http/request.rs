@@ -25,6 +25,7 @@ use crate::doors::body::{self, Received};
 use crate::doors::guard::Activity;
 use crate::doors::streams::Handed;
 use crate::doors::{Endpoint, answer, decoded, endpoint, host_flaw, is_encoded, malformed};
+use crate::foreign::{self, Spoken, restyled};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Share};
 use crate::problem::{Problem, Reply};
@@ -144,32 +145,38 @@ fn begin(
     }
     let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
-    let dialect = match endpoint(&head.method, &decoded(head.uri.path())) {
-        Endpoint::Generate(dialect) => dialect,
+    let spoken = match endpoint(&head.method, &decoded(head.uri.path())) {
+        Endpoint::Generate(spoken) => spoken,
         other => return Begun::Answered(answer(&io.shared, &other, &id)),
     };
     match admission::admit_at_once(&io.shared) {
         Ok(Some(place)) => *in_flight = Some(place),
         Ok(None) => {
-            let answer = generate(io.clone(), started, id.clone(), dialect, head.headers, incoming);
-            return Begun::Waits(id.clone(), Box::pin(once_admitted(io.clone(), id, answer)));
+            let dialect = spoken.dialect;
+            let answer = generate(io.clone(), started, id.clone(), spoken, head.headers, incoming);
+            return Begun::Waits(id.clone(), Box::pin(once_admitted(io.clone(), id, dialect, answer)));
         }
-        Err(problem) => return Begun::Answered(problem.reply(&id)),
+        Err(problem) => return Begun::Answered(restyled(problem.reply(&id), spoken.dialect)),
     }
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-    let answer = Box::pin(generate(io.clone(), started, id.clone(), dialect, head.headers, incoming));
+    let answer = Box::pin(generate(io.clone(), started, id.clone(), spoken, head.headers, incoming));
     Begun::Exchange(id, answer)
 }
 
 /// Answers as soon as there is a place, which is the caller's to keep while the reply runs.
-async fn once_admitted(io: Arc<Io>, id: Arc<str>, answer: impl Future<Output = Reply>) -> (Reply, Option<Share>) {
+async fn once_admitted(
+    io: Arc<Io>,
+    id: Arc<str>,
+    dialect: Dialect,
+    answer: impl Future<Output = Reply>,
+) -> (Reply, Option<Share>) {
     failpoint::pass("door.queue");
     match admission::wait(&io.shared).await {
         Ok(place) => {
             io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
             (answer.await, Some(place))
         }
-        Err(problem) => (problem.reply(&id), None),
+        Err(problem) => (restyled(problem.reply(&id), dialect), None),
     }
 }
 
@@ -177,13 +184,14 @@ pub(super) async fn generate(
     io: Arc<Io>,
     started: Instant,
     id: Arc<str>,
-    dialect: Dialect,
+    spoken: Spoken,
     headers: HeaderMap,
     mut incoming: Incoming,
 ) -> Reply {
+    let dialect = spoken.dialect;
     if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
         tokio::spawn(body::discard(incoming));
-        return unsupported_encoding().reply(&id);
+        return restyled(unsupported_encoding().reply(&id), dialect);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let forward = forwarded(&headers);
@@ -197,7 +205,13 @@ pub(super) async fn generate(
     let (running, _held) = match received {
         Ok(Received { frames, scan, share }) => {
             let door = Door::Edge;
-            let ingress = Ingress { started, request_id: id.clone(), door, dialect, forward, waits, frames, scan };
+            let request_id = id.clone();
+            let client = dialect;
+            let ingress = Ingress { started, request_id, door, client, dialect, forward, waits, frames, scan };
+            if spoken.is_foreign() {
+                let _held = share;
+                return Box::pin(foreign::run(io, spoken, ingress)).await;
+            }
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => {
@@ -205,7 +219,7 @@ pub(super) async fn generate(
             if problem.status != 408 {
                 tokio::spawn(body::discard(incoming));
             }
-            return problem.reply(&id);
+            return restyled(problem.reply(&id), dialect);
         }
     };
     running.await

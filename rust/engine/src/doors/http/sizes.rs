@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fastroute_core::dialects::Dialect;
+use crate::foreign::Spoken;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
@@ -20,7 +20,7 @@ fn size_of_result<A, F>(_: impl FnOnce(A) -> F) -> usize {
 
 #[test]
 fn the_futures_of_the_hot_path_stay_small() {
-    type Generate = (Arc<Io>, Instant, Arc<str>, Dialect, HeaderMap, Incoming);
+    type Generate = (Arc<Io>, Instant, Arc<str>, Spoken, HeaderMap, Incoming);
     let generate =
         size_of_result(|(io, at, id, dialect, headers, body): Generate| generate(io, at, id, dialect, headers, body));
     let service = size_of_result(|(io, activity, request): (Arc<Io>, Arc<Activity>, Request<Incoming>)| {

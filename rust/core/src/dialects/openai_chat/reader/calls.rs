@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use super::super::tools::signature_of;
 use super::refuse;
 use crate::dialects::message::{CallKind, Event, Events, Text};
 use crate::dialects::object::{self, Object};
@@ -23,6 +24,7 @@ struct Call {
     wire_index: Option<u64>,
     wire_id: String,
     name: String,
+    signature: Option<String>,
     started: bool,
 }
 
@@ -33,6 +35,7 @@ pub(super) struct Piece<'a> {
     id: Text<'a>,
     name: Text<'a>,
     arguments: Text<'a>,
+    signature: Option<Text<'a>>,
 }
 
 impl<'a> Piece<'a> {
@@ -48,6 +51,7 @@ impl<'a> Piece<'a> {
         let id = entry.take_if("id", object::text);
         // Mistral's own SDK says the word null where there is no id.
         piece.id = id.filter(|id| id != "null").unwrap_or_default();
+        piece.signature = entry.take_if("extra_content", signature_of);
         Some(piece)
     }
 
@@ -68,6 +72,7 @@ impl<'a> Piece<'a> {
             id: Text::default(),
             name: take("name").unwrap_or_default(),
             arguments: take(input).unwrap_or_default(),
+            signature: None,
         }
     }
 }
@@ -95,6 +100,7 @@ impl Calls {
                     wire_index: piece.index,
                     wire_id: String::new(),
                     name: String::new(),
+                    signature: None,
                     started: false,
                 });
                 self.0.len() - 1
@@ -111,6 +117,7 @@ impl Calls {
             if call.name.is_empty() {
                 call.name = piece.name.into_owned();
             }
+            call.signature = call.signature.take().or(piece.signature.map(Text::into_owned));
             // A name may come one chunk late, but never after the first piece of the arguments.
             if !call.name.is_empty() || !piece.arguments.is_empty() {
                 events.push(call.start(choice, number, stream_id));
@@ -164,6 +171,13 @@ impl Call {
         } else {
             self.wire_id.clone()
         };
-        Event::ToolCallStart { choice, call: number, kind: self.kind, id: id.into(), name: self.name.clone().into() }
+        Event::ToolCallStart {
+            choice,
+            call: number,
+            kind: self.kind,
+            id: id.into(),
+            name: self.name.clone().into(),
+            signature: self.signature.take().map(Text::Owned),
+        }
     }
 }

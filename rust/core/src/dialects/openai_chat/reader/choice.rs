@@ -48,8 +48,7 @@ impl Choices {
         for state in &mut self.0 {
             if state.empty_finish && !state.finished {
                 let reason = if state.calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
-                let native = None;
-                state.finish(Finish { reason, native }, stream_id, events);
+                state.finish(Finish::new(reason, None), stream_id, events);
             }
         }
     }

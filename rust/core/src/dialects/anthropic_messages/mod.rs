@@ -1,0 +1,95 @@
+//! Anthropic Messages, as Anthropic, Vertex and Azure speak it and others imitate it.
+//!
+//! Requests are read strictly, replies and events around what is odd. The surprise is the stream: its blocks come one
+//! behind the other, so a writer holds back what another dialect tells at the same time.
+
+mod blocks;
+mod citations;
+mod dropped;
+mod error;
+mod finish;
+mod input;
+mod media;
+mod reader;
+mod reply;
+mod request;
+mod tools;
+mod usage;
+mod wish;
+mod write;
+mod writer;
+
+use bytes::Bytes;
+
+use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::{Dialect, DialectError};
+pub use reader::Reader;
+pub use writer::Writer;
+
+const DIALECT: Dialect = Dialect::AnthropicMessages;
+
+/// Events of ours that have no neutral form travel as `Event::Opaque` under these names; under any other name they are
+/// whole frames. What a frame says of its position stays behind: the writer counts blocks itself.
+mod opaque {
+    /// A block that only this dialect knows, as its `content_block` object.
+    pub(super) const START: &str = "content_block_start";
+    /// A piece of the block that is open, as its `delta` object.
+    pub(super) const DELTA: &str = "content_block_delta";
+    pub(super) const STOP: &str = "content_block_stop";
+    /// What the neutral form leaves of the block that starts next.
+    pub(super) const REST: &str = "content_block";
+    /// The refusal that follows is the explanation in `stop_details`, and no content.
+    pub(super) const EXPLANATION: &str = "stop_details";
+}
+
+/// Refuses what is not a request for a message, or says one of its fields in a type the contract does not know.
+pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
+    request::parse(body).map(Request::Chat)
+}
+
+/// Refuses only what is not a chat at all; what cannot be said is dropped and named.
+pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
+    match request {
+        Request::Chat(chat) => Ok(request::render(chat)),
+        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+    }
+}
+
+/// Refuses a document without content.
+pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
+    reply::parse(body).map(Reply::Chat)
+}
+
+/// Refuses a reply that ended in an error: this dialect has no stop reason for that, and none is made up. Of several
+/// choices the first is told.
+pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
+    match reply {
+        Reply::Chat(chat) => reply::render(chat, envelope),
+        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+    }
+}
+
+pub fn reader() -> Option<Reader> {
+    Some(Reader::default())
+}
+
+pub fn writer(envelope: &Envelope<'_>) -> Option<Writer> {
+    Some(Writer::new(envelope))
+}
+
+/// Refuses what is not JSON and what would grow the reader without end.
+pub fn parse_event<'a>(reader: &mut Reader, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
+    reader.parse(name, data)
+}
+
+pub fn render_event(writer: &mut Writer, event: &Event<'_>, out: &mut Vec<u8>) {
+    writer.render(event, out);
+}
+
+pub fn parse_error(body: &[u8]) -> ErrorReply<'_> {
+    error::parse(body)
+}
+
+pub fn render_error(error: &ErrorReply<'_>) -> Bytes {
+    error::render(error)
+}

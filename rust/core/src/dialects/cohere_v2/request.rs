@@ -1,0 +1,259 @@
+//! The request body, both ways.
+
+use serde_json::value::RawValue;
+
+use super::{DIALECT, message, parts, tools};
+use crate::dialects::message::{
+    Block, ChatRequest, Content, Extra, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling,
+    Spelling, Stop, Turn,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
+    let mut request = Object::document(body, Mode::Strict)?;
+    let model = request.require_text("model")?;
+    let place = Place::Document.member("messages");
+    let messages = request.take_list("messages")?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(place.refuse("must hold at least one message"));
+    }
+    let turns =
+        messages.into_iter().enumerate().map(|(index, raw)| message::parse(raw, place.item(index), Mode::Strict));
+    Ok(ChatRequest {
+        model,
+        turns: turns.collect::<Result<_, _>>()?,
+        tools: tools::take_tools(&mut request)?,
+        tool_choice: request.take_if("tool_choice", tools::parse_choice),
+        response_format: request.take_if("response_format", response_format),
+        sampling: take_sampling(&mut request)?,
+        max_tokens: request.take_u64("max_tokens")?,
+        reasoning: request.take_if("thinking", thinking),
+        stream: request.take_bool("stream")?,
+        extras: request.into_extras(DIALECT),
+        ..ChatRequest::default()
+    })
+}
+
+fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, DialectError> {
+    Ok(Sampling {
+        temperature: request.take_f64("temperature")?,
+        top_p: request.take_f64("p")?,
+        top_k: request.take_u64("k")?,
+        frequency_penalty: request.take_f64("frequency_penalty")?,
+        presence_penalty: request.take_f64("presence_penalty")?,
+        seed: request.take_i64("seed")?,
+        logprobs: request.take_bool("logprobs")?,
+        stop: take_stop(request)?,
+        ..Sampling::default()
+    })
+}
+
+fn take_stop<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
+    let place = Place::Document.member("stop_sequences");
+    let Some(items) = request.take_list("stop_sequences")? else {
+        return Ok(None);
+    };
+    let sequences = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
+    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
+}
+
+/// The schema stands beside the type. An object with anything else stays as it is.
+fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
+    let mut format = Object::lenient(raw)?;
+    let understood = match format.take_if("type", object::text)?.as_ref() {
+        "text" => ResponseFormat::Text,
+        "json_object" => match format.take_json("json_schema") {
+            Some(schema) => {
+                ResponseFormat::JsonSchema { name: None, description: None, schema: Some(schema), strict: None }
+            }
+            None => ResponseFormat::JsonObject,
+        },
+        _ => return None,
+    };
+    format.is_empty().then_some(understood)
+}
+
+fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
+    let mut wish = Object::lenient(raw)?;
+    let mode = match wish.take_if("type", object::text)?.as_ref() {
+        "enabled" => ReasoningMode::Enabled,
+        "disabled" => ReasoningMode::Disabled,
+        _ => return None,
+    };
+    let budget_tokens = wish.take_if("token_budget", object::whole);
+    wish.is_empty().then_some(ReasoningWish {
+        mode: Some(mode),
+        budget_tokens,
+        spelling: Spelling::Structured,
+        ..ReasoningWish::default()
+    })
+}
+
+pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
+    let mut out = Buffer::with_capacity(1024);
+    output::object(&mut out, |members| write(members, request));
+    Rendered { body: out.into(), dropped: dropped(request) }
+}
+
+fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
+    members.text("model", &request.model);
+    message::write_messages(&request.turns, members);
+    tools::write_tools(members, request);
+    if let Some(format) = &request.response_format {
+        members.object("response_format", |members| write_format(members, format));
+    }
+    let sampling = &request.sampling;
+    members.float_if("temperature", sampling.temperature);
+    members.float_if("p", sampling.top_p);
+    members.whole_if("k", sampling.top_k);
+    members.float_if("frequency_penalty", sampling.frequency_penalty);
+    members.float_if("presence_penalty", sampling.presence_penalty);
+    members.signed_if("seed", sampling.seed);
+    members.flag_if("logprobs", sampling.logprobs);
+    if let Some(stop) = &sampling.stop {
+        members.list("stop_sequences", &stop.sequences, |out, text| output::text(out, text));
+    }
+    members.whole_if("max_tokens", request.max_output_tokens());
+    if let Some((mode, budget)) = request.reasoning.as_ref().and_then(thinking_of) {
+        members.object("thinking", |wish| {
+            wish.text("type", mode);
+            wish.whole_if("token_budget", budget);
+        });
+    }
+    members.flag_if("stream", request.stream);
+    members.extras(DIALECT, &request.extras);
+}
+
+fn write_format(members: &mut Members<'_>, format: &ResponseFormat<'_>) {
+    match format {
+        ResponseFormat::Text => members.text("type", "text"),
+        ResponseFormat::JsonObject => members.text("type", "json_object"),
+        ResponseFormat::JsonSchema { schema, .. } => {
+            members.text("type", "json_object");
+            members.json_if("json_schema", schema.as_ref());
+        }
+    }
+}
+
+/// Thinking is on or off, with or without a budget; an effort by name can only be none or some.
+fn thinking_of(wish: &ReasoningWish<'_>) -> Option<(&'static str, Option<u64>)> {
+    let off =
+        wish.mode == Some(ReasoningMode::Disabled) || (wish.mode.is_none() && wish.effort.as_deref() == Some("none"));
+    if off {
+        return Some(("disabled", wish.budget_tokens));
+    }
+    let on = wish.mode.is_some() || wish.effort.is_some() || wish.budget_tokens.is_some();
+    on.then_some(("enabled", wish.budget_tokens))
+}
+
+/// The names and places of what another dialect said and Cohere has no words for.
+fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
+    let mut dropped: Vec<String> = foreign(&request.extras).collect();
+    tools::dropped(request, &mut dropped);
+    // Usage ends every stream, asked for or not.
+    let options = request.stream_options.iter().flat_map(|options| foreign(&options.extras));
+    dropped.extend(options.map(|name| format!("stream_options.{name}")));
+    let sampling = &request.sampling;
+    for (name, said) in [
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("n", sampling.n.is_some_and(|n| n != 1)),
+        ("top_logprobs", sampling.top_logprobs.is_some()),
+        ("user", request.user.is_some()),
+        ("safety_identifier", request.safety_identifier.is_some()),
+        ("prompt_cache_key", request.prompt_cache_key.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("verbosity", request.verbosity.is_some()),
+        ("store", request.store.is_some()),
+        ("metadata", request.metadata.is_some()),
+    ] {
+        if said {
+            dropped.push(name.to_owned());
+        }
+    }
+    if let Some(ResponseFormat::JsonSchema { name, description, strict, .. }) = &request.response_format {
+        for (member, said) in
+            [("name", name.is_some()), ("description", description.is_some()), ("strict", strict.is_some())]
+        {
+            if said {
+                dropped.push(format!("response_format.{member}"));
+            }
+        }
+    }
+    if let Some(wish) = &request.reasoning {
+        for (member, said) in [
+            ("effort", wish.effort.as_deref().is_some_and(|effort| effort != "none")),
+            ("summary", wish.summary.is_some()),
+            ("mode", wish.mode == Some(ReasoningMode::Adaptive)),
+            ("include", wish.include.is_some()),
+        ] {
+            if said {
+                dropped.push(format!("reasoning.{member}"));
+            }
+        }
+    }
+    for (index, turn) in request.turns.iter().enumerate() {
+        dropped_of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+    }
+    dropped
+}
+
+fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+    if turn.name.is_some() {
+        dropped.push(format!("{place}.name"));
+    }
+    dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    let plans = message::calls_tools(&turn.blocks);
+    for (index, block) in turn.blocks.iter().enumerate() {
+        let place = format!("{place}.content[{index}]");
+        if plans && matches!(&block.content, Content::Text { citations, .. } if !citations.is_empty()) {
+            dropped.push(format!("{place}.citations"));
+        }
+        dropped_of_block(block, &place, dropped);
+    }
+}
+
+fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+    let mut drop = |name: &str| dropped.push(format!("{place}{name}"));
+    match &block.content {
+        Content::Reasoning(reasoning) => {
+            if reasoning.redacted.is_some() {
+                drop("");
+            }
+            if reasoning.signature.is_some() {
+                drop(".signature");
+            }
+        }
+        Content::ToolCall(call) if call.signature.is_some() => drop(".signature"),
+        Content::ToolCall(_) => {}
+        Content::ToolResult(result) => {
+            if result.is_error.is_some() {
+                drop(".is_error");
+            }
+            for (index, inner) in result.blocks.iter().enumerate() {
+                let place = format!("{place}.content[{index}]");
+                if message::is_result_part(inner) {
+                    dropped_of_block(inner, &place, dropped);
+                } else {
+                    dropped.push(place);
+                }
+            }
+        }
+        _ if !parts::is_part(block) => drop(""),
+        _ => {}
+    }
+    if block.cache_mark.is_some() {
+        dropped.push(format!("{place}.cache_control"));
+    }
+    dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
+}
+
+/// The names of what only other dialects understand; null says nothing.
+pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
+    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
+    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+}

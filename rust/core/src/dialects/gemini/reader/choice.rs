@@ -1,0 +1,284 @@
+//! What must be remembered of one candidate of a stream: which block is open, how much it called, how it ended.
+
+use serde_json::value::RawValue;
+
+use super::super::finish::{self, Said};
+use super::super::{citations, ids, logprobs, parts, reply};
+use super::frame::Frame;
+use super::streamed::{Piece, Streamed};
+use super::{DIALECT, refuse};
+use crate::dialects::message::{
+    CallKind, Content, Event, Events, Extra, Finish, FinishReason, Json, Reasoning, Text, ToolCall,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::{DialectError, Place};
+
+/// More candidates than any model gives, and more calls than any makes; beyond them a server would only make us remember.
+const MOST_CHOICES: usize = 128;
+const MOST_CALLS: u32 = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Choices(Vec<ChoiceState>);
+
+#[derive(Debug, Default)]
+pub(super) struct ChoiceState {
+    index: u32,
+    open: Open,
+    calls: u32,
+    said: bool,
+    /// A call whose arguments come in pieces.
+    streamed: Option<Streamed>,
+    ended: Option<Ended>,
+}
+
+#[derive(Debug)]
+enum Ended {
+    /// The last finish reason that was given.
+    Finish(Finish<'static>),
+    /// The prompt was blocked, for this reason, with this feedback.
+    Blocked(String, Json<'static>),
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    #[default]
+    Nothing,
+    Text,
+    Reasoning,
+}
+
+impl Choices {
+    fn state(&mut self, index: u32) -> Result<&mut ChoiceState, DialectError> {
+        let known = self.0.iter().position(|state| state.index == index);
+        let position = known.unwrap_or(self.0.len());
+        if known.is_none() && position < MOST_CHOICES {
+            self.0.push(ChoiceState { index, ..ChoiceState::default() });
+        }
+        self.0.get_mut(position).ok_or_else(|| refuse("holds more candidates than a stream may have"))
+    }
+
+    /// Remembers that the prompt was blocked. False when something was said all the same, or this was known.
+    pub(super) fn block(&mut self, reason: String, feedback: Json<'static>) -> Result<bool, DialectError> {
+        let state = self.state(0)?;
+        let first = state.ended.is_none() && !state.said;
+        if first {
+            state.ended = Some(Ended::Blocked(reason, feedback));
+        }
+        Ok(first)
+    }
+
+    /// Reads a candidate: its pieces become events, and the rest of it goes into the frame.
+    pub(super) fn candidate<'a>(
+        &mut self,
+        raw: &'a RawValue,
+        position: usize,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let Some(mut candidate) = Object::lenient(raw) else {
+            frame.item(raw);
+            return Ok(());
+        };
+        let cited = citations::of(&candidate, None);
+        let members = Object::lenient(raw);
+        let state = self.state(reply::take_index(&mut candidate, position)?)?;
+        let finishes = candidate.peek("finishReason").is_some();
+        let before = events.len();
+        frame.open_item();
+        for (name, raw) in members.into_iter().flat_map(Object::into_members) {
+            match (name.as_ref(), Object::lenient(raw)) {
+                ("content", Some(content)) => {
+                    frame.open_object(&name);
+                    state.content(content, finishes, stream_id, frame, events)?;
+                    frame.close_object();
+                }
+                _ => frame.literal(&name, raw),
+            }
+        }
+        frame.close_object();
+        // They are of all that the chunk says, and stand with its last text.
+        let last = events.iter_mut().skip(before).rev().find_map(|event| match event {
+            Event::TextDelta { logprobs, .. } => Some(logprobs),
+            _ => None,
+        });
+        if let Some(last) = last {
+            *last = candidate.peek(logprobs::FIELD).and_then(logprobs::parse);
+        }
+        let choice = state.index;
+        events.extend(cited.into_iter().map(|citation| Event::Citation { choice, citation }));
+        let said = Said { anything: state.said, calls: state.calls > 0 };
+        if let Some(finish) = finish::take(&mut candidate, said) {
+            state.ended = Some(Ended::Finish(finish.into_owned()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn all_finished(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|state| state.ended.is_some())
+    }
+
+    /// Ends what is open and says how each choice ended that has.
+    pub(super) fn finish(&mut self, stream_id: &str, events: &mut Events<'_>) -> Vec<(u32, Finish<'static>)> {
+        let mut finishes = Vec::new();
+        for state in self.0.iter_mut().filter(|state| state.ended.is_some()) {
+            // Some servers leave out the part that ends the arguments, and the last content as well.
+            if let Some(streamed) = state.streamed.take() {
+                // Refused only beyond the most calls that a stream may have.
+                let _ = state.call(streamed.into_call(), stream_id, events);
+            }
+            let Some(ended) = state.ended.as_ref() else { continue };
+            let finish = match ended {
+                Ended::Blocked(reason, feedback) => {
+                    let mut finish = Finish::new(FinishReason::ContentFilter, Some(reason.clone().into()));
+                    let (name, value) = (Text::Borrowed("promptFeedback"), feedback.clone());
+                    finish.extras.push(Extra { dialect: DIALECT, name, value });
+                    finish
+                }
+                // A call may have come behind the reason.
+                Ended::Finish(finish) if finish.reason == FinishReason::Stop && state.calls > 0 => {
+                    Finish { reason: FinishReason::ToolCalls, ..finish.clone() }
+                }
+                Ended::Finish(finish) => finish.clone(),
+            };
+            state.switch(Open::Nothing, events);
+            finishes.push((state.index, finish));
+        }
+        finishes
+    }
+}
+
+impl ChoiceState {
+    fn content<'a>(
+        &mut self,
+        content: Object<'a, '_>,
+        finishes: bool,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        for (name, raw) in content.into_members() {
+            let Some(items) = object::list(raw).filter(|_| name == "parts") else {
+                frame.literal(&name, raw);
+                continue;
+            };
+            frame.open_list(&name);
+            for raw in items {
+                self.part(raw, stream_id, frame, events)?;
+            }
+            // Some servers leave out the part that ends the arguments.
+            if finishes {
+                self.end_streamed(stream_id, frame, events)?;
+            }
+            frame.close_list();
+        }
+        Ok(())
+    }
+
+    fn part<'a>(
+        &mut self,
+        raw: &'a RawValue,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        if let Some(piece) = Piece::of(raw, self.streamed.is_some()) {
+            if piece.opens() {
+                self.end_streamed(stream_id, frame, events)?;
+            }
+            frame.item(raw);
+            if self.streamed.get_or_insert_default().add(piece)? {
+                self.end_streamed(stream_id, frame, events)?;
+            }
+            return Ok(());
+        }
+        let block = parts::parse(raw, Place::Document, Mode::Lenient)?;
+        if !is_told(&block.content) {
+            frame.item(raw);
+            return Ok(());
+        }
+        self.end_streamed(stream_id, frame, events)?;
+        frame.piece(&block.extras);
+        self.tell(block.content, stream_id, events)
+    }
+
+    fn tell<'a>(&mut self, content: Content<'a>, stream_id: &str, events: &mut Events<'a>) -> Result<(), DialectError> {
+        let choice = self.index;
+        self.said = true;
+        match content {
+            Content::Text { text, .. } => {
+                self.switch(Open::Text, events);
+                events.push(Event::TextDelta { choice, text, logprobs: None });
+            }
+            Content::Reasoning(Reasoning { text, signature, .. }) => {
+                self.switch(Open::Reasoning, events);
+                events.push(Event::ReasoningDelta { choice, text });
+                events.extend(signature.map(|signature| Event::ReasoningSignature { choice, signature }));
+            }
+            Content::ToolCall(call) => self.call(call, stream_id, events)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A call, which comes whole.
+    fn call<'a>(&mut self, tool: ToolCall<'a>, stream_id: &str, events: &mut Events<'a>) -> Result<(), DialectError> {
+        if self.calls == MOST_CALLS {
+            return Err(refuse("holds more tool calls than a stream may have"));
+        }
+        self.switch(Open::Nothing, events);
+        let (choice, call, kind) = (self.index, self.calls, CallKind::Function);
+        self.calls += 1;
+        let ToolCall { id, name, arguments, signature, .. } = tool;
+        let id = if id.is_empty() { ids::mint(stream_id, choice, call).into() } else { id };
+        events.push(Event::ToolCallStart { choice, call, kind, id, name, signature });
+        if !arguments.is_empty() {
+            events.push(Event::ToolCallDelta { choice, call, kind, arguments });
+        }
+        events.push(Event::ToolCallEnd { choice, call });
+        Ok(())
+    }
+
+    /// Tells the call whose arguments came in pieces, if there is one.
+    fn end_streamed(
+        &mut self,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'_>,
+    ) -> Result<(), DialectError> {
+        let Some(streamed) = self.streamed.take() else {
+            return Ok(());
+        };
+        frame.said_before();
+        self.said = true;
+        self.call(streamed.into_call(), stream_id, events)
+    }
+
+    fn switch(&mut self, open: Open, events: &mut Events<'_>) {
+        if self.open == open {
+            return;
+        }
+        let choice = self.index;
+        match self.open {
+            Open::Nothing => {}
+            Open::Text => events.push(Event::TextEnd { choice }),
+            Open::Reasoning => events.push(Event::ReasoningEnd { choice }),
+        }
+        match open {
+            Open::Nothing => {}
+            Open::Text => events.push(Event::TextStart { choice }),
+            Open::Reasoning => events.push(Event::ReasoningStart { choice }),
+        }
+        self.open = open;
+    }
+}
+
+/// Whether events say what a part says. Media have none, and empty text is only where a signature hangs.
+fn is_told(content: &Content<'_>) -> bool {
+    match content {
+        Content::Text { text, .. } => !text.is_empty(),
+        Content::Reasoning(reasoning) => !reasoning.text.is_empty() || reasoning.signature.is_some(),
+        Content::ToolCall(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,275 @@
+//! The request body, both ways: most of what other dialects say at the top stands among the `options`.
+
+use serde_json::value::RawValue;
+
+use super::{DIALECT, message, tools};
+use crate::dialects::message::{
+    Block, ChatRequest, Content, Extra, Extras, Json, MediaSource, ReasoningMode, ReasoningWish, Rendered,
+    ResponseFormat, Sampling, Spelling, Stop, ToolCall, Turn,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+const OPTIONS: &str = "options";
+
+pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
+    let mut request = Object::document(body, Mode::Strict)?;
+    let model = request.require_text("model")?;
+    let place = Place::Document.member("messages");
+    let messages = request.take_list("messages")?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(place.refuse("must hold at least one message"));
+    }
+    let turns =
+        messages.into_iter().enumerate().map(|(index, raw)| message::parse(raw, place.item(index), Mode::Strict, ""));
+    let turns = turns.collect::<Result<_, _>>()?;
+    let (mut sampling, max_tokens, options) = take_options(&mut request)?;
+    sampling.logprobs = request.take_bool("logprobs")?;
+    sampling.top_logprobs = request.take_u64("top_logprobs")?;
+    let mut chat = ChatRequest {
+        model,
+        turns,
+        tools: tools::take_tools(&mut request)?,
+        response_format: request.take_if("format", response_format),
+        sampling,
+        max_tokens,
+        reasoning: request.take_if("think", think),
+        // Who does not say otherwise gets a stream.
+        stream: Some(request.take_bool("stream")?.unwrap_or(true)),
+        extras: request.into_extras(DIALECT),
+        ..ChatRequest::default()
+    };
+    if let Some(options) = options {
+        chat.extras.push(options);
+    }
+    Ok(chat)
+}
+
+/// What the options say, and the rest of them: also where all are understood or none is there, to be told as an object.
+type Options<'a> = (Sampling<'a>, Option<u64>, Option<Extra<'a>>);
+
+fn take_options<'a>(request: &mut Object<'a, '_>) -> Result<Options<'a>, DialectError> {
+    let place = Place::Document.member(OPTIONS);
+    let Some(raw) = request.take_object(OPTIONS)? else {
+        return Ok((Sampling::default(), None, None));
+    };
+    let mut options = Object::open(raw, place, Mode::Strict)?;
+    let sampling = Sampling {
+        temperature: options.take_f64("temperature")?,
+        top_p: options.take_f64("top_p")?,
+        top_k: options.take_u64("top_k")?,
+        frequency_penalty: options.take_f64("frequency_penalty")?,
+        presence_penalty: options.take_f64("presence_penalty")?,
+        seed: options.take_i64("seed")?,
+        stop: take_stop(&mut options)?,
+        ..Sampling::default()
+    };
+    // Less than nothing means without a limit, which is a matter of Ollama's alone.
+    let max_tokens = options.take_if("num_predict", object::whole);
+    Ok((sampling, max_tokens, Some(options.into_rest(DIALECT, OPTIONS))))
+}
+
+fn take_stop<'a>(options: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
+    let here = options.place;
+    let place = here.member("stop");
+    let Some(items) = options.take_list("stop")? else {
+        return Ok(None);
+    };
+    let sequences = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
+    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
+}
+
+/// The word json, or a schema. An empty word says nothing and stays as it is.
+fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
+    if raw.get().starts_with('{') {
+        let schema = Some(Json::from(raw));
+        return Some(ResponseFormat::JsonSchema { name: None, description: None, schema, strict: None });
+    }
+    (raw.get() == "\"json\"").then_some(ResponseFormat::JsonObject)
+}
+
+/// Yes, no, or how much.
+fn think(raw: &RawValue) -> Option<ReasoningWish<'_>> {
+    if let Some(effort) = object::text(raw) {
+        return Some(ReasoningWish { effort: Some(effort), ..ReasoningWish::default() });
+    }
+    let mode = match raw.get() {
+        "true" => ReasoningMode::Enabled,
+        "false" => ReasoningMode::Disabled,
+        _ => return None,
+    };
+    Some(ReasoningWish { mode: Some(mode), ..ReasoningWish::default() })
+}
+
+pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
+    let mut out = Buffer::with_capacity(1024);
+    output::object(&mut out, |members| write(members, request));
+    Rendered { body: out.into(), dropped: dropped(request) }
+}
+
+fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
+    members.text("model", &request.model);
+    message::write_messages(&request.turns, members);
+    tools::write_tools(members, request);
+    match &request.response_format {
+        Some(ResponseFormat::JsonSchema { schema: Some(schema), .. }) => members.raw("format", schema.as_str()),
+        Some(ResponseFormat::JsonSchema { .. } | ResponseFormat::JsonObject) => members.text("format", "json"),
+        Some(ResponseFormat::Text) | None => {}
+    }
+    write_options(members, request);
+    members.flag_if("logprobs", request.sampling.logprobs);
+    members.whole_if("top_logprobs", request.sampling.top_logprobs);
+    match request.reasoning.as_ref().and_then(think_of) {
+        Some(Think::Flag(on)) => members.flag("think", on),
+        Some(Think::Level(level)) => members.text("think", level),
+        None => {}
+    }
+    members.flag("stream", request.streams());
+    members.extras(DIALECT, &request.extras);
+}
+
+fn write_options(members: &mut Members<'_>, request: &ChatRequest<'_>) {
+    let sampling = &request.sampling;
+    let max_tokens = request.max_output_tokens();
+    let said = sampling.temperature.is_some()
+        || sampling.top_p.is_some()
+        || sampling.top_k.is_some()
+        || sampling.frequency_penalty.is_some()
+        || sampling.presence_penalty.is_some()
+        || sampling.seed.is_some()
+        || sampling.stop.is_some()
+        || max_tokens.is_some();
+    if !said && request.extras.get(DIALECT, OPTIONS).is_none() {
+        return;
+    }
+    members.object(OPTIONS, |options| {
+        options.float_if("temperature", sampling.temperature);
+        options.float_if("top_p", sampling.top_p);
+        options.whole_if("top_k", sampling.top_k);
+        options.float_if("frequency_penalty", sampling.frequency_penalty);
+        options.float_if("presence_penalty", sampling.presence_penalty);
+        options.signed_if("seed", sampling.seed);
+        if let Some(stop) = &sampling.stop {
+            options.list("stop", &stop.sequences, |out, text| output::text(out, text));
+        }
+        options.whole_if("num_predict", max_tokens);
+        options.rest_of(OPTIONS, DIALECT, &request.extras);
+    });
+}
+
+enum Think<'w> {
+    Flag(bool),
+    Level(&'w str),
+}
+
+/// Ollama knows three levels by name; the ones around them mean the nearest.
+fn think_of<'w>(wish: &'w ReasoningWish<'_>) -> Option<Think<'w>> {
+    match (wish.mode, wish.effort.as_deref()) {
+        (Some(ReasoningMode::Disabled), _) | (None, Some("none")) => Some(Think::Flag(false)),
+        (_, Some("minimal")) => Some(Think::Level("low")),
+        (_, Some("xhigh" | "max")) => Some(Think::Level("high")),
+        (_, Some(level)) => Some(Think::Level(level)),
+        (Some(ReasoningMode::Enabled | ReasoningMode::Adaptive), None) => Some(Think::Flag(true)),
+        (None, None) => wish.budget_tokens.map(|_| Think::Flag(true)),
+    }
+}
+
+/// The names and places of what another dialect said and Ollama has no words for.
+fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
+    let mut dropped: Vec<String> = foreign(&request.extras).collect();
+    tools::dropped(request, &mut dropped);
+    // Usage ends every stream, asked for or not.
+    let options = request.stream_options.iter().flat_map(|options| foreign(&options.extras));
+    dropped.extend(options.map(|name| format!("stream_options.{name}")));
+    let wish = request.reasoning.as_ref();
+    let [named, described, strict] = match &request.response_format {
+        Some(ResponseFormat::JsonSchema { name, description, strict, .. }) => {
+            [name.is_some(), description.is_some(), strict.is_some()]
+        }
+        _ => [false; 3],
+    };
+    for (name, said) in [
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("n", request.sampling.n.is_some_and(|n| n != 1)),
+        ("user", request.user.is_some()),
+        ("safety_identifier", request.safety_identifier.is_some()),
+        ("prompt_cache_key", request.prompt_cache_key.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("verbosity", request.verbosity.is_some()),
+        ("store", request.store.is_some()),
+        ("metadata", request.metadata.is_some()),
+        ("response_format.name", named),
+        ("response_format.description", described),
+        ("response_format.strict", strict),
+        ("reasoning.summary", wish.is_some_and(|wish| wish.summary.is_some())),
+        ("reasoning.budget_tokens", wish.is_some_and(|wish| wish.budget_tokens.is_some())),
+        ("reasoning.include", wish.is_some_and(|wish| wish.include.is_some())),
+    ] {
+        if said {
+            dropped.push(name.to_owned());
+        }
+    }
+    for (index, turn) in request.turns.iter().enumerate() {
+        dropped_of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+    }
+    dropped
+}
+
+fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+    if turn.name.is_some() {
+        dropped.push(format!("{place}.name"));
+    }
+    dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    for (index, block) in turn.blocks.iter().enumerate() {
+        dropped_of_block(block, &format!("{place}.content[{index}]"), dropped);
+    }
+}
+
+fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+    let mut drop = |name: &str| dropped.push(format!("{place}{name}"));
+    match &block.content {
+        Content::Text { citations, .. } if !citations.is_empty() => drop(".citations"),
+        Content::Text { .. } | Content::Refusal { .. } | Content::ToolCall(ToolCall { signature: None, .. }) => {}
+        Content::Image { source: MediaSource::Base64 { .. }, detail } => {
+            if detail.is_some() {
+                drop(".detail");
+            }
+        }
+        Content::Reasoning(reasoning) => {
+            if reasoning.redacted.is_some() {
+                drop("");
+            }
+            if reasoning.signature.is_some() {
+                drop(".signature");
+            }
+        }
+        Content::ToolCall(_) => drop(".signature"),
+        Content::ToolResult(result) => {
+            if result.is_error.is_some() {
+                drop(".is_error");
+            }
+            for (index, inner) in result.blocks.iter().enumerate() {
+                let place = format!("{place}.content[{index}]");
+                match inner.content {
+                    Content::Text { .. } | Content::Refusal { .. } => dropped_of_block(inner, &place, dropped),
+                    _ => dropped.push(place),
+                }
+            }
+        }
+        Content::Image { .. } | Content::Audio { .. } | Content::File { .. } | Content::Opaque { .. } => drop(""),
+    }
+    if block.cache_mark.is_some() {
+        dropped.push(format!("{place}.cache_control"));
+    }
+    dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
+}
+
+/// The names of what only other dialects understand; null says nothing.
+pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
+    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
+    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+}

@@ -1,0 +1,201 @@
+//! Tools and calls, both ways.
+//!
+//! The surprise: arguments are an object here and text everywhere else. Text that is no object travels as the member
+//! `input` of one, so that it is not lost.
+
+use serde_json::value::RawValue;
+
+use super::{DIALECT, request};
+use crate::dialects::message::{
+    Block, CallKind, Callable, ChatRequest, Content, Json, Text, Tool, ToolCall, ToolChoiceMode,
+};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place, mint};
+
+pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
+    let place = Place::Document.member("tools");
+    let items = request.take_filled_list("tools")?.unwrap_or_default();
+    items.into_iter().enumerate().map(|(index, raw)| parse_tool(raw, place.item(index))).collect()
+}
+
+fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+    let mut tool = Object::open(raw, place, Mode::Strict)?;
+    if tool.require_text("type")? != "function" {
+        return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) });
+    }
+    let inner = place.member("function");
+    let Some(body) = tool.take_object("function")? else {
+        return Err(inner.refuse("is required"));
+    };
+    let mut function = Object::open(body, inner, Mode::Strict)?;
+    let mut callable = Callable {
+        kind: CallKind::Function,
+        name: function.require_text("name")?,
+        description: function.take_text("description")?,
+        parameters: function.take_object("parameters")?.map(Json::from),
+        strict: None,
+        cache_mark: None,
+        extras: tool.into_extras(DIALECT),
+    };
+    if !function.is_empty() {
+        callable.extras.push(function.into_rest(DIALECT, "function"));
+    }
+    Ok(Tool::Callable(callable))
+}
+
+/// Whether a tool is written. A choice cannot be said, but tools that may not be called can be left out.
+fn is_written(tool: &Tool<'_>, request: &ChatRequest<'_>) -> bool {
+    let callable = match tool {
+        Tool::Opaque { dialect, .. } => return *dialect == DIALECT,
+        Tool::Callable(callable) if callable.kind == CallKind::Custom => return false,
+        Tool::Callable(callable) => callable,
+    };
+    match request.tool_choice.as_ref().map(|choice| &choice.mode) {
+        Some(ToolChoiceMode::None) => false,
+        Some(ToolChoiceMode::Named(name)) => callable.name == *name,
+        Some(ToolChoiceMode::Allowed { tools, .. }) => tools.iter().any(|(_, name)| callable.name == *name),
+        Some(ToolChoiceMode::Auto | ToolChoiceMode::Required) | None => true,
+    }
+}
+
+pub(super) fn write_tools(members: &mut Members<'_>, request: &ChatRequest<'_>) {
+    let tools: Vec<_> = request.tools.iter().filter(|tool| is_written(tool, request)).collect();
+    if !tools.is_empty() {
+        members.list("tools", tools, write_tool);
+    }
+}
+
+fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
+    match tool {
+        Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
+        Tool::Callable(callable) => output::object(out, |tool| {
+            tool.text("type", "function");
+            tool.object("function", |function| {
+                function.text("name", &callable.name);
+                function.text_if("description", callable.description.as_deref());
+                let parameters = callable.parameters.as_ref().map(Json::as_str);
+                function.raw("parameters", parameters.unwrap_or(r#"{"type":"object","properties":{}}"#));
+                function.rest_of("function", DIALECT, &callable.extras);
+            });
+            tool.extras(DIALECT, &callable.extras);
+        }),
+    }
+}
+
+/// Names what of the tools and the choice among them cannot be said.
+pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
+    for (index, tool) in request.tools.iter().enumerate() {
+        let place = format!("tools[{index}]");
+        match tool {
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(place),
+            Tool::Opaque { .. } => {}
+            Tool::Callable(callable) if callable.kind == CallKind::Custom => dropped.push(place),
+            Tool::Callable(callable) => {
+                for (name, said) in
+                    [("strict", callable.strict), ("cache_control", callable.cache_mark.as_ref().map(|_| true))]
+                {
+                    if said == Some(true) {
+                        dropped.push(format!("{place}.{name}"));
+                    }
+                }
+                dropped.extend(request::foreign(&callable.extras).map(|name| format!("{place}.{name}")));
+            }
+        }
+    }
+    let demands = request.tool_choice.as_ref().is_some_and(|choice| {
+        matches!(
+            choice.mode,
+            ToolChoiceMode::Required | ToolChoiceMode::Named(_) | ToolChoiceMode::Allowed { required: true, .. }
+        )
+    });
+    if demands {
+        dropped.push("tool_choice".to_owned());
+    }
+}
+
+/// Takes `tool_calls` of an assistant's message. `seed` tells this message from all others, for calls without an id.
+pub(super) fn take_calls<'a>(
+    message: &mut Object<'a, '_>,
+    seed: &str,
+    blocks: &mut Vec<Block<'a>>,
+) -> Result<(), DialectError> {
+    let here = message.place;
+    let place = here.member("tool_calls");
+    let calls = message.take_filled_list("tool_calls")?;
+    for (raw, number) in calls.into_iter().flatten().zip(0..) {
+        blocks.push(parse_call(raw, place.item(number as usize), message.mode, seed, number)?);
+    }
+    Ok(())
+}
+
+pub(super) fn parse_call<'a>(
+    raw: &'a RawValue,
+    place: Place<'_>,
+    mode: Mode,
+    seed: &str,
+    number: u32,
+) -> Result<Block<'a>, DialectError> {
+    let mut call = Object::open(raw, place, mode)?;
+    let id = call.take_if("id", |raw| object::text(raw).filter(|id| !id.is_empty()));
+    let inner = place.member("function");
+    let Some(body) = call.take_object("function")? else {
+        return Err(inner.refuse("is required"));
+    };
+    let mut function = Object::open(body, inner, mode)?;
+    let name = match mode {
+        Mode::Strict => function.require_text("name")?,
+        Mode::Lenient => function.take_text("name")?.unwrap_or_default(),
+    };
+    let arguments = function.take_object("arguments")?.map_or("{}".into(), |raw| Text::Borrowed(raw.get()));
+    let id = id.unwrap_or_else(|| mint::call_id(seed, 0, number).into());
+    let kind = CallKind::Function;
+    let mut block = Block::new(Content::ToolCall(ToolCall { kind, id, name, arguments, signature: None }));
+    block.extras = call.into_extras(DIALECT);
+    if !function.is_empty() {
+        block.extras.push(function.into_rest(DIALECT, "function"));
+    }
+    Ok(block)
+}
+
+pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], seed: &str) {
+    let calls: Vec<_> = blocks
+        .iter()
+        .filter_map(|block| match &block.content {
+            Content::ToolCall(call) => Some((block, call)),
+            _ => None,
+        })
+        .collect();
+    if calls.is_empty() {
+        return;
+    }
+    message.list("tool_calls", calls.into_iter().zip(0..), |out, ((block, call), number)| {
+        output::object(out, |entry| {
+            write_id(entry, &call.id, seed, number);
+            entry.object("function", |function| {
+                function.text("name", &call.name);
+                write_arguments(function, &call.arguments);
+                function.rest_of("function", DIALECT, &block.extras);
+            });
+            entry.extras(DIALECT, &block.extras);
+        });
+    });
+}
+
+/// An id that was made here is not told: its server gave none.
+pub(super) fn write_id(entry: &mut Members<'_>, id: &str, seed: &str, number: u32) {
+    if id != mint::call_id(seed, 0, number) {
+        entry.text("id", id);
+    }
+}
+
+pub(super) fn write_arguments(function: &mut Members<'_>, arguments: &str) {
+    let arguments = arguments.trim();
+    if matches!(arguments, "" | "null") {
+        function.raw("arguments", "{}");
+    } else if let Some(object) = Json::parse(arguments).filter(|json| json.as_str().starts_with('{')) {
+        function.raw("arguments", object.as_str());
+    } else {
+        function.object("arguments", |object| object.text("input", arguments));
+    }
+}

@@ -1,0 +1,76 @@
+//! OpenAI's Responses API: a flat list of items in, a flat list of items out.
+//!
+//! A reply is one choice. The surprise: what the neutral form holds as blocks of one turn are items of their own here, with
+//! ids and states; those are kept as marks on the first block of each (`items.rs`), so that the list comes out as it was.
+
+mod input;
+mod items;
+mod parts;
+mod reader;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod usage;
+mod writer;
+
+use bytes::Bytes;
+
+use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::{Dialect, DialectError, openai_error};
+pub use reader::Reader;
+pub use writer::Writer;
+
+const DIALECT: Dialect = Dialect::OpenAiResponses;
+
+/// Refuses what is no request for a response, or says one of its fields in a type the contract does not know.
+pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
+    request::parse(body).map(Request::Chat)
+}
+
+/// Refuses only what is not a chat at all; what this dialect cannot say is dropped and named.
+pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
+    match request {
+        Request::Chat(chat) => Ok(request::render(chat)),
+        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+    }
+}
+
+/// Refuses a document without a list of items.
+pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
+    reply::parse(body).map(Reply::Chat)
+}
+
+/// Says the first choice; there are no others here.
+pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
+    match reply {
+        Reply::Chat(chat) => Ok(reply::render(chat, envelope)),
+        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+    }
+}
+
+pub fn reader() -> Option<Reader> {
+    Some(Reader::default())
+}
+
+pub fn writer(envelope: &Envelope<'_>) -> Option<Writer> {
+    Some(Writer::new(envelope))
+}
+
+/// Refuses what is not JSON and what would grow the reader without end.
+pub fn parse_event<'a>(reader: &mut Reader, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
+    reader.parse(name, data)
+}
+
+pub fn render_event(writer: &mut Writer, event: &Event<'_>, out: &mut Vec<u8>) {
+    writer.render(event, out);
+}
+
+pub fn parse_error(body: &[u8]) -> ErrorReply<'_> {
+    openai_error::parse_error(DIALECT, body)
+}
+
+pub fn render_error(error: &ErrorReply<'_>) -> Bytes {
+    openai_error::render_error(DIALECT, error)
+}

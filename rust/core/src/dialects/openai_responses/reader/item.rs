@@ -1,0 +1,263 @@
+//! What must be remembered of the items of a stream, and the blocks that open and close within them.
+
+use serde_json::value::RawValue;
+
+use super::super::items;
+use super::{MOST_ITEMS, Reader, opaque};
+use crate::dialects::message::{CallKind, Content, Event, Events, Json};
+use crate::dialects::object::{self, Object};
+use crate::dialects::openai_responses::DIALECT;
+use crate::dialects::output::{self, Buffer};
+use crate::dialects::{DialectError, Place, mint};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Reasoning,
+    Call(CallKind),
+    /// Only its server knows it.
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) kind: Kind,
+    pub(super) index: u64,
+    /// The number of a call.
+    pub(super) call: u32,
+    /// Something of the item was said already.
+    pub(super) said: bool,
+    /// Something of its current part was.
+    pub(super) part_said: bool,
+    pub(super) done: bool,
+}
+
+/// One text or reasoning is open at a time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    #[default]
+    Nothing,
+    Text,
+    /// The summary of a reasoning.
+    Summary,
+    /// The reasoning itself.
+    Content,
+}
+
+impl Reader {
+    pub(super) fn item_added<'a>(
+        &mut self,
+        index: Option<u64>,
+        event: &Object<'a, '_>,
+        document: &'a RawValue,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let Some(item) = event.peek("item").and_then(Object::lenient) else {
+            return Ok(());
+        };
+        let index = index.unwrap_or(self.items.len() as u64);
+        self.begin(index, item, Some(document), events)
+    }
+
+    /// A new item: its head goes along as an opaque event, a call also starts.
+    fn begin<'a>(
+        &mut self,
+        index: u64,
+        mut item: Object<'a, '_>,
+        document: Option<&'a RawValue>,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        if self.items.len() == MOST_ITEMS {
+            return Err(Place::Document.member("output").refuse("holds more items than a stream may have"));
+        }
+        self.switch(Open::Nothing, events);
+        let kind = match item.peek("type").and_then(object::text).as_deref() {
+            Some("message") => Kind::Message,
+            Some("reasoning") => Kind::Reasoning,
+            Some("function_call") => Kind::Call(CallKind::Function),
+            Some("custom_tool_call") => Kind::Call(CallKind::Custom),
+            _ => Kind::Other,
+        };
+        self.current = self.items.len();
+        self.items.push(State { kind, index, call: self.calls, said: false, part_said: false, done: false });
+        let empty_list = |raw: &RawValue| object::list(raw)?.is_empty().then_some(());
+        match kind {
+            Kind::Message => {
+                item.take_if("content", empty_list);
+                events.push(head("response.output_item.added", index, item));
+            }
+            Kind::Reasoning => {
+                item.take_if("summary", empty_list);
+                events.push(head("response.output_item.added", index, item));
+            }
+            Kind::Call(kind) => {
+                let id = item.take_if("call_id", object::text).filter(|id| !id.is_empty());
+                let name = item.take_if("name", object::text).unwrap_or_default();
+                item.take_if(items::input_of(kind), object::text);
+                events.push(head("response.output_item.added", index, item));
+                let call = self.calls;
+                self.calls = self.calls.saturating_add(1);
+                let id = id.unwrap_or_else(|| mint::call_id(&self.id, 0, call).into());
+                events.push(Event::ToolCallStart { choice: 0, call, kind, id, name, signature: None });
+            }
+            Kind::Other => match document {
+                Some(document) => events.push(opaque("response.output_item.added", document)),
+                None => events.push(head("response.output_item.added", index, item)),
+            },
+        }
+        Ok(())
+    }
+
+    pub(super) fn item_done<'a>(
+        &mut self,
+        index: Option<u64>,
+        event: &Object<'a, '_>,
+        document: &'a RawValue,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let Some(raw) = event.peek("item") else {
+            return Ok(());
+        };
+        let known = index.and_then(|index| self.items.iter().rposition(|item| item.index == index && !item.done));
+        let Some(position) = known else {
+            return self.whole_item(index.unwrap_or(self.items.len() as u64), raw, events);
+        };
+        self.current = position;
+        self.finish_item(position, raw, Some(document), events);
+        Ok(())
+    }
+
+    /// An item that comes at once.
+    pub(super) fn whole_item<'a>(
+        &mut self,
+        index: u64,
+        raw: &'a RawValue,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let (Some(mut first), Some(_)) = (Object::lenient(raw), Object::lenient(raw)) else {
+            return Ok(());
+        };
+        if matches!(first.peek("type").and_then(object::text).as_deref(), Some("message" | "reasoning")) {
+            for name in ["content", "summary", "encrypted_content"] {
+                first.forget(name);
+            }
+        }
+        self.begin(index, first, None, events)?;
+        self.finish_item(self.current, raw, None, events);
+        Ok(())
+    }
+
+    fn finish_item<'a>(
+        &mut self,
+        position: usize,
+        raw: &'a RawValue,
+        document: Option<&'a RawValue>,
+        events: &mut Events<'a>,
+    ) {
+        let Some(state) = self.items.get_mut(position) else {
+            return;
+        };
+        state.done = true;
+        let (kind, index, call, said) = (state.kind, state.index, state.call, state.said);
+        let Some(mut item) = Object::lenient(raw) else {
+            return;
+        };
+        match kind {
+            Kind::Message => {
+                if !said {
+                    self.say_blocks(raw, events);
+                }
+                self.close(position, events);
+                item.forget("content");
+            }
+            Kind::Reasoning => self.finish_reasoning(position, raw, &mut item, events),
+            Kind::Call(kind) => {
+                item.forget("call_id");
+                item.forget("name");
+                let input = item.take_if(items::input_of(kind), object::text).unwrap_or_default();
+                if !said && !input.is_empty() {
+                    events.push(Event::ToolCallDelta { choice: 0, call, kind, arguments: input });
+                }
+                events.push(Event::ToolCallEnd { choice: 0, call });
+            }
+            Kind::Other => {
+                if let Some(document) = document {
+                    events.push(opaque("response.output_item.done", document));
+                    return;
+                }
+            }
+        }
+        events.push(head("response.output_item.done", index, item));
+    }
+
+    fn finish_reasoning<'a>(
+        &mut self,
+        position: usize,
+        raw: &'a RawValue,
+        item: &mut Object<'a, '_>,
+        events: &mut Events<'a>,
+    ) {
+        if self.items.get(position).is_some_and(|state| !state.said) {
+            self.say_blocks(raw, events);
+        }
+        let encrypted = item.take_if("encrypted_content", object::text);
+        let is_open = self.open_in == position;
+        let in_content = is_open && self.open == Open::Content;
+        match encrypted {
+            Some(signature) if is_open && matches!(self.open, Open::Summary | Open::Content) => {
+                events.push(Event::ReasoningSignature { choice: 0, signature });
+            }
+            Some(data) => {
+                self.switch(Open::Nothing, events);
+                events.push(Event::ReasoningRedacted { choice: 0, data });
+            }
+            None => {}
+        }
+        self.close(position, events);
+        item.forget("summary");
+        // An empty list stays, for the writer knows of none.
+        item.take_if("content", |raw| (in_content || !object::list(raw)?.is_empty()).then_some(()));
+    }
+
+    /// Says what an item holds that came without pieces.
+    fn say_blocks<'a>(&mut self, raw: &'a RawValue, events: &mut Events<'a>) {
+        let blocks = items::parse(raw, Place::Document, object::Mode::Lenient).unwrap_or_default();
+        for block in blocks {
+            match block.content {
+                Content::Text { text, citations } => {
+                    self.text(text, None, events);
+                    events.extend(citations.into_iter().map(|citation| Event::Citation { choice: 0, citation }));
+                    self.switch(Open::Nothing, events);
+                }
+                Content::Refusal { text, .. } => self.refusal(text, events),
+                Content::Reasoning(reasoning) => {
+                    let open = if reasoning.summary { Open::Summary } else { Open::Content };
+                    self.thought(open, reasoning.text, events);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends what is still open when the response has ended.
+    pub(super) fn close_all(&mut self, events: &mut Events<'_>) {
+        self.switch(Open::Nothing, events);
+        for item in &mut self.items {
+            if !item.done && matches!(item.kind, Kind::Call(_)) {
+                events.push(Event::ToolCallEnd { choice: 0, call: item.call });
+            }
+            item.done = true;
+        }
+    }
+}
+
+/// An item's event with what nobody else understands of the item.
+fn head<'a>(name: &'static str, index: u64, item: Object<'a, '_>) -> Event<'a> {
+    let rest = item.into_rest(DIALECT, "item").value;
+    let mut out = Buffer::new();
+    output::object(&mut out, |members| {
+        members.whole("output_index", index);
+        members.raw("item", rest.as_str());
+    });
+    Event::Opaque { dialect: DIALECT, name: name.into(), raw: Json::written(out) }
+}

@@ -1,0 +1,241 @@
+//! Reads the events of a stream. Texts and calls become neutral events; what frames them (items, with their ids and
+//! states) and what only this dialect knows go along as opaque events, so that the same stream can be written again.
+//!
+//! Its rule: everything is said once. Servers repeat a text in up to four events; what came in pieces is not taken again.
+
+mod blocks;
+mod item;
+#[cfg(test)]
+mod tests;
+
+use serde_json::value::RawValue;
+
+use super::reply::take_finish;
+use super::{DIALECT, parts, usage};
+use crate::dialects::message::{ErrorReply, Event, Events, Extras, Finish, FinishReason, Json, Text};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer};
+use crate::dialects::{DialectError, Place, openai_error};
+use item::{Kind, Open, State};
+
+/// More items than any response has; beyond them a server would only make us remember.
+const MOST_ITEMS: usize = 4096;
+
+/// Marks on the start and the finish: the number of the first event, and an `output` that was left empty at the end.
+pub(super) const FIRST: &str = "sequence_number";
+pub(super) const OUTPUT: &str = "output";
+
+#[derive(Debug, Default)]
+pub struct Reader {
+    started: bool,
+    ended: bool,
+    id: String,
+    calls: u32,
+    items: Vec<State>,
+    /// Which block is open, and the position in `items` of the item it is in.
+    open: Open,
+    open_in: usize,
+    /// The position of the item that the event is about.
+    current: usize,
+}
+
+impl Reader {
+    pub(super) fn parse<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
+        let mut events = Events::new();
+        let data = data.trim_ascii();
+        if data.is_empty() || self.ended {
+            return Ok(events);
+        }
+        if data == b"[DONE]" {
+            // Some routers end every stream so. Without a last state it is no end of ours, and none is made up.
+            self.ended = true;
+            events.push(Event::Done);
+            return Ok(events);
+        }
+        let document = object::document(data)?;
+        let event = Object::open(document, Place::Document, Mode::Lenient)?;
+        let kind = event.peek("type").and_then(object::text).unwrap_or(Text::Borrowed(""));
+        let kind = if kind.is_empty() { Text::Owned(name.to_owned()) } else { kind };
+        if !self.started && kind == "keepalive" {
+            return Ok(events);
+        }
+        if !self.started && kind != "error" {
+            self.start(&event, &mut events);
+            if matches!(kind.as_ref(), "response.created" | "response.in_progress" | "response.queued") {
+                return Ok(events);
+            }
+        }
+        self.event(&kind, event, document, &mut events)?;
+        Ok(events)
+    }
+
+    fn start<'a>(&mut self, event: &Object<'a, '_>, events: &mut Events<'a>) {
+        self.started = true;
+        let mut response = event.peek("response").and_then(Object::lenient);
+        let mut take = |name: &str| response.as_mut()?.take_if(name, object::text);
+        let (id, model) = (take("id").unwrap_or_default(), take("model").unwrap_or_default());
+        id.as_ref().clone_into(&mut self.id);
+        let mut extras = Extras::default();
+        let mut created_s = None;
+        if let Some(mut response) = response {
+            created_s = response.take_if("created_at", object::whole);
+            response.take_if("status", |raw| (raw.get() == "\"in_progress\"").then_some(()));
+            response.take_if("output", |raw| object::list(raw)?.is_empty().then_some(()));
+            response.forget("object");
+            extras = response.into_extras(DIALECT);
+        }
+        let first = event.peek("sequence_number").and_then(object::whole).unwrap_or(0);
+        extras.mark(DIALECT, FIRST, Json::written(first.to_string().into_bytes()));
+        events.push(Event::MessageStart { id, model, created_s, extras });
+    }
+
+    fn event<'a>(
+        &mut self,
+        kind: &str,
+        mut event: Object<'a, '_>,
+        document: &'a RawValue,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
+        let index = event.take_if("output_index", object::whole);
+        self.look_at(index);
+        let mut text = |name: &str| event.take_if(name, object::text).unwrap_or_default();
+        match kind {
+            "response.output_item.added" => self.item_added(index, &event, document, events)?,
+            "response.output_item.done" => self.item_done(index, &event, document, events)?,
+            "response.content_part.added" => self.part_added(&event, document, events),
+            "response.content_part.done" => self.part_done(events),
+            "response.output_text.delta" => {
+                let text = text("delta");
+                let logprobs = event.take_if("logprobs", object::list).filter(|list| !list.is_empty());
+                self.text(text, logprobs.map(as_choice), events);
+            }
+            "response.output_text.done" => self.rest_of_text(text("text"), events),
+            "response.output_text.annotation.added" => {
+                if let Some(citation) = event.peek("annotation").and_then(parts::citation) {
+                    self.switch(Open::Text, events);
+                    events.push(Event::Citation { choice: 0, citation });
+                }
+            }
+            "response.refusal.delta" => self.refusal(text("delta"), events),
+            "response.refusal.done" if !self.said() => self.refusal(text("refusal"), events),
+            "response.reasoning_summary_part.added" => self.thought_begins(Open::Summary, events),
+            "response.reasoning_summary_text.delta" => self.thought(Open::Summary, text("delta"), events),
+            "response.reasoning_summary_text.done" if !self.said() => {
+                self.thought(Open::Summary, text("text"), events);
+            }
+            "response.reasoning_text.delta" => self.thought(Open::Content, text("delta"), events),
+            "response.reasoning_text.done" if !self.said() => self.thought(Open::Content, text("text"), events),
+            "response.refusal.done"
+            | "response.reasoning_summary_part.done"
+            | "response.reasoning_summary_text.done"
+            | "response.reasoning_text.done" => {}
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                self.arguments(index, text("delta"), events);
+            }
+            "response.function_call_arguments.done" => self.rest_of_arguments(index, text("arguments"), events),
+            "response.custom_tool_call_input.done" => self.rest_of_arguments(index, text("input"), events),
+            "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+                self.end(kind, event, events)?;
+            }
+            "error" => {
+                // Flat in the published schema, wrapped as outside of streams in what servers send.
+                let flat = event.peek("error").is_none();
+                for name in ["type", "sequence_number"] {
+                    event.forget(name);
+                }
+                let mut error = openai_error::parse_document(DIALECT, event);
+                error.extras.mark(DIALECT, "error", Json::quoted(if flat { "flat" } else { "wrapped" }));
+                self.fail(error, events);
+            }
+            _ => events.push(opaque(kind, document)),
+        }
+        Ok(())
+    }
+
+    fn end<'a>(&mut self, kind: &str, mut event: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
+        let response = event.take_object("response")?;
+        let Some(mut response) = response.and_then(Object::lenient) else {
+            return Err(Place::Document.member("response").refuse("is required"));
+        };
+        for name in ["type", "sequence_number", "obfuscation"] {
+            event.forget(name);
+        }
+        let output = response.take_if("output", object::list);
+        let left_empty = output.as_ref().is_some_and(Vec::is_empty) && !self.items.is_empty();
+        if self.items.is_empty() {
+            // A server that tells everything at the end.
+            for (index, raw) in (0..).zip(output.into_iter().flatten()) {
+                self.whole_item(index, raw, events)?;
+            }
+        }
+        if kind == "response.failed" {
+            self.fail(failure(response), events);
+            return Ok(());
+        }
+        self.close_all(events);
+        // Beside the response some servers tell what it cost.
+        if !event.is_empty() {
+            let rest = event.into_rest(DIALECT, "response.completed").value;
+            events.push(Event::Opaque { dialect: DIALECT, name: "response.completed".into(), raw: rest });
+        }
+        let usage = response.take_if("usage", |raw| raw.get().starts_with('{').then(|| usage::parse(raw)));
+        let finish = take_finish(&mut response, self.calls > 0).or_else(|| {
+            // The event says by its name how it ended, if the response in it does not.
+            let reason = if self.calls > 0 { FinishReason::ToolCalls } else { FinishReason::Stop };
+            (kind == "response.completed" && !response.has("status")).then(|| Finish::new(reason, None))
+        });
+        for name in ["id", "model", "created_at", "object"] {
+            response.forget(name);
+        }
+        if let Some(mut finish) = finish {
+            response.spill(DIALECT, &mut finish.extras);
+            if left_empty {
+                finish.extras.mark(DIALECT, OUTPUT, Json::null());
+            }
+            events.push(Event::Finish { choice: 0, finish });
+        }
+        events.extend(usage.map(Event::Usage));
+        events.push(Event::Done);
+        self.ended = true;
+        Ok(())
+    }
+
+    fn fail<'a>(&mut self, error: ErrorReply<'a>, events: &mut Events<'a>) {
+        self.ended = true;
+        events.push(Event::Error(error));
+    }
+
+    fn say_kind(&mut self, kind: Kind) -> Option<&mut State> {
+        self.items.get_mut(self.current).filter(|item| item.kind == kind)
+    }
+}
+
+/// The error of a response that failed, with the rest of the response as its extras.
+fn failure<'a>(mut response: Object<'a, '_>) -> ErrorReply<'a> {
+    let mut extras = Extras::default();
+    let mut reply = ErrorReply { message: "the upstream said that its answer failed".into(), ..ErrorReply::default() };
+    if let Some(mut error) = response.take_if("error", Object::lenient) {
+        reply.message = error.take_if("message", object::text).unwrap_or(reply.message);
+        reply.code = error.take_if("code", object::text);
+        if !error.is_empty() {
+            extras.push(error.into_rest(DIALECT, "error"));
+        }
+    }
+    for name in ["id", "model", "created_at", "object", "status"] {
+        response.forget(name);
+    }
+    response.spill(DIALECT, &mut extras);
+    reply.extras = extras;
+    reply
+}
+
+/// Log probabilities in the form of a choice.
+fn as_choice(list: Vec<&RawValue>) -> Json<'static> {
+    let mut out = Buffer::new();
+    output::object(&mut out, |logprobs| logprobs.list("content", list, |out, item| output::raw(out, item.get())));
+    Json::written(out)
+}
+
+fn opaque<'a>(kind: &str, raw: &'a RawValue) -> Event<'a> {
+    Event::Opaque { dialect: DIALECT, name: kind.to_owned().into(), raw: Json::from(raw) }
+}

@@ -1,0 +1,190 @@
+//! Tools and the choice among them, both ways. They are flat here: no object around a function.
+
+use serde_json::value::RawValue;
+
+use super::DIALECT;
+use crate::dialects::message::{CallKind, Callable, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::{DialectError, Place};
+
+/// Mark: the client speaks this dialect, and leaving `strict` out is its own word.
+const OURS: &str = "ours";
+
+pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
+    let place = Place::Document.member("tools");
+    let tools = request.take_filled_list("tools")?.unwrap_or_default();
+    tools.into_iter().enumerate().map(|(index, raw)| parse(raw, place.item(index))).collect()
+}
+
+fn parse<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+    let mut tool = Object::open(raw, place, Mode::Strict)?;
+    let (kind, parameters) = match tool.require_text("type")?.as_ref() {
+        "function" => (CallKind::Function, tool.take_object("parameters")?.map(Json::from)),
+        "custom" => (CallKind::Custom, tool.take_object("format")?.map(grammar)),
+        _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) }),
+    };
+    let mut callable = Callable {
+        kind,
+        name: tool.require_text("name")?,
+        description: tool.take_text("description")?,
+        parameters,
+        strict: tool.take_bool("strict")?,
+        cache_mark: tool.take_json("cache_control"),
+        extras: tool.into_extras(DIALECT),
+    };
+    callable.extras.mark(DIALECT, OURS, Json::null());
+    Ok(Tool::Callable(callable))
+}
+
+pub(super) fn write(request: &mut Members<'_>, tools: &[Tool<'_>]) {
+    let is_ours = |tool: &&Tool<'_>| match tool {
+        Tool::Callable(_) => true,
+        Tool::Opaque { dialect, .. } => *dialect == DIALECT,
+    };
+    if tools.iter().any(|tool| is_ours(&tool)) {
+        request.list("tools", tools.iter().filter(is_ours), write_tool);
+    }
+}
+
+fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
+    match tool {
+        Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
+        Tool::Callable(callable) => output::object(out, |tool| {
+            tool.text("type", kind_name(callable.kind));
+            tool.text("name", &callable.name);
+            tool.text_if("description", callable.description.as_deref());
+            let ours = callable.extras.marked(DIALECT, OURS).is_some();
+            if callable.kind == CallKind::Custom {
+                if let Some(format) = &callable.parameters {
+                    write_format(tool.key("format"), format);
+                }
+                tool.flag_if("strict", callable.strict);
+            } else {
+                match callable.parameters.as_ref() {
+                    None if !ours => tool.raw("parameters", r#"{"type":"object","properties":{}}"#),
+                    parameters => tool.json_if("parameters", parameters),
+                }
+                // Left out it means true here and false elsewhere.
+                tool.flag_if("strict", callable.strict.or((!ours).then_some(false)));
+            }
+            tool.json_if("cache_control", callable.cache_mark.as_ref());
+            tool.extras(DIALECT, &callable.extras);
+        }),
+    }
+}
+
+/// A grammar is flat here; the neutral form is that of chat, with an object around it. Other formats are the same in both.
+fn grammar(raw: &RawValue) -> Json<'_> {
+    let nested = || {
+        let mut format = Object::lenient(raw)?;
+        let is_grammar = format.take_if("type", object::text)? == "grammar";
+        (is_grammar && format.has("definition")).then(|| format.into_rest(DIALECT, "grammar").value)
+    };
+    let Some(inner) = nested() else {
+        return Json::from(raw);
+    };
+    let mut out = Buffer::new();
+    output::object(&mut out, |format| {
+        format.text("type", "grammar");
+        format.raw("grammar", inner.as_str());
+    });
+    Json::written(out)
+}
+
+fn write_format(out: &mut Buffer, format: &Json<'_>) {
+    let raw = format.as_raw();
+    let inner =
+        raw.as_deref().and_then(Object::lenient).and_then(|mut format| format.take_if("grammar", Object::lenient));
+    let Some(inner) = inner else {
+        return output::raw(out, format.as_str());
+    };
+    output::object(out, |format| {
+        format.text("type", "grammar");
+        for (name, value) in inner.members() {
+            format.fill(name, value.get());
+        }
+    });
+}
+
+fn kind_name(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Custom => "custom",
+        CallKind::Function | CallKind::LegacyFunction => "function",
+    }
+}
+
+/// What is not exactly understood stays where it is.
+pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice<'a>> {
+    request.take_if("tool_choice", |raw| {
+        if let Some(word) = object::text(raw) {
+            let mode = match word.as_ref() {
+                "none" => ToolChoiceMode::None,
+                "auto" => ToolChoiceMode::Auto,
+                "required" => ToolChoiceMode::Required,
+                _ => return None,
+            };
+            return Some(ToolChoice { kind: CallKind::Function, mode });
+        }
+        let mut choice = Object::lenient(raw)?;
+        let is_list = choice.peek("type").is_some_and(|raw| raw.get() == "\"allowed_tools\"");
+        if !is_list {
+            let (kind, name) = named(raw)?;
+            return Some(ToolChoice { kind, mode: ToolChoiceMode::Named(name) });
+        }
+        choice.forget("type");
+        let required = match choice.take_if("mode", object::text)?.as_ref() {
+            "auto" => false,
+            "required" => true,
+            _ => return None,
+        };
+        let tools = choice.take_if("tools", object::list)?.into_iter().map(named).collect::<Option<_>>()?;
+        let mode = ToolChoiceMode::Allowed { tools, required };
+        choice.is_empty().then_some(ToolChoice { kind: CallKind::Function, mode })
+    })
+}
+
+fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
+    let mut tool = Object::lenient(raw)?;
+    let kind = match tool.take_if("type", object::text)?.as_ref() {
+        "function" => CallKind::Function,
+        "custom" => CallKind::Custom,
+        _ => return None,
+    };
+    let name = tool.take_if("name", object::text)?;
+    tool.is_empty().then_some((kind, name))
+}
+
+pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
+    const FIELD: &str = "tool_choice";
+    match &choice.mode {
+        ToolChoiceMode::None => request.text(FIELD, "none"),
+        ToolChoiceMode::Auto => request.text(FIELD, "auto"),
+        ToolChoiceMode::Required => request.text(FIELD, "required"),
+        ToolChoiceMode::Named(name) => write_named(request.key(FIELD), choice.kind, name),
+        ToolChoiceMode::Allowed { tools, required } => request.object(FIELD, |choice| {
+            choice.text("type", "allowed_tools");
+            choice.text("mode", if *required { "required" } else { "auto" });
+            choice.list("tools", tools, |out, (kind, name)| write_named(out, *kind, name));
+        }),
+    }
+}
+
+fn write_named(out: &mut Buffer, kind: CallKind, name: &str) {
+    output::object(out, |tool| {
+        tool.text("type", kind_name(kind));
+        tool.text("name", name);
+    });
+}
+
+pub(super) fn dropped(tools: &[Tool<'_>], foreign: impl Fn(&Extras<'_>) -> Vec<String>, dropped: &mut Vec<String>) {
+    for (index, tool) in tools.iter().enumerate() {
+        match tool {
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(format!("tools[{index}]")),
+            Tool::Opaque { .. } => {}
+            Tool::Callable(callable) => {
+                dropped.extend(foreign(&callable.extras).into_iter().map(|name| format!("tools[{index}].{name}")));
+            }
+        }
+    }
+}

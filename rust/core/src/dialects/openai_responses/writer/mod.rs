@@ -1,0 +1,380 @@
+//! Writes a stream as OpenAI's own SDKs expect it: numbered events, every item added, filled and done in this order, and
+//! the whole response once more at the end.
+//!
+//! The surprise: this dialect repeats at the end of each part, item and response what it said before, so a writer holds the
+//! whole answer. It is bounded in bytes; a longer one fails in the open.
+
+mod call;
+mod item;
+mod part;
+#[cfg(test)]
+mod tests;
+
+use super::items::BETWEEN;
+use super::reader::{FIRST, OUTPUT};
+use super::reply::{Response, State, list_of_logprobs, or};
+use super::{DIALECT, parts};
+use crate::dialects::message::{Citation, Envelope, ErrorReply, Event, Extras, Finish, Json, Text, Usage};
+use crate::dialects::object::{self, Object};
+use crate::dialects::output::{self, Buffer, Members};
+use call::Call;
+use item::Item;
+use part::PartKind;
+
+/// More text than any model gives in one answer.
+const MOST_BYTES: usize = 64 << 20;
+
+#[derive(Debug)]
+pub struct Writer {
+    id: String,
+    model: String,
+    created_s: u64,
+    /// The number of the next event.
+    sequence: u64,
+    /// The place of the next item.
+    index: u64,
+    started: bool,
+    ended: bool,
+    /// Of the response as it was at the start.
+    extras: Extras<'static>,
+    /// The message or reasoning that is open.
+    open: Option<Item>,
+    calls: Vec<Call>,
+    /// The head of a call that our own reader announced.
+    announced: Option<(u64, Json<'static>)>,
+    /// Our own reader says that what begins is reasoning itself, not a summary.
+    in_content: bool,
+    /// The items that are done, by place.
+    done: Vec<(u64, Buffer)>,
+    finish: Option<Finish<'static>>,
+    usage: Option<Usage<'static>>,
+    /// What stands beside the response in the last event.
+    beside: Option<Json<'static>>,
+    bytes: usize,
+}
+
+impl Writer {
+    pub(super) fn new(envelope: &Envelope<'_>) -> Self {
+        Self {
+            id: envelope.id.to_owned(),
+            model: envelope.model.to_owned(),
+            created_s: envelope.created_s,
+            sequence: 0,
+            index: 0,
+            started: false,
+            ended: false,
+            extras: Extras::default(),
+            open: None,
+            calls: Vec::new(),
+            announced: None,
+            in_content: false,
+            done: Vec::new(),
+            finish: None,
+            usage: None,
+            beside: None,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn render(&mut self, event: &Event<'_>, out: &mut Buffer) {
+        if self.ended || of_another_choice(event) {
+            return;
+        }
+        match event {
+            Event::MessageStart { id, model, created_s, extras } => self.start(id, model, *created_s, extras, out),
+            Event::TextStart { .. } => self.part(PartKind::Text, true, out),
+            Event::TextDelta { text, logprobs, .. } => {
+                self.part(PartKind::Text, false, out);
+                self.text(text, logprobs.as_ref(), out);
+            }
+            Event::TextEnd { .. } => self.text_end(out),
+            Event::RefusalDelta { text, .. } => {
+                self.part(PartKind::Refusal, false, out);
+                self.text(text, None, out);
+            }
+            Event::ReasoningStart { .. } => self.reasoning_start(out),
+            Event::ReasoningDelta { text, .. } => self.reasoning(text, out),
+            Event::ReasoningSignature { signature, .. } => self.encrypted(signature, false, out),
+            Event::ReasoningRedacted { data, .. } => self.encrypted(data, true, out),
+            Event::ReasoningEnd { .. } => self.reasoning_end(out),
+            Event::ToolCallStart { call, kind, id, name, .. } => {
+                self.call_start(Call::new(*call, *kind, id, name), out);
+            }
+            Event::ToolCallDelta { call, arguments, .. } => self.call_delta(*call, arguments, out),
+            Event::ToolCallEnd { call, .. } => self.call_end(*call, out),
+            Event::Citation { citation, .. } => self.citation(citation, out),
+            Event::Finish { finish, .. } => {
+                self.close_all(out);
+                self.finish = Some(finish.clone().into_owned());
+            }
+            Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
+            Event::Error(error) => self.fail(error, out),
+            Event::Opaque { dialect, name, raw } if *dialect == DIALECT => self.own(name, raw, out),
+            Event::Opaque { .. } => {}
+            Event::Done => self.end(out),
+        }
+        if self.bytes > MOST_BYTES && !self.ended {
+            let error = ErrorReply { message: "the answer is too long to be held".into(), ..ErrorReply::default() };
+            self.fail(&error, out);
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: &Text<'_>,
+        model: &Text<'_>,
+        created_s: Option<u64>,
+        extras: &Extras<'_>,
+        out: &mut Buffer,
+    ) {
+        self.id = or(id, &self.id).to_owned();
+        self.model = or(model, &self.model).to_owned();
+        self.created_s = created_s.unwrap_or(self.created_s);
+        self.extras = extras.clone().into_owned();
+        let first = extras.marked(DIALECT, FIRST).and_then(|first| first.as_str().parse().ok());
+        self.sequence = first.unwrap_or(self.sequence);
+        self.greet(first.is_some(), out);
+    }
+
+    /// The two events that begin a stream; from our own reader the second comes as it was.
+    fn greet(&mut self, ours: bool, out: &mut Buffer) {
+        if std::mem::replace(&mut self.started, true) {
+            return;
+        }
+        let names = ["response.created", "response.in_progress"];
+        for name in names.into_iter().take(if ours { 1 } else { 2 }) {
+            let response = self.response(&State::Running, &self.extras, |out| out.extend_from_slice(b"[]"));
+            self.frame(name, out, |event| event.raw("response", &response));
+        }
+    }
+
+    fn begin(&mut self, out: &mut Buffer) {
+        if !self.started {
+            self.greet(false, out);
+        }
+    }
+
+    fn response(&self, state: &State<'_>, extras: &Extras<'_>, output: impl FnOnce(&mut Buffer)) -> String {
+        let mut out = Buffer::with_capacity(1024);
+        let ended = !matches!(state, State::Running);
+        let response = Response {
+            id: &self.id,
+            model: &self.model,
+            created_s: self.created_s,
+            state,
+            usage: self.usage.as_ref().filter(|_| ended),
+            extras,
+        };
+        response.write(&mut out, output);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn frame(&mut self, name: &str, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
+        frame(&mut self.sequence, name, out, fill);
+    }
+
+    /// What our own reader has no neutral form for.
+    fn own(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
+        let value = raw.as_raw();
+        let Some(mut event) = value.as_deref().and_then(Object::lenient) else {
+            match name {
+                "response.content_part.added" => self.in_content = true,
+                "response.reasoning_part.added" => self.next_part(out),
+                _ => {}
+            }
+            return;
+        };
+        let place = event.peek("output_index").and_then(object::whole);
+        let item = event.peek("item");
+        match (name, item.and_then(Object::lenient)) {
+            ("response.completed", _) => self.beside = Some(raw.clone().into_owned()),
+            ("response.output_item.added", Some(head)) => {
+                self.index = self.index.max(place.map_or(0, |place| place.saturating_add(1)));
+                if !self.announce(place.unwrap_or(self.index), head, out) {
+                    self.repeat(name, &mut event, out);
+                }
+            }
+            ("response.output_item.done", Some(tail)) => {
+                if !self.item_done(place, tail, out) {
+                    let whole = item.map(|item| item.get().as_bytes().to_vec()).unwrap_or_default();
+                    self.bytes += whole.len();
+                    self.done.push((place.unwrap_or(self.index), whole));
+                    self.repeat(name, &mut event, out);
+                }
+            }
+            _ => self.repeat(name, &mut event, out),
+        }
+    }
+
+    /// The event as it was, under a number of ours. Padding against the guessing of lengths belonged to the frame it
+    /// came in.
+    fn repeat(&mut self, name: &str, event: &mut Object<'_, '_>, out: &mut Buffer) {
+        for name in ["type", "sequence_number", "obfuscation"] {
+            event.forget(name);
+        }
+        self.frame(name, out, |members| {
+            for (name, value) in event.members() {
+                members.fill(name, value.get());
+            }
+        });
+    }
+
+    fn citation(&mut self, citation: &Citation<'_>, out: &mut Buffer) {
+        let Some(item) = self.open.as_mut().filter(|_| parts::is_annotation(citation)) else {
+            return;
+        };
+        let (index, id) = (item.index, item.id.clone());
+        let content_index = item.parts.len() as u64;
+        let Some(part) = item.part.as_mut().filter(|part| part.kind == PartKind::Text) else {
+            return;
+        };
+        let mut annotation = Buffer::new();
+        parts::write_citation(&mut annotation, citation, part.text.chars().count());
+        let number = part.annotations.len() as u64;
+        let annotation = String::from_utf8(annotation).unwrap_or_default();
+        self.bytes += annotation.len();
+        part.annotations.push(annotation.clone());
+        self.frame("response.output_text.annotation.added", out, |event| {
+            event.text("item_id", &id);
+            event.whole("output_index", index);
+            event.whole("content_index", content_index);
+            event.whole("annotation_index", number);
+            event.raw("annotation", &annotation);
+        });
+    }
+
+    fn end(&mut self, out: &mut Buffer) {
+        self.ended = true;
+        let Some(finish) = self.finish.take() else {
+            return;
+        };
+        let ours = finish.extras.of(DIALECT).next().is_some();
+        let extras = if ours { &finish.extras } else { &self.extras };
+        let left_empty = finish.extras.marked(DIALECT, OUTPUT).is_some();
+        let state = State::Ended(Some(&finish));
+        let name = state.event();
+        let response = self.response(&state, extras, |out| self.write_done(out, left_empty));
+        let beside = self.beside.take();
+        self.frame(name, out, |event| {
+            event.raw("response", &response);
+            let beside = beside.as_ref().and_then(Json::as_raw);
+            for (name, value) in beside.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+                event.fill(name, value.get());
+            }
+        });
+    }
+
+    fn write_done(&self, out: &mut Buffer, left_empty: bool) {
+        let mut done: Vec<_> = self.done.iter().filter(|_| !left_empty).collect();
+        done.sort_by_key(|(index, _)| *index);
+        output::list(out, done, |out, (_, item)| out.extend_from_slice(item));
+    }
+
+    /// Nothing follows an error. What was done until then is told with it, what was not is not.
+    fn fail(&mut self, error: &ErrorReply<'_>, out: &mut Buffer) {
+        if let Some(form) = error.extras.marked(DIALECT, "error") {
+            let flat = form.as_str() == "\"flat\"";
+            self.frame("error", out, |event| {
+                if flat {
+                    write_error(event, error);
+                } else {
+                    event.object("error", |object| {
+                        object.text_if("type", error.kind.as_deref());
+                        write_error(object, error);
+                    });
+                }
+            });
+        } else {
+            self.begin(out);
+            let ours = error.extras.of(DIALECT).next().is_some();
+            let extras = if ours { &error.extras } else { &self.extras };
+            let response = self.response(&State::Failed(error), extras, |out| self.write_done(out, false));
+            self.frame("response.failed", out, |event| event.raw("response", &response));
+        }
+        self.ended = true;
+    }
+
+    fn reasoning(&mut self, text: &str, out: &mut Buffer) {
+        self.reasoning_part(out);
+        let part = self.open.as_mut().and_then(|item| item.part.as_mut());
+        if let Some(part) = part
+            && std::mem::take(&mut part.after_another)
+            && text == BETWEEN
+        {
+            return;
+        }
+        self.text(text, None, out);
+    }
+
+    fn text(&mut self, text: &str, logprobs: Option<&Json<'_>>, out: &mut Buffer) {
+        let logprobs = logprobs.and_then(list_of_logprobs);
+        self.bytes += text.len() + logprobs.map_or(0, str::len);
+        let Some(item) = self.open.as_mut() else {
+            return;
+        };
+        let Some(part) = item.part.as_mut() else {
+            return;
+        };
+        part.text.push_str(text);
+        part.add_logprobs(logprobs);
+        let kind = part.kind;
+        frame(&mut self.sequence, kind.delta(), out, |event| {
+            event.text("item_id", &item.id);
+            event.whole("output_index", item.index);
+            event.whole(kind.number(), item.parts.len() as u64);
+            event.text("delta", text);
+            if kind == PartKind::Text {
+                event.raw("logprobs", logprobs.unwrap_or("[]"));
+            }
+        });
+    }
+}
+
+fn frame(sequence: &mut u64, name: &str, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
+    out.extend_from_slice(b"event: ");
+    // A name may come from an upstream, and must not end the line.
+    out.extend(name.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')));
+    out.extend_from_slice(b"\ndata: ");
+    let number = *sequence;
+    *sequence = number.saturating_add(1);
+    output::object(out, |event| {
+        event.text("type", name);
+        event.whole("sequence_number", number);
+        fill(event);
+    });
+    out.extend_from_slice(b"\n\n");
+}
+
+fn write_error(object: &mut Members<'_>, error: &ErrorReply<'_>) {
+    match error.code.as_deref() {
+        Some(code) => object.text("code", code),
+        None => object.null("code"),
+    }
+    object.text("message", &error.message);
+    match error.param.as_deref() {
+        Some(param) => object.text("param", param),
+        None => object.null("param"),
+    }
+    object.extras(DIALECT, &error.extras);
+}
+
+/// A response is one choice; what belongs to others cannot be said.
+fn of_another_choice(event: &Event<'_>) -> bool {
+    match event {
+        Event::TextStart { choice }
+        | Event::TextDelta { choice, .. }
+        | Event::TextEnd { choice }
+        | Event::ReasoningStart { choice }
+        | Event::ReasoningDelta { choice, .. }
+        | Event::ReasoningSignature { choice, .. }
+        | Event::ReasoningRedacted { choice, .. }
+        | Event::ReasoningEnd { choice }
+        | Event::RefusalDelta { choice, .. }
+        | Event::ToolCallStart { choice, .. }
+        | Event::ToolCallDelta { choice, .. }
+        | Event::ToolCallEnd { choice, .. }
+        | Event::Citation { choice, .. }
+        | Event::Finish { choice, .. } => *choice != 0,
+        Event::MessageStart { .. } | Event::Usage(_) | Event::Error(_) | Event::Opaque { .. } | Event::Done => false,
+    }
+}

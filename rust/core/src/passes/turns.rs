@@ -1,0 +1,114 @@
+//! Who speaks when.
+
+use super::Instructions;
+use crate::dialects::message::{Block, Content, Role, Spelling, Turn};
+
+/// Behind this word a model goes on where a conversation begins with its own turn.
+const BEGIN: &str = ".";
+
+pub(super) fn place_instructions(turns: &mut [Turn<'_>], rule: Instructions, changed: &mut Vec<String>) {
+    if rule == Instructions::Anywhere {
+        return;
+    }
+    let mut in_front = true;
+    for (at, turn) in turns.iter_mut().enumerate() {
+        match turn.role {
+            Role::System | Role::Developer if in_front || rule == Instructions::SystemOnly => turn.role = Role::System,
+            Role::System | Role::Developer => {
+                turn.role = Role::User;
+                changed.push(format!("messages[{at}].role"));
+            }
+            _ => in_front = false,
+        }
+    }
+}
+
+/// Drops text that a reader would not see, and turns of which nothing is left.
+pub(super) fn drop_blank_text(turns: &mut Vec<Turn<'_>>) {
+    for turn in turns.iter_mut() {
+        drop_blank(&mut turn.blocks);
+        for block in &mut turn.blocks {
+            if let Content::ToolResult(result) = &mut block.content {
+                drop_blank(&mut result.blocks);
+            }
+        }
+    }
+    turns.retain(|turn| !turn.blocks.is_empty());
+}
+
+fn drop_blank(blocks: &mut Vec<Block<'_>>) {
+    blocks.retain(|block| !matches!(&block.content, Content::Text { text, .. } if text.trim().is_empty()));
+}
+
+/// Puts tool results where the target looks for them: in turns of their own, or in front of the user's.
+pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool) {
+    if in_user_turns {
+        // Each becomes a turn of the user; the merge behind this one brings them together.
+        for turn in turns.iter_mut().filter(|turn| turn.role == Role::Tool) {
+            turn.role = Role::User;
+            turn.spelling = Spelling::Structured;
+        }
+        gather_results(turns);
+        return;
+    }
+    let mut placed = Vec::with_capacity(turns.len());
+    for mut turn in turns.drain(..) {
+        if turn.role != Role::User || !turn.blocks.iter().any(is_result) {
+            placed.push(turn);
+            continue;
+        }
+        let (results, rest): (Vec<_>, Vec<_>) = turn.blocks.drain(..).partition(is_result);
+        placed.extend(results.into_iter().map(|result| Turn::new(Role::Tool, vec![result])));
+        if !rest.is_empty() {
+            turn.blocks = rest;
+            placed.push(turn);
+        }
+    }
+    *turns = placed;
+}
+
+/// Turns of results alone, and the user's turn behind them, become one, results first.
+fn gather_results(turns: &mut Vec<Turn<'_>>) {
+    let mut gathered: Vec<Turn<'_>> = Vec::with_capacity(turns.len());
+    for turn in turns.drain(..) {
+        match gathered.last_mut() {
+            Some(last) if last.role == Role::User && turn.role == Role::User && last.blocks.iter().all(is_result) => {
+                last.blocks.extend(turn.blocks);
+                last.spelling = Spelling::Structured;
+            }
+            _ => gathered.push(turn),
+        }
+    }
+    for turn in gathered.iter_mut().filter(|turn| turn.role == Role::User) {
+        // Stable: results in their order, then the rest in its.
+        turn.blocks.sort_by_key(|block| !is_result(block));
+    }
+    *turns = gathered;
+}
+
+pub(super) fn is_result(block: &Block<'_>) -> bool {
+    matches!(block.content, Content::ToolResult(_))
+}
+
+/// Turns of one role in a row become one; instructions stay apart, because what is cached ends between them.
+pub(super) fn merge(turns: &mut Vec<Turn<'_>>) {
+    let mut merged: Vec<Turn<'_>> = Vec::with_capacity(turns.len());
+    for turn in turns.drain(..) {
+        match merged.last_mut() {
+            Some(last) if last.role == turn.role && turn.role != Role::System => {
+                last.blocks.extend(turn.blocks);
+                last.spelling = Spelling::Structured;
+            }
+            _ => merged.push(turn),
+        }
+    }
+    *turns = merged;
+}
+
+pub(super) fn begin_with_user(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
+    let first = turns.iter().position(|turn| turn.role != Role::System).unwrap_or(turns.len());
+    if turns.get(first).is_none_or(|turn| turn.role != Role::User) {
+        turns.insert(first, Turn::new(Role::User, vec![Block::text(BEGIN)]));
+        changed.push(format!("messages[{first}]"));
+    }
+}

@@ -1,0 +1,120 @@
+"""`fastroute.core` translates for other programs, and gives replies as plain values."""
+
+import doctest
+import json
+from itertools import pairwise
+
+import pytest
+
+from fastroute import core
+
+CHAT = "openai_chat"
+REQUEST = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "how is it?"}]}).encode()
+REPLY = json.dumps(
+    {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "It rains.",
+                    "reasoning_content": "Look outside.",
+                    "tool_calls": [
+                        {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"day":1}'}}
+                    ],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}},
+    }
+).encode()
+
+
+def chunk(delta: object, finish: str | None = None) -> bytes:
+    event = {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    return f"data: {json.dumps(event)}\n\n".encode()
+
+
+STREAM = b"".join(
+    [
+        chunk({"role": "assistant", "content": "It "}),
+        chunk({"content": "rains."}),
+        chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": "{}"}}]}),
+        chunk({}, "tool_calls"),
+        b"data: [DONE]\n\n",
+    ]
+)
+
+
+def test_the_examples_of_its_documentation_run() -> None:
+    failed, tried = doctest.testmod(core)
+    assert tried > 2
+    assert not failed
+
+
+def test_a_reply_as_plain_values() -> None:
+    reply = core.parse_reply(REPLY, CHAT)
+    (choice,) = reply.choices
+    assert (choice.text, choice.reasoning, choice.finish) == ("It rains.", "Look outside.", "tool_calls")
+    (call,) = choice.tool_calls
+    assert (call.id, call.name, json.loads(call.arguments)) == ("call_1", "weather", {"day": 1})
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.total_tokens, reply.usage.cached_tokens) == (3, 7, 2)
+
+
+def test_a_stream_as_plain_values_in_any_pieces() -> None:
+    def told(pieces: list[bytes]) -> list[tuple[str, str]]:
+        reader = core.StreamReader(CHAT)
+        events = [event for piece in pieces for event in reader.push(piece)] + reader.finish()
+        return [(event.kind, event.text or event.name or event.finish or "") for event in events]
+
+    whole = told([STREAM])
+    assert ("text", "It ") in whole
+    assert whole[-2:] == [("finish", "tool_calls"), ("done", "")]
+    assert told([STREAM[at : at + 1] for at in range(len(STREAM))]) == whole
+
+
+@pytest.mark.parametrize("source", core.DIALECTS)
+@pytest.mark.parametrize("target", core.DIALECTS)
+def test_every_dialect_takes_the_place_of_every_other(source: str, target: str) -> None:
+    if "openai_embeddings" in (source, target):
+        with pytest.raises(ValueError, match="openai_embeddings"):
+            core.StreamTranslator(source, target)
+        return
+    there = core.translate_reply(REPLY, CHAT, source, reply_id="r1", model="m")
+    across = core.parse_reply(core.translate_reply(there, source, target, reply_id="r1", model="m"), target)
+    assert (across.choices[0].text, across.choices[0].finish) == ("It rains.", "tool_calls")
+    assert json.loads(across.choices[0].tool_calls[0].arguments) == {"day": 1}
+    first = core.StreamTranslator(CHAT, source, reply_id="r1", model="m")
+    second = core.StreamTranslator(source, target, reply_id="r1", model="m")
+    stream = second.push(first.push(STREAM) + first.finish()) + second.finish()
+    reader = core.StreamReader(target)
+    events = reader.push(stream) + reader.finish()
+    assert "".join(event.text for event in events if event.kind == "text") == "It rains."
+    assert [event.name for event in events if event.kind == "tool_call"] == ["weather"]
+    assert [event.finish for event in events if event.kind == "finish"] == ["tool_calls"]
+    asked = core.translate_request(core.translate_request(REQUEST, CHAT, source).body, source, target)
+    assert b"how is it?" in asked.body
+
+
+def test_a_stream_that_breaks_off_is_never_finished_for_the_upstream() -> None:
+    for at, _ in pairwise(range(0, STREAM.index(b'"tool_calls"}') - 1, 7)):
+        stream = core.StreamTranslator(CHAT, CHAT)
+        said = stream.push(STREAM[:at]) + stream.finish()
+        assert b"upstream_" in said
+        assert b"[DONE]" not in said
+        assert stream.ended
+
+
+def test_what_a_caller_got_wrong_is_told() -> None:
+    with pytest.raises(ValueError, match='no dialect "klingon"; there are openai_chat'):
+        core.parse_reply(REPLY, "klingon")
+    with pytest.raises(core.DialectError) as refused:
+        core.translate_request(b'{"model":"m","messages":"hello"}', CHAT, CHAT)
+    assert refused.value.args[1:] == ("/messages", "messages")
+    assert core.parse_error(b'{"error":{"message":"no","code":"x"}}', CHAT).code == "x"
