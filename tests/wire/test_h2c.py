@@ -58,13 +58,12 @@ def test_many_streams_share_one_connection_and_each_fails_over_alone(
 
 
 def test_a_reset_of_one_stream_is_seen_upstream_and_leaves_the_others(
-    upstream: Upstream, gateway: Gateway, counted: Route
+    upstream: Upstream, gateway: Gateway, counted: Route, route: Route
 ) -> None:
-    upstream.script(counted.rule(*pace(80)), counted.rule(*pace(80), second=True))
+    upstream.script(counted.rule(*pace(80)), route.rule(*pace(80)))
     with Connection(gateway.doors["edge"]) as client:
-        given_up, kept = (client.begin(chat(counted.name, stream=True)) for _ in range(2))
+        given_up, kept = (client.begin(chat(one.name, stream=True)) for one in (counted, route))
         client.pump(lambda: len(client.data[given_up]) > 500 and len(client.data[kept]) > 500)
-        # The policy sent the second to the other target, since the first was busy.
         (row,) = upstream.rows(counted.first)
         left_ns = time.monotonic_ns()
         client.cancel(given_up)
