@@ -104,19 +104,15 @@ impl Shape {
     };
     pub const COHERE_V2: Self =
         Self { instructions: Instructions::SystemOnly, legacy_functions: false, ..Self::OPENAI_CHAT };
-    pub const OLLAMA: Self = Self::COHERE_V2;
-    pub const BEDROCK_CONVERSE: Self = Self { tool_names: OPENAI_NAMES, ..Self::ANTHROPIC_MESSAGES };
 
     /// What every target of a dialect takes; a quirk of a provider may ask for more.
     pub fn of(dialect: Dialect) -> Self {
-        match dialect.name() {
-            "openai_responses" => Self::OPENAI_RESPONSES,
-            "anthropic_messages" => Self::ANTHROPIC_MESSAGES,
-            "gemini" => Self::GEMINI,
-            "cohere_v2" => Self::COHERE_V2,
-            "ollama" => Self::OLLAMA,
-            "bedrock_converse" => Self::BEDROCK_CONVERSE,
-            _ => Self::OPENAI_CHAT,
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => Self::OPENAI_CHAT,
+            Dialect::OpenAiResponses => Self::OPENAI_RESPONSES,
+            Dialect::AnthropicMessages => Self::ANTHROPIC_MESSAGES,
+            Dialect::Gemini => Self::GEMINI,
+            Dialect::CohereV2 | Dialect::Ollama => Self::COHERE_V2,
         }
     }
 }

@@ -26,8 +26,8 @@ impl Default for Frames {
 
 impl Frames {
     pub fn of(dialect: Dialect, limits: Limits) -> Self {
-        let cut = match dialect.name() {
-            "ollama" => Cut::Lines(Vec::new()),
+        let cut = match dialect {
+            Dialect::Ollama => Cut::Lines(Vec::new()),
             // A bare JSON error between events is an event, too.
             _ => Cut::Sse(Box::new(sse::Parser::with_bare_json(limits))),
         };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::foreign::Spoken;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 
 use super::request::{generate, serve_one};
 use super::{Activity, Open, connection};
+use crate::foreign::Spoken;
 use crate::io::Io;
 
 /// Size of what a function of one tuple gives, without calling it.
@@ -22,7 +22,7 @@ fn size_of_result<A, F>(_: impl FnOnce(A) -> F) -> usize {
 fn the_futures_of_the_hot_path_stay_small() {
     type Generate = (Arc<Io>, Instant, Arc<str>, Spoken, HeaderMap, Incoming);
     let generate =
-        size_of_result(|(io, at, id, dialect, headers, body): Generate| generate(io, at, id, dialect, headers, body));
+        size_of_result(|(io, at, id, spoken, headers, body): Generate| generate(io, at, id, spoken, headers, body));
     let service = size_of_result(|(io, activity, request): (Arc<Io>, Arc<Activity>, Request<Incoming>)| {
         serve_one(io, activity, request)
     });
