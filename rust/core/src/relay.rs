@@ -12,21 +12,28 @@ use memchr::memmem;
 use smallvec::SmallVec;
 
 use crate::{
+    dialects::Dialect,
     failure::{Failure, Kind},
     sse::{self, Parser},
     usage::{Usage, UsageRule},
 };
 
 mod chunk;
+mod crossing;
 mod held;
 mod pattern;
 mod reply;
 mod seen;
+mod stream;
+mod whole;
 
 #[cfg(test)]
 mod tests;
 
+pub use crossing::Crossing;
 pub use reply::{ReplyFacts, TailInspector, inspect_reply};
+pub use stream::Stream;
+pub use whole::{cross_reply, inspect_reply_of};
 
 use held::Held;
 use seen::{Seen, Verdict};
@@ -43,6 +50,8 @@ pub enum Inspect {
     /// Chunks of OpenAI chat completions, or of the older completions.
     #[default]
     OpenAiChat,
+    /// Events of another dialect that is said in server-sent events.
+    Events(Dialect),
     /// Nothing: every event counts as content, and every end as proper.
     Raw,
 }
@@ -98,8 +107,8 @@ impl Relay {
     pub fn new(spec: RelaySpec) -> Self {
         Self {
             parser: Parser::with_bare_json(spec.limits),
+            seen: Seen::of(spec.inspect),
             spec,
-            seen: Seen::default(),
             preamble: Held::default(),
             open: Held::default(),
             phase: Phase::Open,
@@ -180,6 +189,10 @@ impl Relay {
     ///
     /// An error event that was passed on is an end the client knows of: see [`Relay::upstream_error`].
     pub fn end(&mut self, out: &mut Slices) -> Result<(), Failure> {
+        self.close(true, out)
+    }
+
+    fn close(&mut self, proper: bool, out: &mut Slices) -> Result<(), Failure> {
         if matches!(self.phase, Phase::Stopped | Phase::StoppedBeforeLf) {
             return Ok(());
         }
@@ -188,6 +201,9 @@ impl Relay {
         let mut verdict = Verdict::Broken;
         if parser.end(|event| verdict = seen.inspect(spec, &event)).is_err() {
             verdict = Verdict::Broken;
+        }
+        if proper {
+            seen.body_ended(spec);
         }
         let told = match verdict {
             Verdict::Fail(failure) => return Err(failure),
@@ -215,7 +231,7 @@ impl Relay {
     /// The transport broke off. Whoever was not heard to the end may have had more to say, also where a proper end of the
     /// same words would do: every choice that was asked for needs its finish reason, or the end mark was seen.
     pub fn cut(&mut self, out: &mut Slices) -> Result<(), Failure> {
-        self.end(out)?;
+        self.close(false, out)?;
         let heard = self.seen.terminated || self.seen.upstream_error.is_some() || self.finished();
         if heard || self.spec.inspect == Inspect::Raw { Ok(()) } else { Err(Failure::new(Kind::Truncated)) }
     }

@@ -9,12 +9,12 @@ mod frames;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Content, Envelope, Event, Reply, Request, StreamOptions, Text};
+use crate::dialects::message::{Content, Envelope, Event, Events, Reply, Request, StreamOptions, Text};
 use crate::dialects::{Dialect, DialectError, Reader, Writer};
 use crate::failure::{Failure, Kind};
 use crate::passes::{Names, Passed, Shape, shape_to};
 use crate::sse::Limits;
-pub use errors::{error, error_event, told};
+pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
 
 /// A request in the target's dialect, and what its reply must be read with.
@@ -96,6 +96,9 @@ fn call_back(name: &mut Text<'_>, names: &Names) {
     }
 }
 
+/// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.
+pub type Watch<'w> = &'w mut dyn FnMut(&Event<'_>, &[u8]) -> Result<(), Failure>;
+
 /// One upstream stream in, one client stream out. Memory is bounded by `limits` and by what the dialects remember.
 #[derive(Debug)]
 pub struct StreamTranslator {
@@ -138,31 +141,67 @@ impl StreamTranslator {
 
     /// Takes the next bytes of the upstream and appends what they mean to the client's stream.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        if self.ended {
-            return;
-        }
-        let mut frames = std::mem::take(&mut self.frames);
-        let within = frames.feed(chunk, |name, data| self.event(name, data, out));
-        self.frames = frames;
-        if !within {
-            self.fail(&Failure::new(Kind::Malformed).saying("an event of the stream is longer than its limit"), out);
+        if let Err(failure) = self.push_watched(chunk, out, &mut |_, _| Ok(())) {
+            self.fail(&failure, out);
         }
     }
 
     /// The upstream's body has ended as HTTP means it: tells the end, or that there was none. A cut is for [`Self::fail`].
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        std::mem::take(&mut self.frames).end(|name, data| self.event(name, data, out));
-        for event in self.reader.end() {
+        if let Err(failure) = self.finish_watched(true, out, &mut |_, _| Ok(())) {
+            self.fail(&failure, out);
+        }
+    }
+
+    /// As [`Self::push`], for somebody who looks at each event, and at the data it was read from, before it is said. A
+    /// failure, the watcher's or one of reading, is given back and not said: that is left to [`Self::fail`].
+    pub fn push_watched(&mut self, chunk: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
+        let (mut frames, mut failed) = (std::mem::take(&mut self.frames), Ok(()));
+        let within = frames.feed(chunk, |name, data| {
+            if failed.is_ok() {
+                failed = self.event(name, data, out, watch);
+            }
+        });
+        self.frames = frames;
+        failed?;
+        if within || self.ended {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Malformed).saying("an event of the stream is longer than its limit"))
+    }
+
+    /// As [`Self::finish`], likewise. Not `proper` is a body that broke off: what it had said until then stands, and what
+    /// only an end says is not taken as said.
+    pub fn finish_watched(&mut self, proper: bool, out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
+        let mut failed = Ok(());
+        std::mem::take(&mut self.frames).end(|name, data| {
+            if failed.is_ok() {
+                failed = self.event(name, data, out, watch);
+            }
+        });
+        // A torn event is no event.
+        if proper || failed.as_ref().is_err_and(|failure| failure.kind != Kind::Malformed) {
+            failed?;
+        }
+        let last = if proper { self.reader.end() } else { Events::new() };
+        for event in last {
+            watch(&event, b"")?;
             self.tell(&event, out);
         }
         if self.ended {
-            return;
-        }
-        if self.finished && self.open.is_empty() {
+            Ok(())
+        } else if self.finished && self.open.is_empty() {
+            watch(&Event::Done, b"")?;
             self.tell(&Event::Done, out);
+            Ok(())
         } else {
-            self.fail(&Failure::new(Kind::Truncated), out);
+            Err(Failure::new(Kind::Truncated))
         }
+    }
+
+    /// The dialect that the client reads.
+    pub fn target(&self) -> Dialect {
+        self.target
     }
 
     /// Ends the stream with a failure of ours.
@@ -172,21 +211,19 @@ impl StreamTranslator {
         }
     }
 
-    fn event(&mut self, name: &str, data: &[u8], out: &mut Vec<u8>) {
+    fn event(&mut self, name: &str, data: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         if self.ended {
-            return;
+            return Ok(());
         }
-        match self.reader.parse_event(name, data) {
-            Ok(events) => {
-                for mut event in events {
-                    if let Event::ToolCallStart { name, .. } = &mut event {
-                        call_back(name, &self.names);
-                    }
-                    self.tell(&event, out);
-                }
+        let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
+        for mut event in events {
+            if let Event::ToolCallStart { name, .. } = &mut event {
+                call_back(name, &self.names);
             }
-            Err(_) => self.fail(&Failure::new(Kind::Malformed), out),
+            watch(&event, data)?;
+            self.tell(&event, out);
         }
+        Ok(())
     }
 
     fn tell(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {

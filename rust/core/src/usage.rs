@@ -5,6 +5,7 @@
 //! accounting must survive what providers write.
 
 use crate::cursor::{Broken, Cursor, count};
+use crate::dialects::message::TokenUsage;
 
 /// Where the numbers come from, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,20 @@ pub struct Usage {
     /// Part of the completion.
     pub reasoning_tokens: u64,
     pub basis: Basis,
+}
+
+impl From<TokenUsage> for Usage {
+    fn from(tokens: TokenUsage) -> Self {
+        Self {
+            prompt_tokens: tokens.prompt_tokens,
+            completion_tokens: tokens.completion_tokens,
+            total_tokens: tokens.prompt_tokens.saturating_add(tokens.completion_tokens),
+            cached_tokens: tokens.cached_tokens.unwrap_or(0),
+            cache_write_tokens: tokens.cache_write_tokens.unwrap_or(0),
+            reasoning_tokens: tokens.reasoning_tokens.unwrap_or(0),
+            basis: Basis::Provider,
+        }
+    }
 }
 
 /// How an OpenAI-shaped provider departs from the invariant.

@@ -3,6 +3,7 @@
 //! An attempt succeeds when there is content to show: the whole reply, the first 64 KiB of a long one, or a stream's
 //! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
 
+mod crossed;
 mod reply;
 mod request;
 
@@ -10,12 +11,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::relay::{Relay, ReplyFacts, Slices, TailInspector, quotes};
+use fastroute_core::relay::{ReplyFacts, Slices, Stream, TailInspector, quotes};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use self::reply::{acceptable, first_content, is_event_stream, refused, whole};
-use self::request::{edited, send};
+use self::reply::{Answer, acceptable, is_stream};
+use self::request::{Letter, edited, model_of, send};
 use crate::clocks::{Due, Patience};
 use crate::ingress::Ingress;
 use crate::io::Io;
@@ -23,6 +24,7 @@ use crate::table::{self, Head, Target};
 use crate::upstream::Lease;
 use crate::{echo, failpoint};
 
+pub(crate) use crossed::bad;
 pub(crate) use reply::cut;
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
@@ -73,14 +75,14 @@ pub(crate) struct Running {
 
 /// How the rest of a reply is inspected.
 pub(crate) enum Flow {
-    Stream(Box<Relay>),
+    Stream(Box<Stream>),
     Long(Box<TailInspector>),
 }
 
 /// No content came of it.
 pub(crate) struct Failed {
     pub(crate) failure: Failure,
-    /// The upstream's own error reply, where the client may see it.
+    /// The upstream's own error reply in the client's dialect, where the client may see it.
     pub(crate) reply: Option<Bytes>,
 }
 
@@ -114,25 +116,33 @@ pub(crate) async fn attempt(
         table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
-    let Some(head) = target.head(ingress.dialect) else {
+    let Some(head) = target.head(ingress.dialect()) else {
         // The client's mistake: the target was not asked, and other requests do well there.
         return Err(Failure::at(Kind::NotFound, Origin::Client)
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };
-    let frames = edited(ingress, target)?;
+    let (frames, crossed) = if head.dialect == ingress.dialect() {
+        (edited(ingress, target)?, None)
+    } else {
+        // Boxed, like all that only a request in another dialect needs.
+        let told = crossed::request(ingress, head.dialect, &head.shape, model_of(ingress, target));
+        let (frames, crossed) = Box::pin(told).await?;
+        (frames, Some(Box::new(crossed)))
+    };
     let pool = io.pools.of(origin);
-    let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
+    let letter = Letter::new(head, target, ingress, &frames)?;
+    let (response, lease) = send(&pool, &letter, due, id).await?;
     failpoint::pass("attempt.head");
+    let answer = Answer { target, head, ingress, patience, due, crossed };
     if !response.status().is_success() {
-        return Err(Box::pin(refused(response, lease, due.by)).await.hiding(head));
+        return Err(Box::pin(answer.refused(response, lease)).await.hiding(head));
     }
     acceptable(&response)?;
-    let tried = if ingress.stream() && is_event_stream(response.headers()) {
-        let secrets = head.secrets.clone();
-        first_content(response, lease, target, secrets, ingress, patience, due).await
+    let tried = if ingress.stream() && is_stream(head.dialect, response.headers()) {
+        answer.first_content(response, lease).await
     } else {
-        whole(response, lease, target, ingress, patience, due).await
+        answer.whole(response, lease).await
     };
     tried.map_err(|failed| failed.hiding(head))
 }

@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastroute_core::failure::render_openai_error_event;
-use fastroute_core::sse::writer;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::translate;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::decider::Plan;
-use crate::defect::Defects;
 use crate::delivery::ReplyBody;
 use crate::exchange::{answer, content};
 use crate::ingress::Ingress;
@@ -39,26 +39,29 @@ pub(crate) async fn reply(
     mut story: Story,
     after: Option<Duration>,
 ) -> Reply {
-    let (started, id, stream) = (ingress.started, ingress.request_id.clone(), ingress.stream());
+    let (started, id) = (ingress.started, ingress.request_id.clone());
+    let (dialect, stream) = (ingress.dialect(), ingress.stream());
     story.head_out_at = after.map(|after| started + after);
     let mut walking = Walking::begin(io.clone(), table, plan, ingress, story);
-    let Some(after) = after else { return answer(&io, walking.await, stream, &id) };
+    let Some(after) = after else { return answer(&io, walking.await, (dialect, stream), &id) };
     let by = started + after;
     if let Ok(walked) = timeout_at(by, &mut walking).await {
-        return answer(&io, walked, stream, &id);
+        return answer(&io, walked, (dialect, stream), &id);
     }
     let timer = Box::pin(tokio::time::sleep_until(by));
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let body = ReplyBody::Awaited(Box::new(Awaited { walking, io, timer, every: after / 2 }));
-    Reply { status: StatusCode::OK, headers, body }.with_request_id(&id)
+    let body = ReplyBody::Awaited(Box::new(Awaited { walking, io, dialect, timer, every: after / 2 }));
+    Reply { status: StatusCode::OK, headers, body, said_in: dialect }.with_request_id(&id)
 }
 
 /// A walk that goes on behind a head. Dropping it is the client's leaving, like anywhere else.
 pub struct Awaited {
     walking: Walking,
     io: Arc<Io>,
+    /// What the client reads.
+    dialect: Dialect,
     timer: Pin<Box<Sleep>>,
     every: Duration,
 }
@@ -71,13 +74,16 @@ pub(crate) enum Next {
 }
 
 impl Awaited {
-    pub(crate) fn defects(&self) -> &Defects {
-        &self.io.shared.metrics.defects
+    /// A defect of ours, noted and told.
+    #[cold]
+    pub(crate) fn fail(&self) -> Bytes {
+        self.io.shared.metrics.defects.note();
+        translate::error_event(self.dialect, &Failure::new(Kind::Internal))
     }
 
     pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(walked) = Pin::new(&mut self.walking).poll(task) {
-            return Poll::Ready(Next::Body(body(&self.io, walked)));
+            return Poll::Ready(Next::Body(body(&self.io, walked, self.dialect)));
         }
         if self.timer.as_mut().poll(task).is_pending() {
             return Poll::Pending;
@@ -87,13 +93,13 @@ impl Awaited {
     }
 }
 
-fn body(io: &Io, walked: Walked) -> ReplyBody {
+fn body(io: &Io, walked: Walked, dialect: Dialect) -> ReplyBody {
     match walked {
         Walked::Content(found) => content(io, found),
         Walked::Nothing { failed, mut story, .. } => {
             let told = match &failed.reply {
-                Some(theirs) => writer::data(theirs),
-                None => render_openai_error_event(&failed.failure),
+                Some(theirs) => translate::quoted_event(dialect, theirs),
+                None => translate::error_event(dialect, &failed.failure),
             };
             if let Some(outcome) = story.outcome() {
                 outcome.status = 200;

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, render_openai_error_event};
+use fastroute_core::failure::{Failure, Kind};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -260,10 +260,12 @@ impl Delivery {
         // Dropping the lease closes the connection: the upstream stops working for nobody.
         self.lease = None;
         self.body = None;
-        let stream = matches!(self.flow, Flow::Stream(_));
-        if stream {
-            self.ready.push_back(render_openai_error_event(&failure));
-        }
+        let stream = if let Flow::Stream(relay) = &mut self.flow {
+            self.ready.push_back(relay.fail(&failure));
+            true
+        } else {
+            false
+        };
         let kind = failure.kind;
         self.close(Ending::Broken, Some(failure));
         if stream { Ok(()) } else { Err(BrokenOff { kind }) }
@@ -277,12 +279,12 @@ impl Delivery {
         self.lease = None;
         self.body = None;
         let failure = Failure::new(Kind::Internal);
-        let event = match &self.flow {
+        let event = match &mut self.flow {
             Flow::Stream(relay) => {
                 if let Some(outcome) = self.story.outcome() {
                     outcome.usage = relay.usage().copied();
                 }
-                Some(render_openai_error_event(&failure))
+                Some(relay.fail(&failure))
             }
             Flow::Long(_) => None,
         };

@@ -3,30 +3,63 @@
 //! It answers on the `fr-count` threads: the first exact count loads a vocabulary, and no I/O thread waits for that.
 
 use bytes::Bytes;
-use fastroute_core::dialects::{Dialect, DialectError};
+use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::message::Envelope;
 use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::passes::Shape;
 use fastroute_core::tokens::{Budget, Encoding, count_text};
+use fastroute_core::translate::{self, Address, StreamTranslator};
 use fastroute_core::usage::UsageRule;
-use fastroute_core::{echo, relay};
+use fastroute_core::{echo, relay, sse};
 use hyper::header::HeaderMap;
 
-use crate::attempt::{Frames, Success, Whole};
+use crate::attempt::{Frames, Success, Whole, bad};
 use crate::ingress::Ingress;
 use crate::table::ECHO;
 
 /// Answers as an upstream would, already past the commit point.
 pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
     let frames = ingress.frames.clone();
-    let (dialect, stream) = (ingress.dialect, ingress.stream());
+    let (client, stream, asked) = (ingress.dialect(), ingress.stream(), ingress.model().to_owned());
     let id = format!("chatcmpl-{}", ingress.request_id.trim_start_matches("req_"));
     let answered = tokio::task::spawn_blocking(move || {
         let body = match frames.as_slice() {
             [only] => only.clone(),
             several => several.concat().into(),
         };
-        render(&body, dialect, stream, &id)
+        match client {
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => render(&body, client, stream, &id),
+            _ => abroad(&body, client, stream, &id, &asked),
+        }
     });
     answered.await.unwrap_or_else(|_| Err(Failure::new(Kind::Internal)))
+}
+
+/// The same for a client of another dialect than the echo's own.
+fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> Result<Success, Failure> {
+    const OURS: Dialect = Dialect::OpenAiChat;
+    let address = Address { model: Some(ECHO), stream: Some(stream) };
+    let told = translate::request(body, client, OURS, &Shape::of(OURS), address).map_err(|error| bad(&error))?;
+    let Success::Whole(echoed) = render(&told.body, OURS, stream, id)? else {
+        return Err(Failure::new(Kind::Internal));
+    };
+    let created_s = crate::identity::now_s();
+    let envelope = Envelope { id, model: asked, created_s, include_usage: told.include_usage };
+    let Whole { headers, frames, facts } = *echoed;
+    let said = if stream {
+        let translator = StreamTranslator::new(OURS, client, told.names, &envelope, sse::Limits::default());
+        let mut translator = translator.ok_or_else(|| Failure::new(Kind::Internal))?;
+        let mut said = Vec::new();
+        for frame in &frames {
+            translator.push(frame, &mut said);
+        }
+        translator.finish(&mut said);
+        said.into()
+    } else {
+        let said = translate::reply(&frames.concat(), OURS, client, &told.names, &envelope);
+        said.map_err(|_| Failure::new(Kind::Internal))?
+    };
+    Ok(Success::Whole(Box::new(Whole { headers, frames: [said].into_iter().collect(), facts })))
 }
 
 fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Success, Failure> {
@@ -46,14 +79,6 @@ fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Succe
 fn count(text: &str) -> u32 {
     let counted = count_text(Encoding::O200kBase, text, &mut Budget::default());
     u32::try_from(counted.tokens).unwrap_or(u32::MAX)
-}
-
-fn bad(error: &DialectError) -> Failure {
-    let failure = Failure::new(Kind::BadRequest).saying(error.to_string());
-    match &error.param {
-        Some(param) => failure.about(param.clone()),
-        None => failure,
-    }
 }
 
 fn whole(body: Bytes) -> Result<Success, Failure> {

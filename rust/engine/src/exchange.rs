@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use fastroute_core::dialects::Dialect;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use smallvec::SmallVec;
@@ -43,7 +44,7 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decided>) -> impl Futu
             return awaited::reply(io, table, plan, ingress, story, comments).await;
         }
         let walked = walk(&io, &table, &plan, &ingress, story, None).await;
-        answer(&io, walked, ingress.stream(), &ingress.request_id)
+        answer(&io, walked, (ingress.dialect(), ingress.stream()), &ingress.request_id)
     }
 }
 
@@ -58,7 +59,7 @@ async fn planned(
         request_id: ingress.request_id.clone(),
         generation: table.generation,
         door: ingress.door,
-        dialect: ingress.client,
+        dialect: ingress.dialect(),
         stream: ingress.stream(),
         bytes_in: ingress.scan.bytes as u64,
     };
@@ -93,10 +94,10 @@ async fn planned(
 }
 
 /// The reply that a walk came to.
-pub(crate) fn answer(io: &Io, walked: Walked, stream: bool, id: &Arc<str>) -> Reply {
+pub(crate) fn answer(io: &Io, walked: Walked, (client, stream): (Dialect, bool), id: &Arc<str>) -> Reply {
     match walked {
         Walked::Content(found) => deliver(io, found, stream, id),
-        Walked::Nothing { failed, spent, story } => end_failed(*failed, spent, id, story),
+        Walked::Nothing { failed, spent, story } => end_failed(*failed, spent, client, id, story),
     }
 }
 
@@ -246,7 +247,7 @@ fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
     headers.insert(X_ATTEMPTS, problem::count(found.story.attempts()));
     headers.insert(SERVER_TIMING, timing(&mut found.story, found.now));
     let body = content(io, found);
-    Reply { status: StatusCode::OK, headers, body }.with_request_id(id)
+    Reply { status: StatusCode::OK, headers, body, said_in: Dialect::OpenAiChat }.with_request_id(id)
 }
 
 /// The body of a reply that has content, and the end of its story where all of it is there.
@@ -310,12 +311,12 @@ fn settle_problem(problem: &Problem, ingress: &Ingress, mut story: Story) -> Rep
     problem.reply(&ingress.request_id)
 }
 
-fn end_failed(attempt: Failed, spent: bool, id: &Arc<str>, mut story: Story) -> Reply {
+fn end_failed(attempt: Failed, spent: bool, client: Dialect, id: &Arc<str>, mut story: Story) -> Reply {
     if let Some(outcome) = story.outcome() {
         outcome.status = attempt.failure.status;
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, id, attempts, spent);
+    let reply = failed(&attempt.failure, attempt.reply, client, id, attempts, spent);
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::json::Scan;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
+use crate::spoken::Spoken;
 use crate::waits::Waits;
 
 /// Client headers that go upstream unchanged. Everything else (keys, cookies, hosts, hop-by-hop) stays here.
 const FORWARDED: [&str; 4] = ["traceparent", "tracestate", "openai-beta", "idempotency-key"];
+/// The same, to a target that speaks Anthropic's dialect as the client does.
+const FORWARDED_TO_ANTHROPIC: [&str; 5] =
+    ["traceparent", "tracestate", "idempotency-key", "anthropic-version", "anthropic-beta"];
 /// Longest client-chosen request id that is taken over.
 const REQUEST_ID_BYTES: usize = 128;
 
@@ -21,10 +25,8 @@ pub struct Ingress {
     pub started: Instant,
     pub request_id: Arc<str>,
     pub door: Door,
-    /// What the client speaks.
-    pub client: Dialect,
-    /// What the exchange is in: what its frames are, and its reply.
-    pub dialect: Dialect,
+    /// What the client speaks: what its frames are in, and what its reply will be.
+    pub spoken: Spoken,
     /// Headers for the upstream.
     pub forward: HeaderMap,
     /// How long the client will wait.
@@ -36,23 +38,27 @@ pub struct Ingress {
 
 impl Ingress {
     pub fn model(&self) -> &str {
-        self.scan.model.as_deref().unwrap_or_default()
+        self.spoken.model.as_deref().or(self.scan.model.as_deref()).unwrap_or_default()
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.spoken.dialect
     }
 
     pub fn stream(&self) -> bool {
-        self.scan.stream == Some(true) && self.dialect == Dialect::OpenAiChat
+        self.spoken.stream.or(self.scan.stream) == Some(true) && self.dialect().family() == Family::Chat
     }
 
     /// Usage is asked for on the client's behalf, and its extra frame hidden from the client.
     pub fn forces_usage(&self) -> bool {
-        self.stream() && self.scan.include_usage != Some(true)
+        self.dialect() == Dialect::OpenAiChat && self.stream() && self.scan.include_usage != Some(true)
     }
 
     pub fn question(&self) -> Question {
         let scan = &self.scan;
         Question {
             model: self.model().into(),
-            dialect: self.client,
+            dialect: self.dialect(),
             door: self.door,
             stream: self.stream(),
             body_bytes: scan.bytes as u64,
@@ -66,11 +72,11 @@ impl Ingress {
 }
 
 /// Picks the headers that go upstream.
-pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
+pub fn forwarded(headers: &HeaderMap, dialect: Dialect) -> HeaderMap {
     let connection = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let mut picked = HeaderMap::new();
     for (name, value) in headers {
-        if FORWARDED.contains(&name.as_str()) && !is_for_one_hop(name.as_str(), connection()) {
+        if forwarded_names(dialect).contains(&name.as_str()) && !is_for_one_hop(name.as_str(), connection()) {
             picked.entry(name).or_insert_with(|| value.clone());
         }
     }
@@ -86,8 +92,8 @@ pub fn is_for_one_hop<'a>(name: &str, mut connection: impl Iterator<Item = &'a [
 }
 
 /// The names a door must look up when it cannot iterate over a header map.
-pub fn forwarded_names() -> &'static [&'static str] {
-    &FORWARDED
+pub fn forwarded_names(dialect: Dialect) -> &'static [&'static str] {
+    if dialect == Dialect::AnthropicMessages { &FORWARDED_TO_ANTHROPIC } else { &FORWARDED }
 }
 
 /// Headers a client may name its request with, the first that can be used winning.
@@ -170,7 +176,7 @@ mod tests {
             }
             let named = headers.get_all(CONNECTION).iter().map(|value| value.as_bytes().to_ascii_lowercase());
             let named: Vec<Vec<u8>> = named.collect();
-            let picked = forwarded(&headers);
+            let picked = forwarded(&headers, Dialect::OpenAiChat);
             for (name, value) in &picked {
                 assert!(FORWARDED.contains(&name.as_str()), "{name}");
                 assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{value:?}");

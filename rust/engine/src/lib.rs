@@ -19,20 +19,19 @@ mod echo;
 mod engine;
 mod exchange;
 pub mod failpoint;
-pub mod foreign;
 mod identity;
 mod ingress;
 mod io;
 mod journal;
 mod metrics;
 pub mod mock;
-
 mod outcome;
 mod pressure;
 mod problem;
 mod race;
 mod render;
 mod share;
+mod spoken;
 mod sync;
 mod table;
 #[cfg(test)]
@@ -55,5 +54,6 @@ pub use metrics::Metrics;
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use pressure::{Pressure, Step};
 pub use problem::{Problem, Reply, X_REQUEST_ID};
+pub use spoken::{Spoken, restyled};
 pub use table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableError, TableSpec, TargetSpec};
 pub use waits::Waits;

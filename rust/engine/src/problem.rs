@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, render_openai_error, render_openai_parts};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -36,6 +37,8 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: ReplyBody,
+    /// Which dialect an error is told in.
+    pub said_in: Dialect,
 }
 
 impl Reply {
@@ -43,7 +46,7 @@ impl Reply {
     pub fn json(status: StatusCode, body: Bytes) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, JSON);
-        Self { status, headers, body: ReplyBody::whole(body) }
+        Self { status, headers, body: ReplyBody::whole(body), said_in: Dialect::OpenAiChat }
     }
 
     #[must_use]
@@ -192,17 +195,19 @@ fn wait_of(failure: &Failure) -> Option<u32> {
 }
 
 /// The reply when every attempt failed. Our attempts are spent, so the client should not repeat them; even less so where
-/// the budget for them is `spent`.
+/// the budget for them is `spent`. The upstream's reply is in the client's dialect.
 pub(crate) fn failed(
     failure: &Failure,
     upstream_reply: Option<Bytes>,
+    client: Dialect,
     request_id: &Arc<str>,
     attempts: usize,
     spent: bool,
 ) -> Reply {
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let said_in = if upstream_reply.is_some() { client } else { Dialect::OpenAiChat };
     let body = upstream_reply.unwrap_or_else(|| render_openai_error(failure));
-    let mut reply = Reply::json(status, body).with_request_id(request_id);
+    let mut reply = Reply { said_in, ..Reply::json(status, body) }.with_request_id(request_id);
     let wait_s = wait_of(failure).filter(|_| !spent);
     retry_headers(&mut reply.headers, wait_s.is_some(), wait_s);
     reply.headers.insert(X_ATTEMPTS, count(attempts));

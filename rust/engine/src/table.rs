@@ -4,6 +4,7 @@
 //! the model list already rendered. An exchange keeps the table it started with (law 8).
 
 mod names;
+mod paths;
 mod spec;
 mod standing;
 mod target;

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
-use fastroute_engine::foreign::restyled;
 use fastroute_engine::{
     Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, defective,
-    forwarded_names, fresh_request_id, is_for_one_hop, request_id,
+    forwarded_names, fresh_request_id, is_for_one_hop, request_id, restyled,
 };
 use fastroute_engine::{defect, failpoint};
 use hyper::Method;
@@ -305,6 +304,12 @@ impl Gateway {
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
         let reply = match endpoint(&method, &path) {
             Endpoint::Generate(spoken) => {
+                let spoken = if spoken.takes_query() {
+                    let query: PyBackedStr = scope.getattr(intern!(py, "query_string"))?.extract()?;
+                    spoken.asking(&query)
+                } else {
+                    spoken
+                };
                 if waits && gateway.places() == 0 && !shared.pressure.late() {
                     return Err(PyBlockingIOError::new_err("all places are taken"));
                 }
@@ -312,7 +317,7 @@ impl Gateway {
                     Err(problem) => restyled(problem.reply(&id), spoken.dialect),
                     Ok(admitted) => {
                         let mut forward = HeaderMap::new();
-                        for name in forwarded_names() {
+                        for name in forwarded_names(spoken.dialect) {
                             if let Some(value) = get(name)?
                                 && !is_named_by_connection(headers, name)?
                                 && let Ok(value) = HeaderValue::try_from(value)

@@ -13,8 +13,7 @@ use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind};
 use fastroute_core::translate::error_event;
 use fastroute_engine::defect::Defects;
-use fastroute_engine::foreign::restyled;
-use fastroute_engine::{Problem, Reply, ReplyBody, failpoint};
+use fastroute_engine::{Problem, Reply, ReplyBody, failpoint, restyled};
 use http_body::Body as _;
 use hyper::header::{CONNECTION, HeaderValue};
 use pyo3::intern;
@@ -33,7 +32,7 @@ pub(crate) fn write(py: Python<'_>, protocol: &Py<PyAny>, mut reply: Reply) -> P
     let head = Head::of(&mut reply);
     let body = match reply.body {
         ReplyBody::Frames(frames) => joined(frames),
-        ReplyBody::Relay(_) | ReplyBody::Awaited(_) | ReplyBody::Translated(_) => Bytes::new(),
+        ReplyBody::Relay(_) | ReplyBody::Awaited(_) => Bytes::new(),
     };
     let headers = header_list(py, &head.headers)?;
     let body = pyo3::types::PyBytes::new(py, &body);

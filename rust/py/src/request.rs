@@ -10,9 +10,9 @@ use fastroute_core::json::Scanner;
 use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
-use fastroute_engine::foreign::{self, Spoken, restyled};
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Reply, Share, Waits, by_snapshot, contained, defective, failpoint, run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Share, Spoken, Waits, by_snapshot, contained, defective, failpoint, restyled,
+    run, standing,
 };
 use hyper::header::HeaderMap;
 use pyo3::prelude::*;
@@ -156,7 +156,7 @@ fn decide_and_start(
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
     let last = reading.last || shared.leaving();
-    let (ingress, spoken, protocol, in_flight, bodies) = match reading.complete(length) {
+    let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
         Ok(completed) => completed,
         Err(refused) => {
             let (reply, protocol) = *refused;
@@ -164,16 +164,15 @@ fn decide_and_start(
             return Ok(None);
         }
     };
-    // What another dialect asks for is known once it is translated, which is no work for the loop.
-    let decided = (!spoken.is_foreign()).then(|| match standing(shared, ingress.model()) {
+    let decided = match standing(shared, ingress.model()) {
         Ok(plan) => Decided::new(Decision::Plan(plan), shared.decider.clone()),
         Err(setbacks) => gateway.decide(py, &ingress, setbacks),
-    });
+    };
     failpoint::pass("border.run");
     let Some(thread) = gateway.engine.thread() else { return Ok(None) };
     let future = gateway.create_future.call0(py)?;
     let tap = Arc::new(Tap::new(gateway.reservoir.clone()));
-    let dialect = spoken.dialect;
+    let dialect = ingress.dialect();
     let slot = gateway.responses.open(protocol, future.clone_ref(py), tap.clone(), dialect);
     let io = thread.io.clone();
     let defects = shared.metrics.defects.clone();
@@ -188,12 +187,8 @@ fn decide_and_start(
             let (_open, _in_flight) = (open, in_flight);
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
-            let reply = if spoken.is_foreign() {
-                let answer = Box::pin(foreign::run(io.clone(), spoken, ingress));
-                restyled(contained(&io.shared, &id, answer).await, dialect)
-            } else {
-                contained(&io.shared, &id, Box::pin(run(io.clone(), ingress, decided))).await
-            };
+            let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
+            let reply = restyled(contained(&io.shared, &id, answer).await, dialect);
             outlet.last |= io.shared.leaving();
             let reply = closing(reply, outlet.last);
             drop(bodies);
@@ -234,7 +229,7 @@ impl Gateway {
     }
 }
 
-type Completed = (Ingress, Spoken, Py<PyAny>, Share, Share);
+type Completed = (Ingress, Py<PyAny>, Share, Share);
 
 impl Reading {
     fn feed(&mut self, chunk: &[u8], bounds: &Bounds, length: Option<usize>) -> Result<(), Problem> {
@@ -266,14 +261,13 @@ impl Reading {
                     started: self.started,
                     request_id: self.id,
                     door: Door::Granian,
-                    client: self.spoken.dialect,
-                    dialect: self.spoken.dialect,
+                    spoken: self.spoken,
                     forward: self.forward,
                     waits: self.waits,
                     frames: self.frames.finish(),
                     scan,
                 };
-                Ok((ingress, self.spoken, self.protocol, self.in_flight, self.bodies))
+                Ok((ingress, self.protocol, self.in_flight, self.bodies))
             }
         }
     }

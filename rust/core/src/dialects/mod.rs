@@ -156,7 +156,35 @@ impl Reader {
     }
 }
 
+/// What a request wants; a dialect can be said in another one of its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Chat,
+    Embeddings,
+}
+
 impl Dialect {
+    pub const fn family(self) -> Family {
+        match self {
+            Self::OpenAiEmbeddings => Family::Embeddings,
+            _ => Family::Chat,
+        }
+    }
+
+    /// How much of a conversation can be said in it; where a target speaks several dialects and not the client's, the
+    /// richest serves best.
+    pub const fn richness(self) -> u8 {
+        match self {
+            Self::AnthropicMessages => 6,
+            Self::OpenAiResponses => 5,
+            Self::Gemini => 4,
+            Self::OpenAiChat => 3,
+            Self::CohereV2 => 2,
+            Self::Ollama => 1,
+            Self::OpenAiEmbeddings => 0,
+        }
+    }
+
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|d| d.name() == name)
     }

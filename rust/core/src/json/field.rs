@@ -14,6 +14,8 @@ pub enum Shape {
     Chat,
     /// Embeddings: `input` is a string, strings, tokens, or lists of tokens.
     Embeddings,
+    /// A conversation in the words of Anthropic, of OpenAI's Responses or of Gemini.
+    Dialogue,
     /// Any other object: only `model` and `stream` are read.
     Any,
 }
@@ -49,6 +51,8 @@ impl Shape {
             b"stream" => Field::Stream,
             b"stream_options" => Field::StreamOptions,
             b"max_tokens" => Field::MaxTokens,
+            b"max_output_tokens" if self == Self::Dialogue => Field::MaxTokens,
+            b"contents" if self == Self::Dialogue => Field::Messages,
             b"max_completion_tokens" => Field::MaxCompletionTokens,
             b"n" => Field::N,
             b"messages" => Field::Messages,
@@ -78,6 +82,10 @@ impl Shape {
             Self::Embeddings => {
                 matches!(field, Field::Model | Field::Input | Field::User | Field::EncodingFormat | Field::Dimensions)
             }
+            Self::Dialogue => matches!(
+                field,
+                Field::Model | Field::Stream | Field::MaxTokens | Field::Messages | Field::Input | Field::Tools
+            ),
             Self::Any => matches!(field, Field::Model | Field::Stream),
         }
     }

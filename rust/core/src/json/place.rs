@@ -33,8 +33,12 @@ pub(super) enum Slot {
     Message,
     Role,
     Content,
+    /// As `content`, in Gemini's word.
+    Parts,
     Part,
     PartType,
+    /// Data of Gemini's parts, or its address.
+    Media,
     Tool,
     Input,
     Token,
@@ -50,10 +54,12 @@ impl Place {
             (Slot::Field(Field::Tools), _) => Self::Tools,
             (Slot::Field(Field::Input | Field::Prompt), _) => Self::Inputs,
             (Slot::Message, Kind::Object) => Self::Message,
-            (Slot::Content, Kind::Array) => Self::Content,
+            (Slot::Content | Slot::Parts, Kind::Array) => Self::Content,
             (Slot::Part, Kind::Object) => Self::Part,
             (Slot::Input, Kind::Array) => Self::Tokens,
-            (Slot::Text | Slot::Content | Slot::Message | Slot::Part | Slot::Input | Slot::Token, _) => Self::Text,
+            (Slot::Text | Slot::Content | Slot::Parts | Slot::Message | Slot::Part | Slot::Input | Slot::Token, _) => {
+                Self::Text
+            }
             _ => Self::Other,
         }
     }
@@ -65,7 +71,9 @@ impl Place {
             (Self::StreamOptions, b"include_usage") => Slot::Field(Field::IncludeUsage),
             (Self::Message, b"role") => Slot::Role,
             (Self::Message, b"content") => Slot::Content,
+            (Self::Message, b"parts") => Slot::Parts,
             (Self::Part, b"type") => Slot::PartType,
+            (Self::Part, b"inlineData" | b"inline_data" | b"fileData") => Slot::Media,
             // Where parts of chat completions, Responses and Anthropic messages carry data or its address.
             (
                 Self::Part,

@@ -150,7 +150,8 @@ impl Reader {
                 self.scan.input_tokens += u32::from(kind == Kind::Number);
             }
             Slot::Token => self.scan.input_tokens += u32::from(kind == Kind::Number),
-            Slot::Skip | Slot::Text | Slot::Role | Slot::Content | Slot::Part | Slot::PartType => {}
+            Slot::Media => self.scan.media.file += 1,
+            Slot::Skip | Slot::Text | Slot::Role | Slot::Content | Slot::Parts | Slot::Part | Slot::PartType => {}
         }
         Ok(())
     }
@@ -171,6 +172,9 @@ impl Reader {
             self.before = at + 1;
             self.scan.inside = at as usize + 1;
             Place::Body
+        } else if self.shape == Shape::Dialogue && self.slot == Slot::Field(Field::Input) {
+            // Responses: its items are what messages are elsewhere.
+            Place::Messages
         } else {
             Place::opened(self.slot, kind)
         };
@@ -212,7 +216,7 @@ impl Reader {
     #[inline]
     pub(super) fn string(&mut self, word: Word<'_>, spelled: u32) -> Result<(), JsonErrorKind> {
         match self.slot {
-            Slot::Text | Slot::Content | Slot::Message | Slot::Part | Slot::Input | Slot::Token => {
+            Slot::Text | Slot::Content | Slot::Parts | Slot::Message | Slot::Part | Slot::Input | Slot::Token => {
                 self.scan.text_bytes += u64::from(spelled);
             }
             Slot::Field(Field::Input | Field::Prompt) => {
@@ -231,7 +235,7 @@ impl Reader {
             }
             Slot::Role => self.role(word.text),
             Slot::PartType => self.part_type(word.text),
-            Slot::Field(_) | Slot::Skip | Slot::Tool => {}
+            Slot::Field(_) | Slot::Skip | Slot::Tool | Slot::Media => {}
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
 }
 
 /// Vertex wraps its one error in an array; no reply is one.
-fn error_in_array(body: &[u8]) -> Failure {
+pub(super) fn error_in_array(body: &[u8]) -> Failure {
     let mut cursor = Cursor::new(body);
     let first = cursor.open_array() && cursor.element() == Ok(true);
     let inner = if first { cursor.skip().ok() } else { None };

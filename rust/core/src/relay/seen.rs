@@ -4,7 +4,11 @@ use bytes::Bytes;
 
 use crate::{
     cursor::unescape,
-    failure::{ErrorBody, Failure, Origin, classify},
+    dialects::{
+        Reader,
+        message::{self, FinishReason},
+    },
+    failure::{ErrorBody, Failure, Kind, Origin, classify},
     relay::{
         Inspect, RelaySpec,
         chunk::{Chunk, Shape},
@@ -17,6 +21,20 @@ use crate::{
 
 /// Longest model name or finish reason that is kept; they are an upstream's words.
 const NAME_BYTES: usize = 256;
+
+/// What an event meant to whoever watches the stream.
+#[derive(Debug)]
+pub(super) enum Took {
+    On,
+    /// It is an error event.
+    Error,
+    /// A finish that is none, before any content.
+    Failed(Failure),
+}
+
+fn bit(choice: u32) -> u128 {
+    1 << choice.min(127)
+}
 
 /// What to do with an event.
 #[derive(Debug)]
@@ -50,9 +68,19 @@ pub(super) struct Seen {
     /// A frame with nothing but usage came after the last content.
     closed_by_usage: bool,
     pub(super) pattern: Pattern,
+    /// What reads the events of a dialect other than chat.
+    reader: Option<Box<Reader>>,
 }
 
 impl Seen {
+    pub(super) fn of(inspect: Inspect) -> Self {
+        let reader = match inspect {
+            Inspect::Events(dialect) => dialect.reader().map(Box::new),
+            Inspect::OpenAiChat | Inspect::Raw => None,
+        };
+        Self { reader, ..Self::default() }
+    }
+
     pub(super) fn finished(&self) -> bool {
         self.choices != 0 && self.choices & !self.finished == 0
     }
@@ -70,6 +98,7 @@ impl Seen {
     pub(super) fn inspect(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
         match spec.inspect {
             Inspect::OpenAiChat => self.inspect_chat(spec, event),
+            Inspect::Events(_) => self.inspect_events(spec, event),
             Inspect::Raw => {
                 self.events += 1;
                 self.content_events += 1;
@@ -85,6 +114,96 @@ impl Seen {
         if let (Inspect::OpenAiChat, Ok(chunk)) = (spec.inspect, Chunk::parse(event.data, Shape::Stream)) {
             self.take_usage(spec, &chunk);
         }
+    }
+
+    fn inspect_events(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
+        self.events += 1;
+        let Some(mut reader) = self.reader.take() else { return Verdict::Forward };
+        let read = reader.parse_event(std::str::from_utf8(event.name).unwrap_or_default(), event.data);
+        self.reader = Some(reader);
+        let Ok(read) = read else {
+            self.broken_events += 1;
+            return Verdict::Broken;
+        };
+        for said in read {
+            match self.take_event(&said) {
+                Took::On => {}
+                Took::Error => return self.fail(spec, event, event.data),
+                Took::Failed(failure) => return Verdict::Fail(failure),
+            }
+        }
+        if self.terminated { Verdict::Last } else { Verdict::Forward }
+    }
+
+    /// The body of a stream ended as HTTP means it, which in some dialects says something.
+    pub(super) fn body_ended(&mut self, spec: &RelaySpec) {
+        if let (Inspect::Events(_), Some(reader)) = (spec.inspect, &mut self.reader) {
+            for said in reader.end() {
+                self.take_event(&said);
+            }
+        }
+    }
+
+    /// Takes in what an event means, whichever dialect said it.
+    pub(super) fn take_event(&mut self, event: &message::Event<'_>) -> Took {
+        use message::Event as Said;
+        let mut content = |bytes: usize| {
+            self.content_events += 1;
+            self.content_bytes += bytes as u64;
+            self.content_started = true;
+            self.closed_by_usage = false;
+        };
+        match event {
+            Said::MessageStart { model, .. } if self.model.is_none() && !model.is_empty() => {
+                self.model = Some(name(model.as_bytes()));
+            }
+            Said::TextDelta { choice, text, .. }
+            | Said::ReasoningDelta { choice, text }
+            | Said::RefusalDelta { choice, text }
+                if !text.is_empty() =>
+            {
+                content(text.len());
+                self.choices |= bit(*choice);
+            }
+            Said::ToolCallStart { choice, name, .. } => {
+                content(name.len());
+                self.choices |= bit(*choice);
+            }
+            Said::ToolCallDelta { arguments, .. } if !arguments.is_empty() => content(arguments.len()),
+            Said::ReasoningRedacted { choice, .. } => {
+                content(0);
+                self.choices |= bit(*choice);
+            }
+            // A sign of work where something was said before; by itself it may be no more than a ping.
+            Said::Opaque { .. } if self.content_started => self.content_events += 1,
+            Said::Finish { choice, finish } => return self.take_finish(*choice, finish),
+            Said::Usage(usage) => self.usage = Some(usage.tokens.into()),
+            Said::Error(_) => return Took::Error,
+            Said::Done => {
+                self.terminated = true;
+                self.content_started = true;
+            }
+            _ => {}
+        }
+        Took::On
+    }
+
+    fn take_finish(&mut self, choice: u32, finish: &message::Finish<'_>) -> Took {
+        if finish.reason == FinishReason::Error {
+            let failure = Failure::new(Kind::UpstreamError);
+            if !self.content_started {
+                return Took::Failed(failure);
+            }
+            self.upstream_error = Some(failure);
+        }
+        self.choices |= bit(choice);
+        self.finished |= bit(choice);
+        self.content_started = true;
+        let index = u64::from(choice);
+        if self.finish.as_ref().is_none_or(|(first, _)| index <= *first) {
+            self.finish = Some((index, finish.reason.word().into()));
+        }
+        Took::On
     }
 
     fn inspect_chat(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
@@ -163,11 +282,8 @@ impl Seen {
     /// An error event. Before content another target may be asked. After it the client is told: in the upstream's
     /// words where those reach it and speak of no key of ours, else in the caller's.
     fn fail(&mut self, spec: &RelaySpec, event: &Event<'_>, error: &[u8]) -> Verdict {
-        let said = ErrorBody::parse(error);
-        let failure = classify(200, &said);
-        let quotes_operator =
-            matches!(said.status, Some(401..=403)) || failure.origin == Origin::Operator && !failure.pass_through;
-        if self.content_started && !event.bare && !quotes_operator && !quotes(event.data, &spec.secrets) {
+        let (failure, shown) = told(error, event.data, spec);
+        if self.content_started && !event.bare && shown {
             self.upstream_error = Some(failure);
             return Verdict::Last;
         }
@@ -176,6 +292,16 @@ impl Seen {
         }
         Verdict::Fail(failure)
     }
+}
+
+/// What an error event means, and whether its client may read it as it stands.
+pub(super) fn told(error: &[u8], event: &[u8], spec: &RelaySpec) -> (Failure, bool) {
+    let said = ErrorBody::parse(error);
+    let failure = classify(200, &said);
+    let quotes_operator =
+        matches!(said.status, Some(401..=403)) || failure.origin == Origin::Operator && !failure.pass_through;
+    let shown = !quotes_operator && !quotes(event, &spec.secrets);
+    (failure, shown)
 }
 
 /// Finish reasons by which a provider says that it broke off: DeepSeek `insufficient_system_resource`, OpenRouter and

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::dialects::Dialect;
 use crate::dialects::message::{Envelope, ErrorReply, Event};
 use crate::failure::{Failure, render_openai_error_event};
+use crate::sse::writer;
 
 /// Says an error of `source`, told with this HTTP status, in `target`; gives the status it has there.
 pub fn error(body: &[u8], source: Dialect, target: Dialect, status: u16) -> (u16, Bytes) {
@@ -23,6 +24,18 @@ pub fn error_event(dialect: Dialect, failure: &Failure) -> Bytes {
     let mut out = Vec::new();
     if let Some(mut writer) = dialect.writer(&Envelope::default()) {
         writer.render_event(&Event::Error(told(failure, dialect)), &mut out);
+    }
+    out.into()
+}
+
+/// The same with an error that is told in this dialect's words already.
+pub fn quoted_event(dialect: Dialect, error: &[u8]) -> Bytes {
+    if dialect == Dialect::OpenAiChat {
+        return writer::data(error);
+    }
+    let mut out = Vec::new();
+    if let Some(mut writer) = dialect.writer(&Envelope::default()) {
+        writer.render_event(&Event::Error(dialect.parse_error(error)), &mut out);
     }
     out.into()
 }

@@ -11,9 +11,9 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::failure::{ErrorReply, Failure, Kind};
-use fastroute_core::relay::{Inspect, Relay, RelaySpec, Secrets, TailInspector, inspect_reply};
+use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailInspector, inspect_reply_of};
 use fastroute_core::sse;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
@@ -26,11 +26,12 @@ use smallvec::SmallVec;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
+use super::crossed::{Crossed, X_DROPPED};
 use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole};
 use crate::clocks::{Due, Patience};
 use crate::failpoint;
 use crate::ingress::Ingress;
-use crate::table::Target;
+use crate::table::{Head, Target};
 use crate::upstream::Lease;
 
 /// How an error begins, where a reply may have `null` in its place.
@@ -59,123 +60,241 @@ pub(super) fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads an error reply and classifies it.
-pub(super) async fn refused(response: Response<Incoming>, lease: Lease, by: Instant) -> Failed {
-    let status = response.status().as_u16();
-    let (parts, body) = response.into_parts();
-    let by = by.min(Instant::now() + ERROR_BODY_WAIT);
-    let collected = timeout_at(by, http_body_util::Limited::new(body, ERROR_BODY_BYTES).collect()).await;
-    // A body that is cut, late or too long leaves the status, which is enough to go on.
-    let body = match collected {
-        Ok(Ok(body)) => {
-            lease.done();
-            body.to_bytes()
-        }
-        _ => Bytes::new(),
-    };
-    failpoint::pass("attempt.refused");
-    let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
-    let failure = ErrorReply {
-        status,
-        body: &body,
-        retry_after: header("retry-after"),
-        retry_after_ms: header("retry-after-ms"),
-        should_retry: header("x-should-retry"),
-        now: SystemTime::now(),
-    }
-    .classify();
-    let json = body.first() == Some(&b'{');
-    let reply = (failure.pass_through && json).then_some(body);
-    Failed { failure, reply }
+/// What an upstream's answer is read with.
+pub(super) struct Answer<'a> {
+    pub(super) target: &'a Target,
+    pub(super) head: &'a Head,
+    pub(super) ingress: &'a Ingress,
+    pub(super) patience: &'a Patience,
+    pub(super) due: Due,
+    /// The target speaks another dialect than the client.
+    pub(super) crossed: Option<Box<Crossed>>,
 }
 
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
-    })
-}
-
-/// Reads a unary reply until it is whole or longer than [`WHOLE_REPLY_BYTES`].
-pub(super) async fn whole(
-    response: Response<Incoming>,
-    lease: Lease,
-    target: &Target,
-    ingress: &Ingress,
-    patience: &Patience,
-    due: Due,
-) -> Result<Success, Failed> {
-    let (parts, mut body) = response.into_parts();
-    // What the framing promises, which a header may contradict.
-    let length = body.size_hint().exact();
-    let mut frames = Frames::new();
-    let mut held = 0;
-    let ended = loop {
-        let idle = || Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
-        match frame_by(&mut body, || due.by.min(idle())).await {
-            Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
-            Err(_) => return Err(due.missed().into()),
-            Ok(None) => break true,
-            Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal).into()),
-            Ok(Some(Err(error))) => {
-                let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
-                return Err(Failure::new(kind).into());
+impl Answer<'_> {
+    /// Reads an error reply and classifies it.
+    pub(super) async fn refused(&self, response: Response<Incoming>, lease: Lease) -> Failed {
+        let by = self.due.by;
+        let status = response.status().as_u16();
+        let (parts, body) = response.into_parts();
+        let by = by.min(Instant::now() + ERROR_BODY_WAIT);
+        let collected = timeout_at(by, http_body_util::Limited::new(body, ERROR_BODY_BYTES).collect()).await;
+        // A body that is cut, late or too long leaves the status, which is enough to go on.
+        let body = match collected {
+            Ok(Ok(body)) => {
+                lease.done();
+                body.to_bytes()
             }
-            Ok(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    held += data.len();
-                    frames.push(data);
+            _ => Bytes::new(),
+        };
+        failpoint::pass("attempt.refused");
+        let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let failure = ErrorReply {
+            status,
+            body: &body,
+            retry_after: header("retry-after"),
+            retry_after_ms: header("retry-after-ms"),
+            should_retry: header("x-should-retry"),
+            now: SystemTime::now(),
+        }
+        .classify();
+        let json = body.first() == Some(&b'{');
+        let reply = (failure.pass_through && json).then(|| self.in_clients_words(body, failure.status));
+        Failed { failure, reply }
+    }
+
+    fn in_clients_words(&self, error: Bytes, status: u16) -> Bytes {
+        match &self.crossed {
+            Some(crossed) => crossed.error(&error, status),
+            None => error,
+        }
+    }
+
+    /// Reads a unary reply until it is whole or longer than [`WHOLE_REPLY_BYTES`].
+    pub(super) async fn whole(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
+        let Self { target, ingress, patience, due, .. } = self;
+        let at_most = self.held_bytes();
+        let (parts, mut body) = response.into_parts();
+        // What the framing promises, which a header may contradict.
+        let length = body.size_hint().exact();
+        let mut frames = Frames::new();
+        let mut held = 0;
+        let ended = loop {
+            let idle = || Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
+            match frame_by(&mut body, || due.by.min(idle())).await {
+                Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
+                Err(_) => return Err(due.missed().into()),
+                Ok(None) => break true,
+                Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal).into()),
+                Ok(Some(Err(error))) => {
+                    let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
+                    return Err(Failure::new(kind).into());
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        held += data.len();
+                        frames.push(data);
+                    }
                 }
             }
+            // Known from the framing: one look less at the clock, and at the connection.
+            if body.is_end_stream() {
+                break true;
+            }
+            if held > at_most {
+                break false;
+            }
+        };
+        if !ended && at_most > WHOLE_REPLY_BYTES {
+            return Err(Failure::new(Kind::ResponseTooLarge).into());
         }
-        // Known from the framing: one look less at the clock, and at the connection.
-        if body.is_end_stream() {
-            break true;
+        if !ended {
+            // The client asked for a stream and got a long plain reply: nobody can relay that as events. Nor does what begins
+            // like no reply become one by being long.
+            if ingress.stream() || !begins_as_reply(&frames) {
+                return Err(Failure::new(Kind::Malformed).into());
+            }
+            let mut inspector = TailInspector::new(target.usage_rule);
+            for frame in &frames {
+                inspector.feed(frame.clone());
+            }
+            return Ok(Success::Running(Box::new(Running {
+                headers: self.passed_on(parts.headers),
+                first: frames,
+                body,
+                lease: Some(lease),
+                flow: Flow::Long(Box::new(inspector)),
+                length,
+            })));
         }
-        if held > WHOLE_REPLY_BYTES {
-            break false;
+        failpoint::pass("attempt.whole");
+        let facts = self.inspected(&mut frames).await?;
+        if facts.empty && ingress.dialect().family() == Family::Chat {
+            refuse_empty(patience, facts.finish_reason.as_deref())?;
         }
-    };
-    if !ended {
-        // The client asked for a stream and got a long plain reply: nobody can relay that as events. Nor does what begins
-        // like no reply become one by being long.
-        if ingress.stream() || !begins_as_reply(&frames) {
-            return Err(Failure::new(Kind::Malformed).into());
+        // Only now: a peer that answers with something else is not asked again on the same connection.
+        lease.done();
+        if ingress.stream() {
+            return Err(Failure::new(Kind::Malformed)
+                .saying("the upstream answered a stream request without a stream")
+                .into());
         }
-        let mut inspector = TailInspector::new(target.usage_rule);
-        for frame in &frames {
-            inspector.feed(frame.clone());
+        Ok(Success::Whole(Box::new(Whole { headers: self.passed_on(parts.headers), frames, facts })))
+    }
+
+    /// How much of a reply is held before it is judged. One that is said in other words is said as a whole.
+    fn held_bytes(&self) -> usize {
+        match self.head.dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings if self.crossed.is_none() => WHOLE_REPLY_BYTES,
+            _ => usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX),
         }
-        return Ok(Success::Running(Box::new(Running {
-            headers: passed_on(parts.headers),
-            first: frames,
+    }
+
+    /// Reads a whole reply, and says it in the client's dialect.
+    async fn inspected(&self, frames: &mut Frames) -> Result<ReplyFacts, Failed> {
+        let rule = self.target.usage_rule;
+        let joined = match frames.as_slice() {
+            [only] => only.clone(),
+            several => several.concat().into(),
+        };
+        let inspected = match &self.crossed {
+            None => inspect_reply_of(self.head.dialect, &joined, rule),
+            Some(crossed) => crossed.reply(joined.clone(), rule).await.map(|(said, facts)| {
+                *frames = [said].into_iter().collect();
+                facts
+            }),
+        };
+        // An error in a reply that says it is none: where it speaks of the request, the client reads it as it was told.
+        inspected.map_err(|failure| {
+            let json = joined.first() == Some(&b'{');
+            let status = failure.status;
+            let reply = (failure.pass_through && json).then(|| self.in_clients_words(joined, status));
+            Failed { failure, reply }
+        })
+    }
+
+    /// Reads a stream until its first content event. What came before is held and goes out with it.
+    pub(super) async fn first_content(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
+        let Self { patience, due, .. } = self;
+        let (parts, mut body) = response.into_parts();
+        let mut relay = self.stream()?;
+        let mut first = Frames::new();
+        let mut ended = false;
+        let mut next_by = due;
+        while !relay.content_started() && !ended {
+            let fed = match frame_by(&mut body, || next_by.by).await {
+                Err(_) => Err(next_by.missed()),
+                Ok(None) => {
+                    ended = true;
+                    relay.end(&mut first)
+                }
+                Ok(Some(Err(_))) if lease.defective() => Err(Failure::new(Kind::Internal)),
+                // Reset after its last word, perhaps: the relay knows.
+                Ok(Some(Err(error))) => {
+                    ended = true;
+                    relay.cut(&mut first).map_err(|failure| cut(&error, failure))
+                }
+                Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
+            };
+            failpoint::pass("attempt.first");
+            if let Err(failure) = fed {
+                let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
+                return Err(Failed { failure, reply });
+            }
+            if !relay.content_started() {
+                // From its first bytes on a silence is a stall; until then the model may be reading a long prompt.
+                next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
+            }
+        }
+        if relay.content_events() == 0 {
+            refuse_empty(patience, relay.finish_reason())?;
+        }
+        Ok(Success::Running(Box::new(Running {
+            headers: self.passed_on(parts.headers),
+            first,
             body,
             lease: Some(lease),
-            flow: Flow::Long(Box::new(inspector)),
-            length,
-        })));
+            flow: Flow::Stream(relay),
+            length: None,
+        })))
     }
-    failpoint::pass("attempt.whole");
-    let inspected = match frames.as_slice() {
-        [only] => inspect_reply(only, target.usage_rule),
-        several => inspect_reply(&several.concat(), target.usage_rule),
+
+    fn stream(&self) -> Result<Box<Stream>, Failure> {
+        let ingress = self.ingress;
+        let spec = RelaySpec {
+            inspect: match self.head.dialect {
+                Dialect::OpenAiChat => Inspect::OpenAiChat,
+                other => Inspect::Events(other),
+            },
+            choices: ingress.scan.n.unwrap_or_default(),
+            secrets: self.head.secrets.clone(),
+            usage_rule: self.target.usage_rule,
+            hide_usage: ingress.forces_usage(),
+            limits: sse::Limits::default(),
+        };
+        Ok(Box::new(match &self.crossed {
+            None => Stream::Passed(Relay::new(spec)),
+            Some(crossed) => Stream::Crossed(crossed.stream(spec)?),
+        }))
+    }
+
+    fn passed_on(&self, headers: HeaderMap) -> HeaderMap {
+        let mut kept = passed_on(headers);
+        if let Some(dropped) = self.crossed.as_ref().and_then(|crossed| crossed.dropped.clone()) {
+            kept.insert(X_DROPPED, dropped);
+        }
+        kept
+    }
+}
+
+/// Whether a reply is a stream, in the framing of its dialect.
+pub(super) fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
+    let framings: &[&[u8]] = match dialect {
+        Dialect::Ollama => &[b"application/x-ndjson"],
+        _ => &[b"text/event-stream"],
     };
-    // An error in a reply that says it is none: where it speaks of the request, the client reads it as it was told.
-    let facts = inspected.map_err(|failure| {
-        let json = frames.first().is_some_and(|first| first.first() == Some(&b'{'));
-        let reply = (failure.pass_through && json).then(|| frames.concat().into());
-        Failed { failure, reply }
-    })?;
-    if facts.empty && ingress.dialect == Dialect::OpenAiChat {
-        refuse_empty(patience, facts.finish_reason.as_deref())?;
-    }
-    // Only now: a peer that answers with something else is not asked again on the same connection.
-    lease.done();
-    if ingress.stream() {
-        return Err(Failure::new(Kind::Malformed)
-            .saying("the upstream answered a stream request without a stream")
-            .into());
-    }
-    Ok(Success::Whole(Box::new(Whole { headers: passed_on(parts.headers), frames, facts })))
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    framings.iter().any(|framing| kind.get(..framing.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(framing)))
 }
 
 /// Whether it opens an object, as every reply does; a page or events do not. Nor is it one that begins with an error.
@@ -183,67 +302,6 @@ fn begins_as_reply(frames: &[Bytes]) -> bool {
     let mut bytes = frames.iter().flatten().filter(|byte| !byte.is_ascii_whitespace());
     let begin: SmallVec<[u8; 16]> = bytes.by_ref().take(BEGIN.len() + 1).copied().collect();
     begin.first() == Some(&b'{') && (!begin.starts_with(BEGIN) || begin.ends_with(b"n"))
-}
-
-/// Reads a stream until its first content event. What came before is held and goes out with it.
-pub(super) async fn first_content(
-    response: Response<Incoming>,
-    lease: Lease,
-    target: &Target,
-    secrets: Secrets,
-    ingress: &Ingress,
-    patience: &Patience,
-    due: Due,
-) -> Result<Success, Failed> {
-    let (parts, mut body) = response.into_parts();
-    let spec = RelaySpec {
-        inspect: Inspect::OpenAiChat,
-        choices: ingress.scan.n.unwrap_or_default(),
-        secrets,
-        usage_rule: target.usage_rule,
-        hide_usage: ingress.forces_usage(),
-        limits: sse::Limits::default(),
-    };
-    let mut relay = Box::new(Relay::new(spec));
-    let mut first = Frames::new();
-    let mut ended = false;
-    let mut next_by = due;
-    while !relay.content_started() && !ended {
-        let fed = match frame_by(&mut body, || next_by.by).await {
-            Err(_) => Err(next_by.missed()),
-            Ok(None) => {
-                ended = true;
-                relay.end(&mut first)
-            }
-            Ok(Some(Err(_))) if lease.defective() => Err(Failure::new(Kind::Internal)),
-            // Reset after its last word, perhaps: the relay knows.
-            Ok(Some(Err(error))) => {
-                ended = true;
-                relay.cut(&mut first).map_err(|failure| cut(&error, failure))
-            }
-            Ok(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| relay.feed(data, &mut first)),
-        };
-        failpoint::pass("attempt.first");
-        if let Err(failure) = fed {
-            let reply = if failure.pass_through { relay.error_body().cloned() } else { None };
-            return Err(Failed { failure, reply });
-        }
-        if !relay.content_started() {
-            // From its first bytes on a silence is a stall; until then the model may be reading a long prompt.
-            next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
-        }
-    }
-    if relay.content_events() == 0 {
-        refuse_empty(patience, relay.finish_reason())?;
-    }
-    Ok(Success::Running(Box::new(Running {
-        headers: passed_on(parts.headers),
-        first,
-        body,
-        lease: Some(lease),
-        flow: Flow::Stream(relay),
-        length: None,
-    })))
 }
 
 /// A reply without content is a failure where the route says so. One that a filter emptied is not: asking elsewhere
@@ -277,7 +335,7 @@ pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
 fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     fn wanted(name: &HeaderName) -> bool {
         let name = name.as_str();
-        name.starts_with("openai-") || name.starts_with("x-ratelimit-")
+        ["openai-", "x-ratelimit-", "anthropic-ratelimit-"].iter().any(|prefix| name.starts_with(prefix))
     }
     let kept: SmallVec<[(HeaderName, HeaderValue); 2]> =
         headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -8,11 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::dialects::Dialect;
+use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, splice};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, Entry, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
@@ -30,6 +32,9 @@ const FOUND_CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Names the attempt to the upstream as the journal does, so that the two can be matched.
 const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
+
+/// The dialect that is meant where nobody says which version.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// The client's frames with the model renamed and, for streams, usage asked for.
 pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
@@ -58,9 +63,7 @@ pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failu
 /// says that it wrote nothing.
 pub(super) async fn send(
     pool: &Arc<Pool>,
-    head: &Head,
-    ingress: &Ingress,
-    frames: &Frames,
+    letter: &Letter<'_>,
     due: Due,
     id: Option<HeaderValue>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
@@ -75,7 +78,7 @@ pub(super) async fn send(
             leased.map_err(|error| unreachable(&error))?
         };
         failpoint::pass("attempt.send");
-        match lease.send(compose(head, ingress, frames, id.clone()), due.began, due.by).await {
+        match lease.send(letter.compose(id.clone()), due.began, due.by).await {
             Ok(response) => return Ok((response, lease)),
             Err(SendError::Broken(_)) if lease.defective() => return Err(Failure::new(Kind::Internal)),
             Err(SendError::Late) => return Err(due.missed()),
@@ -102,23 +105,72 @@ pub(super) async fn send(
     }
 }
 
-/// The request as it goes upstream.
-fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderValue>) -> Request<Outgoing> {
-    let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(head.path.clone());
-    let length = request.body().size_hint().exact().unwrap_or_default();
-    let headers = request.headers_mut();
-    headers.clone_from(&head.headers);
-    headers.insert(CONTENT_LENGTH, render::number(length));
-    for (name, value) in &ingress.forward {
-        // What the operator set for this provider stands; a second value beside it would mean nothing.
-        headers.entry(name).or_insert_with(|| value.clone());
+/// A request that is ready to go, as often as it takes.
+pub(super) struct Letter<'r> {
+    head: &'r Head,
+    path: PathAndQuery,
+    ingress: &'r Ingress,
+    frames: &'r Frames,
+}
+
+impl<'r> Letter<'r> {
+    pub(super) fn new(
+        head: &'r Head,
+        target: &'r Target,
+        ingress: &'r Ingress,
+        frames: &'r Frames,
+    ) -> Result<Self, Failure> {
+        let same = head.dialect == ingress.dialect();
+        let query = ingress.spoken.query.as_deref().filter(|_| same);
+        let path = head.paths.of(model_of(ingress, target), ingress.stream(), query).ok_or_else(|| {
+            Failure::at(Kind::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
+        })?;
+        Ok(Self { head, path, ingress, frames })
     }
-    if let Some(id) = id {
-        headers.insert(X_ATTEMPT, id);
+
+    /// The request as it goes upstream.
+    fn compose(&self, id: Option<HeaderValue>) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::new(self.frames.iter().cloned()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from(self.path.clone());
+        let length = request.body().size_hint().exact().unwrap_or_default();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.head.headers);
+        headers.insert(CONTENT_LENGTH, render::number(length));
+        let same = self.head.dialect == self.ingress.dialect();
+        for (name, value) in &self.ingress.forward {
+            if !same && of_one_dialect(name) {
+                continue;
+            }
+            match headers.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(value.clone())),
+                // Lists of features add up.
+                Entry::Occupied(mut place) if name == "anthropic-beta" => {
+                    place.append(value.clone());
+                }
+                // What the operator set for this provider stands; a second value beside it would mean nothing.
+                Entry::Occupied(_) => {}
+            }
+        }
+        if self.head.dialect == Dialect::AnthropicMessages {
+            headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
+        }
+        if let Some(id) = id {
+            headers.insert(X_ATTEMPT, id);
+        }
+        request
     }
-    request
+}
+
+/// Headers that mean something in the client's dialect alone.
+fn of_one_dialect(name: &HeaderName) -> bool {
+    name.as_str().starts_with("anthropic-") || name == "openai-beta"
+}
+
+/// The model as the target knows it.
+pub(super) fn model_of<'r>(ingress: &'r Ingress, target: &'r Target) -> &'r str {
+    let passed_on = || ingress.model().split_once('/').map_or(ingress.model(), |(_, rest)| rest);
+    target.name.as_deref().unwrap_or_else(passed_on)
 }
 
 fn unreachable(error: &ConnectError) -> Failure {

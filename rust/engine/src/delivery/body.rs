@@ -8,13 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use fastroute_core::failure::{Failure, Kind, Origin, render_openai_error_event};
+use fastroute_core::failure::{Failure, Kind, Origin};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Relayed;
 use crate::awaited::{Awaited, COMMENT, Next};
 use crate::defect;
-use crate::foreign::Translating;
 use crate::outcome::Ending;
 
 /// A reply that was promised a length, or is JSON, broke off after its first bytes: the transport must show it.
@@ -38,8 +37,6 @@ pub enum ReplyBody {
     Relay(Relayed),
     /// The head is out, and who answers is not known yet.
     Awaited(Box<Awaited>),
-    /// A stream that is said to its client in another dialect.
-    Translated(Box<Translating>),
 }
 
 impl ReplyBody {
@@ -65,7 +62,6 @@ impl ReplyBody {
         match self {
             Self::Frames(frames) => Poll::Ready(Ok(frames.pop_front())),
             Self::Relay(relayed) => relayed.poll_next(task),
-            Self::Translated(translating) => translating.poll_next(task),
             Self::Awaited(awaited) => match awaited.poll_next(task) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Next::Comment) => Poll::Ready(Ok(Some(COMMENT))),
@@ -82,14 +78,10 @@ impl ReplyBody {
         match self {
             Self::Frames(_) => Err(BrokenOff { kind: Kind::Internal }),
             Self::Relay(relayed) => relayed.fail(),
-            Self::Translated(translating) => {
-                let inner = translating.inner().fail();
-                Ok(Some(translating.fail(inner)))
-            }
             Self::Awaited(awaited) => {
-                awaited.defects().note();
+                let told = awaited.fail();
                 *self = Self::frames([]);
-                Ok(Some(render_openai_error_event(&Failure::new(Kind::Internal))))
+                Ok(Some(told))
             }
         }
     }
@@ -98,7 +90,6 @@ impl ReplyBody {
     pub async fn overdue(&mut self) -> Kind {
         match self {
             Self::Frames(_) | Self::Awaited(_) | Self::Relay(Relayed(None)) => std::future::pending().await,
-            Self::Translated(translating) => Box::pin(translating.inner().overdue()).await,
             Self::Relay(Relayed(Some(delivery))) => tokio::select! {
                 () = delivery.told_to_end.as_mut() => Kind::Shutdown,
                 () = tokio::time::sleep_until(delivery.clock.deadline()) => Kind::TotalTimeout,
@@ -108,9 +99,6 @@ impl ReplyBody {
 
     /// The door cannot carry the rest of this reply: the upstream is let go, and the story says why.
     pub fn give_up(mut self, kind: Kind) {
-        if let Self::Translated(translating) = self {
-            return translating.into_inner().give_up(kind);
-        }
         if let Self::Relay(Relayed(Some(delivery))) = &mut self {
             delivery.ready.clear();
             delivery.close(Ending::Broken, Some(Failure::at(kind, Origin::Gateway)));
@@ -131,7 +119,6 @@ impl Body for ReplyBody {
             Self::Frames(frames) => frames.is_empty(),
             Self::Relay(Relayed(delivery)) => delivery.as_ref().is_none_or(|it| it.ended && it.ready.is_empty()),
             Self::Awaited(_) => false,
-            Self::Translated(translating) => translating.is_over(),
         }
     }
 
@@ -142,7 +129,7 @@ impl Body for ReplyBody {
                 let length = delivery.as_ref().and_then(|delivery| delivery.length);
                 length.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
-            Self::Awaited(_) | Self::Translated(_) => SizeHint::default(),
+            Self::Awaited(_) => SizeHint::default(),
         }
     }
 }

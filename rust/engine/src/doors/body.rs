@@ -14,7 +14,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clocks::seconds;
 use crate::failpoint;
-use crate::foreign::is_foreign;
 use crate::io::{Bounds, Of, Share, Shared};
 use crate::problem::Problem;
 
@@ -74,8 +73,7 @@ pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
     let shape = match dialect {
         Dialect::OpenAiChat => Shape::Chat,
         Dialect::OpenAiEmbeddings => Shape::Embeddings,
-        // What it says is read when it is translated.
-        _ => Shape::Any,
+        _ => Shape::Dialogue,
     };
     Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
 }
@@ -150,11 +148,13 @@ where
 pub fn required(scan: &Scan, dialect: Dialect) -> Result<(), Problem> {
     let missing =
         |field: &str| Problem::request(400, "missing_required_parameter", format!("`{field}` is missing")).at(field);
-    if scan.model.is_none() && !is_foreign(dialect) {
+    // Gemini's is in its address.
+    if scan.model.is_none() && dialect != Dialect::Gemini {
         return Err(missing("model"));
     }
     match dialect {
-        Dialect::OpenAiChat if scan.messages == 0 => Err(missing("messages")),
+        Dialect::OpenAiChat | Dialect::AnthropicMessages if scan.messages == 0 => Err(missing("messages")),
+        Dialect::Gemini if scan.messages == 0 => Err(missing("contents")),
         Dialect::OpenAiEmbeddings if scan.inputs == 0 => Err(missing("input")),
         _ => Ok(()),
     }

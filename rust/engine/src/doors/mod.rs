@@ -17,9 +17,9 @@ use fastroute_core::dialects::Dialect;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode};
 
-use crate::foreign::Spoken;
 use crate::io::Shared;
 use crate::problem::{Problem, Reply};
+use crate::spoken::Spoken;
 
 /// What a method and path ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn generated(id: &str) -> Option<(Endpoint<'_>, &'static str)> {
         "streamGenerateContent" => true,
         _ => return None,
     };
-    let spoken = Spoken { dialect: Dialect::Gemini, model: Some(model.into()), stream: Some(stream) };
+    let spoken = Spoken { model: Some(model.into()), stream: Some(stream), ..Spoken::by_body(Dialect::Gemini) };
     Some((Endpoint::Generate(spoken), "POST"))
 }
 

@@ -8,23 +8,28 @@ use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
+use fastroute_core::passes::Shape;
 use fastroute_core::relay::Secrets;
 use fastroute_core::usage::UsageRule;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use hyper::http::uri::PathAndQuery;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::paths::Paths;
 use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
 /// Request line and headers of one target in one dialect, ready to be cloned.
 pub struct Head {
-    pub path: PathAndQuery,
+    pub dialect: Dialect,
+    pub paths: Paths,
     pub headers: HeaderMap,
+    /// What the target demands of a conversation that is translated for it.
+    pub shape: Shape,
     /// What among the headers is nobody else's business.
     pub secrets: Secrets,
 }
@@ -52,8 +57,9 @@ pub struct Target {
     /// How this provider's token counts depart from the invariant.
     pub usage_rule: UsageRule,
     pub on_client_gone: OnClientGone,
-    chat: Option<Head>,
-    embeddings: Option<Head>,
+    /// The same, as it is.
+    pub name: Option<Box<str>>,
+    heads: SmallVec<[Head; 2]>,
     /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
     pub failures_in_a_row: AtomicU32,
     /// How slow the first content of its streams usually is.
@@ -64,12 +70,11 @@ pub struct Target {
 }
 
 impl Target {
-    pub fn head(&self, dialect: Dialect) -> Option<&Head> {
-        match dialect {
-            Dialect::OpenAiChat => self.chat.as_ref(),
-            Dialect::OpenAiEmbeddings => self.embeddings.as_ref(),
-            _ => None,
-        }
+    /// How it is spoken to for a client of this dialect: in the same one where it can, else in the richest of the family.
+    pub fn head(&self, client: Dialect) -> Option<&Head> {
+        let family = || self.heads.iter().filter(|head| head.dialect.family() == client.family());
+        let same = self.heads.iter().find(|head| head.dialect == client);
+        same.or_else(|| family().max_by_key(|head| head.dialect.richness()))
     }
 }
 
@@ -98,10 +103,12 @@ pub(super) fn compile(
         None => None,
         Some(at) => Some(provider.keys.get(at).ok_or_else(|| format!("key: there is no key {at}"))?),
     };
-    let head = |dialect: Dialect| -> Result<Option<Head>, String> {
-        let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) else { return Ok(None) };
-        compile_head(provider, key, origin, path).map(Some)
-    };
+    let mut heads = SmallVec::new();
+    for dialect in Dialect::ALL.iter().copied() {
+        if let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) {
+            heads.push(compile_head(provider, key, origin, dialect, path, model)?);
+        }
+    }
     Ok(Target {
         index,
         label,
@@ -112,8 +119,8 @@ pub(super) fn compile(
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
         usage_rule: UsageRule::default(),
         on_client_gone: provider.on_client_gone,
-        chat: head(Dialect::OpenAiChat)?,
-        embeddings: head(Dialect::OpenAiEmbeddings)?,
+        name: model.map(Box::from),
+        heads,
         failures_in_a_row: AtomicU32::new(0),
         ttft: Ttft::new(Instant::now()),
         in_flight: AtomicU32::new(0),
@@ -135,11 +142,11 @@ fn compile_head(
     provider: &ProviderSpec,
     key: Option<&(String, String)>,
     origin: &Origin,
+    dialect: Dialect,
     path: &str,
+    model: Option<&str>,
 ) -> Result<Head, String> {
-    let full = format!("{}{}", provider.prefix, path);
-    let path = full.parse().ok().filter(|_| full.starts_with('/'));
-    let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
+    let paths = Paths::compile(&format!("{}{}", provider.prefix, path), model)?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
     // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -161,5 +168,5 @@ fn compile_head(
     }
     let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
     let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
-    Ok(Head { path, headers, secrets })
+    Ok(Head { dialect, paths, headers, secrets, shape: Shape::of(dialect) })
 }

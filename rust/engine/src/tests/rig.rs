@@ -22,6 +22,7 @@ use crate::io::{Bounds, Io, Shared, Tables};
 use crate::journal::Lane;
 use crate::metrics::Metrics;
 use crate::mock::{self, Script};
+use crate::spoken::Spoken;
 use crate::table::{ChoiceSpec, ProviderSpec, RouteSpec, Table, TableSpec, TargetSpec};
 use crate::upstream::{Pools, Resolver};
 use crate::{Ingress, Outcome, Setback, Waits, doors};
@@ -321,8 +322,7 @@ pub(super) fn ingress(body: &str) -> Ingress {
         started: Instant::now(),
         request_id: "req_1".into(),
         door: Door::Edge,
-        client: Dialect::OpenAiChat,
-        dialect: Dialect::OpenAiChat,
+        spoken: Spoken::by_body(Dialect::OpenAiChat),
         forward: HeaderMap::new(),
         waits: Waits::default(),
         frames: vec![body.to_owned().into()],

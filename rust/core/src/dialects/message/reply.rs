@@ -70,6 +70,20 @@ pub enum FinishReason {
     Error,
 }
 
+impl FinishReason {
+    /// As OpenAI writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::FunctionCall => "function_call",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Token counts under one invariant: `prompt_tokens` is everything read, cached or not; `completion_tokens` everything
 /// generated, reasoning included; the details are parts of these two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -25,10 +25,10 @@ use crate::doors::body::{self, Received};
 use crate::doors::guard::Activity;
 use crate::doors::streams::Handed;
 use crate::doors::{Endpoint, answer, decoded, endpoint, host_flaw, is_encoded, malformed};
-use crate::foreign::{self, Spoken, restyled};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Share};
 use crate::problem::{Problem, Reply};
+use crate::spoken::{Spoken, restyled};
 use crate::waits::Waits;
 use crate::{defect, exchange, failpoint, identity};
 
@@ -54,7 +54,9 @@ pub(super) fn serve_one(
         let reply = match (flaw, begun) {
             (Some(flaw), _) => malformed(flaw).reply(&identity::fresh(&io.shared.dice)),
             (None, Begun::Answered(reply)) => reply,
-            (None, Begun::Exchange(id, answer)) => exchange::contained(&io.shared, &id, answer).await,
+            (None, Begun::Exchange(id, dialect, answer)) => {
+                restyled(exchange::contained(&io.shared, &id, answer).await, dialect)
+            }
             (None, Begun::Waits(id, answer)) => match defect::outlived(answer).await {
                 Some((reply, place)) => {
                     running.place = place;
@@ -125,7 +127,7 @@ impl Drop for Running {
 enum Begun<F> {
     /// It needs no upstream, or there is no room for it.
     Answered(Reply),
-    Exchange(Arc<str>, Pin<Box<F>>),
+    Exchange(Arc<str>, Dialect, Pin<Box<F>>),
     /// All places are taken: it waits for one before its body is read.
     Waits(Arc<str>, Pin<Box<dyn Future<Output = (Reply, Option<Share>)> + Send>>),
 }
@@ -146,7 +148,7 @@ fn begin(
     let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
     let spoken = match endpoint(&head.method, &decoded(head.uri.path())) {
-        Endpoint::Generate(spoken) => spoken,
+        Endpoint::Generate(spoken) => spoken.asking(head.uri.query().unwrap_or_default()),
         other => return Begun::Answered(answer(&io.shared, &other, &id)),
     };
     match admission::admit_at_once(&io.shared) {
@@ -159,8 +161,9 @@ fn begin(
         Err(problem) => return Begun::Answered(restyled(problem.reply(&id), spoken.dialect)),
     }
     io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
+    let dialect = spoken.dialect;
     let answer = Box::pin(generate(io.clone(), started, id.clone(), spoken, head.headers, incoming));
-    Begun::Exchange(id, answer)
+    Begun::Exchange(id, dialect, answer)
 }
 
 /// Answers as soon as there is a place, which is the caller's to keep while the reply runs.
@@ -174,7 +177,7 @@ async fn once_admitted(
     match admission::wait(&io.shared).await {
         Ok(place) => {
             io.shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-            (answer.await, Some(place))
+            (restyled(answer.await, dialect), Some(place))
         }
         Err(problem) => (restyled(problem.reply(&id), dialect), None),
     }
@@ -194,7 +197,7 @@ pub(super) async fn generate(
         return restyled(unsupported_encoding().reply(&id), dialect);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let forward = forwarded(&headers);
+    let forward = forwarded(&headers, dialect);
     let waits = Waits::of(&headers);
     drop(headers);
     let received = tokio::select! {
@@ -206,12 +209,7 @@ pub(super) async fn generate(
         Ok(Received { frames, scan, share }) => {
             let door = Door::Edge;
             let request_id = id.clone();
-            let client = dialect;
-            let ingress = Ingress { started, request_id, door, client, dialect, forward, waits, frames, scan };
-            if spoken.is_foreign() {
-                let _held = share;
-                return Box::pin(foreign::run(io, spoken, ingress)).await;
-            }
+            let ingress = Ingress { started, request_id, door, spoken, forward, waits, frames, scan };
             (exchange::run(io, ingress, None), share)
         }
         Err(problem) => {

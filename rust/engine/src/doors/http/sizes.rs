@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::request::{generate, serve_one};
 use super::{Activity, Open, connection};
-use crate::foreign::Spoken;
 use crate::io::Io;
+use crate::spoken::Spoken;
 
 /// Size of what a function of one tuple gives, without calling it.
 fn size_of_result<A, F>(_: impl FnOnce(A) -> F) -> usize {

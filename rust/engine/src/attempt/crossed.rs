@@ -1,0 +1,139 @@
+//! A request said in another dialect, because its target does not speak the client's, and its reply said back.
+//!
+//! The rule: all of it belongs to the attempt, so that the next target may speak something else again. What is long is
+//! translated on another thread: others wait for this one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fastroute_core::dialects::message::Envelope;
+use fastroute_core::dialects::{Dialect, DialectError};
+use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::passes::{Names, Shape};
+use fastroute_core::relay::{self, Crossing, RelaySpec, ReplyFacts};
+use fastroute_core::translate::{self, Address, StreamTranslator, Translated};
+use fastroute_core::usage::UsageRule;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::Frames;
+use crate::ingress::Ingress;
+
+/// Names of what the request said and its target's dialect cannot.
+pub(super) const X_DROPPED: HeaderName = HeaderName::from_static("x-fastroute-dropped");
+const DROPPED_BYTES: usize = 1024;
+/// What is longer is translated on another thread.
+const AT_ONCE_BYTES: usize = 128 << 10;
+
+/// What it takes to say the reply back.
+#[derive(Clone)]
+pub(crate) struct Crossed {
+    /// What the target speaks, and what the client reads.
+    pub(super) dialects: [Dialect; 2],
+    names: Names,
+    include_usage: bool,
+    pub(super) dropped: Option<HeaderValue>,
+    model: Box<str>,
+    id: Arc<str>,
+}
+
+/// Says a request in the target's dialect; `model` is the target's name for the model.
+pub(super) async fn request(
+    ingress: &Ingress,
+    target: Dialect,
+    shape: &Shape,
+    model: &str,
+) -> Result<(Frames, Crossed), Failure> {
+    let client = ingress.dialect();
+    let stream = Some(ingress.stream());
+    let translated = if ingress.scan.bytes > AT_ONCE_BYTES {
+        let (frames, shape, model) = (ingress.frames.clone(), *shape, model.to_owned());
+        elsewhere(move || {
+            let address = Address { model: Some(&model), stream };
+            translate::request(&joined(&frames), client, target, &shape, address)
+        })
+        .await?
+    } else {
+        let address = Address { model: Some(model), stream };
+        translate::request(&joined(&ingress.frames), client, target, shape, address)
+    };
+    let Translated { body, dropped, changed, names, include_usage, .. } = translated.map_err(|error| bad(&error))?;
+    let crossed = Crossed {
+        dialects: [target, client],
+        names,
+        include_usage,
+        dropped: listed(&dropped, &changed),
+        model: ingress.model().into(),
+        id: ingress.request_id.clone(),
+    };
+    Ok(([body].into_iter().collect(), crossed))
+}
+
+fn joined(frames: &[Bytes]) -> Bytes {
+    match frames {
+        [only] => only.clone(),
+        several => several.concat().into(),
+    }
+}
+
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::new(Kind::Internal))
+}
+
+/// The client's mistake: the target was not asked, and other requests do well there.
+pub(crate) fn bad(error: &DialectError) -> Failure {
+    let failure = Failure::at(Kind::BadRequest, Origin::Client).saying(error.to_string());
+    match &error.param {
+        Some(param) => failure.about(param.clone()),
+        None => failure,
+    }
+}
+
+/// As many names as fit, each once.
+fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for name in dropped.iter().chain(changed) {
+        if text.len() + name.len() > DROPPED_BYTES {
+            break;
+        }
+        if !text.split(", ").any(|known| known == name) {
+            text.push_str(if text.is_empty() { "" } else { ", " });
+            text.push_str(name);
+        }
+    }
+    if text.is_empty() { None } else { HeaderValue::from_str(&text).ok() }
+}
+
+impl Crossed {
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            id: &self.id,
+            model: &self.model,
+            created_s: crate::identity::now_s(),
+            include_usage: self.include_usage,
+        }
+    }
+
+    /// For the stream of this attempt.
+    pub(super) fn stream(&self, spec: RelaySpec) -> Result<Crossing, Failure> {
+        let [source, target] = self.dialects;
+        let translator = StreamTranslator::new(source, target, self.names.clone(), &self.envelope(), spec.limits);
+        let translator =
+            translator.ok_or_else(|| Failure::new(Kind::Internal).saying("this dialect has no streams"))?;
+        Ok(Crossing::new(spec, source, translator))
+    }
+
+    /// The whole reply in the client's dialect.
+    pub(super) async fn reply(&self, body: Bytes, rule: UsageRule) -> Result<(Bytes, ReplyFacts), Failure> {
+        if body.len() <= AT_ONCE_BYTES {
+            return relay::cross_reply(&body, self.dialects, rule, &self.names, &self.envelope());
+        }
+        let it = self.clone();
+        elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.names, &it.envelope())).await?
+    }
+
+    /// An error of the upstream's in the client's dialect.
+    pub(super) fn error(&self, body: &[u8], status: u16) -> Bytes {
+        let [source, target] = self.dialects;
+        translate::error(body, source, target, status).1
+    }
+}
