@@ -23,7 +23,10 @@ _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _CUSTOM_POLICY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_DIALECT_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
+_DIALECT_PATH = re.compile(
+    r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*(?:\{model\}[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~=&%-]+)?",
+    re.ASCII,
+)
 
 # Written by the engine for each request; a second value would contradict it.
 _ENGINE_HEADERS = frozenset(

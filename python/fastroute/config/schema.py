@@ -12,7 +12,16 @@ from msgspec import Meta, Struct
 
 from fastroute.secret import Secret
 
-Dialect = Literal["openai_chat", "openai_embeddings", "models"]
+Dialect = Literal[
+    "openai_chat",
+    "openai_responses",
+    "openai_embeddings",
+    "anthropic_messages",
+    "gemini",
+    "cohere_v2",
+    "ollama",
+    "models",
+]
 LogLevel = Literal["debug", "info", "warning", "error"]
 OnClientGone = Literal["cancel", "drain", "finish"]
 

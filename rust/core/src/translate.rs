@@ -9,7 +9,7 @@ mod frames;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Content, Envelope, Event, Events, Reply, Request, StreamOptions, Text};
+use crate::dialects::message::{Content, Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Text};
 use crate::dialects::{Dialect, DialectError, Reader, Writer};
 use crate::failure::{Failure, Kind};
 use crate::passes::{Names, Passed, Shape, shape_to};
@@ -81,6 +81,10 @@ pub fn reply(
 ) -> Result<Bytes, DialectError> {
     let mut reply = source.parse_reply(body)?;
     if let Reply::Chat(chat) = &mut reply {
+        if source != target {
+            // Whether text stands in a list says nothing abroad, and where it need not, clients expect it bare.
+            chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
+        }
         for block in chat.choices.iter_mut().flat_map(|choice| &mut choice.turn.blocks) {
             if let Content::ToolCall(call) = &mut block.content {
                 call_back(&mut call.name, names);
