@@ -24,7 +24,7 @@ use crate::table::{self, Head, Target};
 use crate::upstream::Lease;
 use crate::{echo, failpoint};
 
-pub(crate) use crossed::bad;
+pub(crate) use crossed::{bad, joined};
 pub(crate) use reply::cut;
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::admission;
 use crate::attempt::{self, Failed, Success};
 use crate::awaited;
+use crate::count;
 use crate::decider::{Decided, DecidedBy, Decision, NoDecision, Plan, Refusal, hand_back};
 use crate::defect;
 use crate::delivery::{Delivery, Reader, ReplyBody};
@@ -24,6 +25,7 @@ use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
 use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::render::{digits, trimmed};
+use crate::spoken::Task;
 use crate::table::{OnClientGone, Table, Target};
 use crate::walk::{Found, Walked, walk};
 
@@ -34,6 +36,9 @@ use crate::walk::{Found, Walked, walk};
 pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decided>) -> impl Future<Output = Reply> {
     async move {
         failpoint::pass("exchange.run");
+        if ingress.spoken.task == Task::Count {
+            return Box::pin(count::answer(&io, &ingress)).await;
+        }
         let (table, plan, story) = match planned(&io, &ingress, decided).await {
             Ok(planned) => planned,
             Err(reply) => return *reply,

@@ -17,19 +17,29 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Longer queries than this are nobody's who means well.
 const QUERY_BYTES: usize = 1024;
 
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    #[default]
+    Answer,
+    /// Only its tokens are wanted.
+    Count,
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spoken {
     pub dialect: Dialect,
     pub model: Option<Box<str>>,
     pub stream: Option<bool>,
+    pub task: Task,
     /// For a target that speaks the same dialect.
     pub query: Option<Box<str>>,
 }
 
 impl Spoken {
     pub fn by_body(dialect: Dialect) -> Self {
-        Self { dialect, model: None, stream: None, query: None }
+        Self { dialect, model: None, stream: None, task: Task::Answer, query: None }
     }
 
     /// Whether a query may go on to a target.

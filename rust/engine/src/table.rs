@@ -3,6 +3,7 @@
 //! What can be prepared is prepared here: request heads with the key already in them, the model name already quoted,
 //! the model list already rendered. An exchange keeps the table it started with (law 8).
 
+mod models;
 mod names;
 mod paths;
 mod spec;
@@ -17,6 +18,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
 use smallvec::SmallVec;
 
 use crate::budget::Budget;
@@ -24,6 +26,7 @@ use crate::clocks::Patience;
 use crate::decider::Plan;
 use crate::dice::Dice;
 use crate::upstream::Origin;
+use models::Models;
 use standing::Standing;
 
 pub use spec::{ChoiceSpec, OnClientGone, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
@@ -141,11 +144,8 @@ pub struct Table {
     /// Pass-through route of a provider, by provider name.
     wildcards: HashMap<Arc<str>, u32>,
     /// `GET /v1/models`, rendered.
-    pub models: Bytes,
+    pub models: Models,
 }
-
-/// Fixed creation time in model lists: clients sort by it, and no provider tells a real one for an alias.
-const MODELS_CREATED_S: u64 = 1_700_000_000;
 
 impl Table {
     pub fn compile(spec: TableSpec) -> Result<Self, TableError> {
@@ -176,7 +176,7 @@ impl Table {
             }
             routes.push(route);
         }
-        let models = render_models(&routes);
+        let models = Models::of(routes.iter().map(|route| &*route.name));
         let mut wildcards = HashMap::with_capacity(spec.direct.len());
         for (at, order) in spec.direct.into_iter().enumerate() {
             if let Some(index) = order.iter().find(|index| **index as usize >= targets.len()) {
@@ -244,8 +244,8 @@ impl Table {
     }
 
     /// The entry of one model for `GET /v1/models/{id}`.
-    pub fn model(&self, id: &str) -> Option<Bytes> {
-        Some(render_model(&self.route(*self.names.get(id)?)?.name).into())
+    pub fn model(&self, asks: Dialect, id: &str) -> Option<Bytes> {
+        Some(models::one(asks, &self.route(*self.names.get(id)?)?.name).into())
     }
 
     /// For whoever asked for a model that is not there: the configured names that `id` may be a slip of, nearest first.
@@ -294,26 +294,4 @@ fn carries_on(order: &[u32], targets: &[Target]) -> bool {
 
 fn narrow(at: usize) -> Result<u32, TableError> {
     u32::try_from(at).map_err(|_| TableError("more than 2^32 entries".into()))
-}
-
-fn render_model(name: &str) -> Vec<u8> {
-    let owner = name.split_once('/').map_or("fastroute", |(provider, _)| provider);
-    let mut out = br#"{"id":"#.to_vec();
-    out.extend_from_slice(&fastroute_core::json::quote(name));
-    out.extend_from_slice(format!(r#","object":"model","created":{MODELS_CREATED_S},"owned_by":"#).as_bytes());
-    out.extend_from_slice(&fastroute_core::json::quote(owner));
-    out.push(b'}');
-    out
-}
-
-fn render_models(routes: &[Route]) -> Bytes {
-    let mut out = br#"{"object":"list","data":["#.to_vec();
-    for (at, route) in routes.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&render_model(&route.name));
-    }
-    out.extend_from_slice(b"]}");
-    out.into()
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastroute_engine::admission;
-use fastroute_engine::doors::{Endpoint, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
+use fastroute_engine::doors::{Endpoint, Hints, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
     Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, defective,
     forwarded_names, fresh_request_id, is_for_one_hop, request_id, restyled,
@@ -302,7 +302,8 @@ impl Gateway {
         let method: PyBackedStr = scope.getattr(intern!(py, "method"))?.extract()?;
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
         let path: PyBackedStr = scope.getattr(intern!(py, "path"))?.extract()?;
-        let reply = match endpoint(&method, &path) {
+        let hints = Hints::of(&path, |name| headers.contains(name).unwrap_or_default());
+        let reply = match endpoint(&method, &path, hints) {
             Endpoint::Generate(spoken) => {
                 let spoken = if spoken.takes_query() {
                     let query: PyBackedStr = scope.getattr(intern!(py, "query_string"))?.extract()?;

@@ -11,8 +11,8 @@ use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Reply, Share, Spoken, Waits, by_snapshot, contained, defective, failpoint, restyled,
-    run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Share, Spoken, Task, Waits, by_snapshot, contained, defective, failpoint,
+    restyled, run, standing,
 };
 use hyper::header::HeaderMap;
 use pyo3::prelude::*;
@@ -156,7 +156,7 @@ fn decide_and_start(
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
     let last = reading.last || shared.leaving();
-    let (ingress, protocol, in_flight, bodies) = match reading.complete(length) {
+    let (ingress, protocol, in_flight, bodies) = match reading.complete(length, &shared.bounds) {
         Ok(completed) => completed,
         Err(refused) => {
             let (reply, protocol) = *refused;
@@ -164,10 +164,10 @@ fn decide_and_start(
             return Ok(None);
         }
     };
-    let decided = match standing(shared, ingress.model()) {
+    let decided = (ingress.spoken.task == Task::Answer).then(|| match standing(shared, ingress.model()) {
         Ok(plan) => Decided::new(Decision::Plan(plan), shared.decider.clone()),
         Err(setbacks) => gateway.decide(py, &ingress, setbacks),
-    };
+    });
     failpoint::pass("border.run");
     let Some(thread) = gateway.engine.thread() else { return Ok(None) };
     let future = gateway.create_future.call0(py)?;
@@ -187,7 +187,7 @@ fn decide_and_start(
             let (_open, _in_flight) = (open, in_flight);
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
-            let answer = Box::pin(run(io.clone(), ingress, Some(decided)));
+            let answer = Box::pin(run(io.clone(), ingress, decided));
             let reply = restyled(contained(&io.shared, &id, answer).await, dialect);
             outlet.last |= io.shared.leaving();
             let reply = closing(reply, outlet.last);
@@ -248,13 +248,18 @@ impl Reading {
         Ok(())
     }
 
-    fn complete(self, length: Option<usize>) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
+    fn complete(self, length: Option<usize>, bounds: &Bounds) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
         if length.is_some_and(|length| length != self.read) {
             let problem = Problem::request(400, "incomplete_body", "the body is shorter than its content-length");
             return Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol)));
         }
         let scanned = self.scanner.finish().map_err(|error| body::unreadable(&error));
-        match scanned.and_then(|scan| body::required(&scan, self.spoken.dialect).map(|()| scan)) {
+        let mut frames = self.frames.finish();
+        let understood = scanned.and_then(|mut scan| {
+            body::understood(&mut frames, &mut scan, &self.spoken, bounds)?;
+            Ok(scan)
+        });
+        match understood {
             Err(problem) => Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol))),
             Ok(scan) => {
                 let ingress = Ingress {
@@ -264,7 +269,7 @@ impl Reading {
                     spoken: self.spoken,
                     forward: self.forward,
                     waits: self.waits,
-                    frames: self.frames.finish(),
+                    frames,
                     scan,
                 };
                 Ok((ingress, self.protocol, self.in_flight, self.bodies))

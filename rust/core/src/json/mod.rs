@@ -25,6 +25,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use crate::cursor::Cursor;
+
 pub use error::{JsonError, JsonErrorKind};
 pub use field::{Field, Kinds, Shape};
 pub use scan::{Media, Member, Roles, Scan};
@@ -54,6 +56,22 @@ impl Default for Limits {
             model_bytes: 256,
         }
     }
+}
+
+/// The value of a top-level member, as spelled; of several of one name the first. Nothing else is checked.
+pub fn member<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut cursor = Cursor::new(body);
+    if !cursor.open_object() {
+        return None;
+    }
+    while let Some(key) = cursor.key().ok()? {
+        let is_it = key.as_ref() == name.as_bytes();
+        let value = cursor.skip().ok()?;
+        if is_it {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Scans a body that is already in one piece. Pure, total and bounded: also the entry for a fuzzer.

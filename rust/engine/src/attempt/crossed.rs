@@ -68,7 +68,7 @@ pub(super) async fn request(
     Ok(([body].into_iter().collect(), crossed))
 }
 
-fn joined(frames: &[Bytes]) -> Bytes {
+pub(crate) fn joined(frames: &[Bytes]) -> Bytes {
     match frames {
         [only] => only.clone(),
         several => several.concat().into(),

@@ -49,6 +49,10 @@ pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failu
         if let Some(with) = renamed {
             edits.push(Edit { at, with });
         }
+    } else if ingress.dialect() != Dialect::Gemini {
+        // The client's address named it.
+        let name = fastroute_core::json::quote(model_of(ingress, target));
+        edits.push(scan.insert(&[("model", name)]));
     }
     if ingress.forces_usage() {
         edits.extend(scan.ask_for_usage());

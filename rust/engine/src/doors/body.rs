@@ -12,10 +12,15 @@ use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shap
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use fastroute_core::passes::Shape as Demands;
+use fastroute_core::translate::{self, Address};
+
+use crate::attempt::{bad, joined};
 use crate::clocks::seconds;
 use crate::failpoint;
 use crate::io::{Bounds, Of, Share, Shared};
 use crate::problem::Problem;
+use crate::spoken::{Spoken, Task};
 
 /// So many frames are kept as they came; behind them those under [`SMALL_FRAME`] are put together.
 const FRAMES_AS_THEY_CAME: usize = 64;
@@ -79,11 +84,11 @@ pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
 }
 
 /// Reads and scans. `length` is what the head announced, `started` when it was complete.
-pub async fn receive<B>(
+pub(crate) async fn receive<B>(
     started: Instant,
     body: B,
     length: Option<u64>,
-    dialect: Dialect,
+    spoken: &Spoken,
     shared: &Arc<Shared>,
 ) -> Result<Received, Problem>
 where
@@ -98,7 +103,7 @@ where
     let mut share = share.ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
     let mut body = pin!(body);
     let mut pace = Pace { bounds, started, began: None, timer: None };
-    let mut scanner = scanner(dialect, bounds);
+    let mut scanner = scanner(spoken.dialect, bounds);
     let mut frames = Frames::default();
     let mut read = 0;
     while let Some(frame) = pace.next(body.as_mut(), read).await? {
@@ -118,9 +123,10 @@ where
     if length.is_some_and(|length| length != read as u64) {
         return Err(Problem::request(400, "incomplete_body", "the body is shorter than its content-length"));
     }
-    let scan = scanner.finish().map_err(|error| unreadable(&error))?;
-    required(&scan, dialect)?;
-    Ok(Received { frames: frames.finish(), scan, share })
+    let mut scan = scanner.finish().map_err(|error| unreadable(&error))?;
+    let mut frames = frames.finish();
+    understood(&mut frames, &mut scan, spoken, bounds)?;
+    Ok(Received { frames, scan, share })
 }
 
 /// Reads on behind a refusal, and keeps nothing. A connection that is closed with bytes unread is reset, and a client
@@ -144,17 +150,32 @@ where
     let _ = tokio::time::timeout(DISCARDED_FOR, rest).await;
 }
 
+/// Sees to it that a request has what it needs. A body of the Responses API that came to the address of chat, as some
+/// clients send it, is said as chat: that is what they read.
+pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bounds: &Bounds) -> Result<(), Problem> {
+    const CHAT: Dialect = Dialect::OpenAiChat;
+    if spoken.dialect == CHAT && scan.has_input_without_messages() {
+        let address = Address { model: spoken.model.as_deref(), stream: None };
+        let said = translate::request(&joined(frames), Dialect::OpenAiResponses, CHAT, &Demands::of(CHAT), address);
+        let said = said.map_err(|error| Problem::of(&bad(&error)))?;
+        let mut scanner = scanner(CHAT, bounds);
+        scanner.feed(&said.body).map_err(|error| unreadable(&error))?;
+        *scan = scanner.finish().map_err(|error| unreadable(&error))?;
+        *frames = vec![said.body];
+    }
+    required(scan, spoken)
+}
+
 /// What a request of this dialect cannot do without.
-pub fn required(scan: &Scan, dialect: Dialect) -> Result<(), Problem> {
+pub fn required(scan: &Scan, spoken: &Spoken) -> Result<(), Problem> {
     let missing =
         |field: &str| Problem::request(400, "missing_required_parameter", format!("`{field}` is missing")).at(field);
-    // Gemini's is in its address.
-    if scan.model.is_none() && dialect != Dialect::Gemini {
+    if scan.model.is_none() && spoken.model.is_none() {
         return Err(missing("model"));
     }
-    match dialect {
+    match spoken.dialect {
         Dialect::OpenAiChat | Dialect::AnthropicMessages if scan.messages == 0 => Err(missing("messages")),
-        Dialect::Gemini if scan.messages == 0 => Err(missing("contents")),
+        Dialect::Gemini if scan.messages == 0 && spoken.task == Task::Answer => Err(missing("contents")),
         Dialect::OpenAiEmbeddings if scan.inputs == 0 => Err(missing("input")),
         _ => Ok(()),
     }

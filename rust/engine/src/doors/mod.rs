@@ -14,21 +14,26 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue, UPGRADE};
 use hyper::{Method, StatusCode};
 
 use crate::io::Shared;
 use crate::problem::{Problem, Reply};
-use crate::spoken::Spoken;
+use crate::spoken::{Spoken, Task, restyled};
 
 /// What a method and path ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     /// A model is to answer.
     Generate(Spoken),
-    Models,
+    /// In the words of the dialect whose client asks.
+    Models(Dialect),
     /// One model; ids contain slashes.
-    Model(&'a str),
+    Model(Dialect, &'a str),
+    /// Who there is.
+    Root,
+    /// Clients that find no WebSocket here go on without one, at once where they are told by this status.
+    NoUpgrade,
     Live,
     Ready,
     /// The path exists, the method does not.
@@ -37,19 +42,31 @@ pub enum Endpoint<'a> {
 }
 
 /// Reads a path that was [`decoded`] once; nothing is rebuilt from `host`.
-pub fn endpoint<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
+pub fn endpoint<'a>(method: &Method, path: &'a str, hints: Hints) -> Endpoint<'a> {
     let bare = without_prefix(path);
     let by_body = |dialect| (Endpoint::Generate(Spoken::by_body(dialect)), "POST");
+    let counted = |dialect| {
+        let spoken = Spoken { task: Task::Count, ..Spoken::by_body(dialect) };
+        (Endpoint::Generate(spoken), "POST")
+    };
     let (found, allowed) = match bare {
+        "/" => (Endpoint::Root, "GET"),
+        "/responses" if hints.upgrade && method == Method::GET => (Endpoint::NoUpgrade, "GET"),
+        "/messages/count_tokens" => counted(Dialect::AnthropicMessages),
+        "/responses/input_tokens" => counted(Dialect::OpenAiResponses),
         "/chat/completions" => by_body(Dialect::OpenAiChat),
         "/embeddings" => by_body(Dialect::OpenAiEmbeddings),
         "/messages" => by_body(Dialect::AnthropicMessages),
         "/responses" => by_body(Dialect::OpenAiResponses),
-        "/models" => (Endpoint::Models, "GET"),
+        "/models" => (Endpoint::Models(hints.asks), "GET"),
         "/livez" | "/healthz" => (Endpoint::Live, "GET"),
         "/readyz" => (Endpoint::Ready, "GET"),
-        _ => match bare.strip_prefix("/models/") {
-            Some(id) if !id.is_empty() => generated(id).unwrap_or((Endpoint::Model(id), "GET")),
+        _ => match (bare.strip_prefix("/models/"), bare.strip_prefix("/deployments/")) {
+            (Some(id), _) if !id.is_empty() => generated(id).unwrap_or((Endpoint::Model(hints.asks, id), "GET")),
+            (_, Some(rest)) => match deployed(rest) {
+                Some(spoken) => (Endpoint::Generate(spoken), "POST"),
+                None => return Endpoint::Unknown,
+            },
             _ => return Endpoint::Unknown,
         },
     };
@@ -71,13 +88,58 @@ fn without_prefix(path: &str) -> &str {
 /// Gemini's addresses: `/models/MODEL:generateContent`.
 fn generated(id: &str) -> Option<(Endpoint<'_>, &'static str)> {
     let (model, method) = id.rsplit_once(':')?;
-    let stream = match method {
-        "generateContent" => false,
-        "streamGenerateContent" => true,
+    let (stream, task) = match method {
+        "generateContent" => (false, Task::Answer),
+        "streamGenerateContent" => (true, Task::Answer),
+        "countTokens" => (false, Task::Count),
         _ => return None,
     };
-    let spoken = Spoken { model: Some(model.into()), stream: Some(stream), ..Spoken::by_body(Dialect::Gemini) };
+    let model = Some(model.into());
+    let spoken = Spoken { model, stream: Some(stream), task, ..Spoken::by_body(Dialect::Gemini) };
     Some((Endpoint::Generate(spoken), "POST"))
+}
+
+/// Azure's addresses: `/deployments/MODEL/chat/completions`.
+fn deployed(rest: &str) -> Option<Spoken> {
+    let of = |dialect, model: &str| Spoken { model: Some(model.into()), ..Spoken::by_body(dialect) };
+    let chat = rest.strip_suffix("/chat/completions").map(|model| of(Dialect::OpenAiChat, model));
+    let found = chat.or_else(|| Some(of(Dialect::OpenAiEmbeddings, rest.strip_suffix("/embeddings")?)));
+    found.filter(|spoken| spoken.model.as_deref().is_some_and(|model| !model.is_empty()))
+}
+
+/// What the head of a request says beside its method and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hints {
+    /// Whose client it is that asks for what has one address in all dialects.
+    pub asks: Dialect,
+    /// It wants a WebSocket.
+    pub upgrade: bool,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self { asks: Dialect::OpenAiChat, upgrade: false }
+    }
+}
+
+impl Hints {
+    /// `has` tells whether the head has a header of this name; it is asked only where that matters.
+    pub fn of(path: &str, has: impl Fn(&'static str) -> bool) -> Self {
+        if path.ends_with("/responses") {
+            return Self { upgrade: has("upgrade"), ..Self::default() };
+        }
+        if !path.contains("/models") {
+            return Self::default();
+        }
+        let asks = if has("x-goog-api-key") || path.starts_with("/v1beta/") {
+            Dialect::Gemini
+        } else if has("anthropic-version") {
+            Dialect::AnthropicMessages
+        } else {
+            Dialect::OpenAiChat
+        };
+        Self { asks, upgrade: false }
+    }
 }
 
 /// Whether a body is encoded: any coding but `identity`, in any of the values (RFC 9110, section 8.4).
@@ -110,14 +172,24 @@ pub fn host_flaw(hosts: &[&[u8]], authority: Option<&[u8]>, required: bool) -> O
 /// Answers what needs no upstream. `Generate` is not for here and answers as unknown.
 pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<str>) -> Reply {
     match endpoint {
-        Endpoint::Models => {
-            Reply::json(StatusCode::OK, shared.tables.current().models.clone()).with_request_id(request_id)
+        Endpoint::Root => {
+            Reply::json(StatusCode::OK, Bytes::from_static(br#"{"gateway":"fastroute"}"#)).with_request_id(request_id)
         }
-        Endpoint::Model(id) => {
+        Endpoint::NoUpgrade => {
+            let message = "there are no WebSockets here; send the same request with POST";
+            let mut reply = Problem::request(426, "upgrade_required", message).reply(request_id);
+            reply.headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            reply
+        }
+        Endpoint::Models(asks) => {
+            let body = shared.tables.current().models.list(*asks);
+            Reply::json(StatusCode::OK, body).with_request_id(request_id)
+        }
+        Endpoint::Model(asks, id) => {
             let table = shared.tables.current();
-            match table.model(id) {
+            match table.model(*asks, id) {
                 Some(model) => Reply::json(StatusCode::OK, model).with_request_id(request_id),
-                None => no_model(&table.where_to_look(id)).reply(request_id),
+                None => restyled(no_model(&table.where_to_look(id)).reply(request_id), *asks),
             }
         }
         Endpoint::Live => {
@@ -177,21 +249,26 @@ fn hex(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
+    /// What a head without anything special asks for.
+    fn plain<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
+        endpoint(method, path, Hints::default())
+    }
+
     #[test]
     fn every_path_is_served_with_and_without_its_version() {
         for prefix in ["/v1", ""] {
             let path = format!("{prefix}/chat/completions");
-            assert_eq!(endpoint(&Method::POST, &path), Endpoint::Generate(Spoken::by_body(Dialect::OpenAiChat)));
+            assert_eq!(plain(&Method::POST, &path), Endpoint::Generate(Spoken::by_body(Dialect::OpenAiChat)));
             let path = format!("{prefix}/models/meta-llama/llama-3");
-            assert_eq!(endpoint(&Method::GET, &path), Endpoint::Model("meta-llama/llama-3"));
+            assert_eq!(plain(&Method::GET, &path), Endpoint::Model(Dialect::OpenAiChat, "meta-llama/llama-3"));
         }
-        assert_eq!(endpoint(&Method::GET, "/v1chat/completions"), Endpoint::Unknown);
-        assert_eq!(endpoint(&Method::GET, "/v1/v1/models"), Endpoint::Unknown);
+        assert_eq!(plain(&Method::GET, "/v1chat/completions"), Endpoint::Unknown);
+        assert_eq!(plain(&Method::GET, "/v1/v1/models"), Endpoint::Unknown);
     }
 
     #[test]
     fn each_dialect_has_its_paths_whatever_stands_before_them() {
-        let dialect = |path: &str| match endpoint(&Method::POST, path) {
+        let dialect = |path: &str| match plain(&Method::POST, path) {
             Endpoint::Generate(spoken) => Some((spoken.dialect, spoken.model, spoken.stream)),
             _ => None,
         };
@@ -207,15 +284,65 @@ mod tests {
                 assert_eq!(dialect(&path), Some((Dialect::Gemini, Some("org/name:8b".into()), Some(stream))));
             }
         }
-        assert_eq!(endpoint(&Method::GET, "/v1/models/name:8b"), Endpoint::Model("name:8b"));
-        assert_eq!(endpoint(&Method::GET, "/v1/messages"), Endpoint::NotAllowed("POST"));
+        assert_eq!(plain(&Method::GET, "/v1/models/name:8b"), Endpoint::Model(Dialect::OpenAiChat, "name:8b"));
+        assert_eq!(plain(&Method::GET, "/v1/messages"), Endpoint::NotAllowed("POST"));
         assert_eq!(dialect("/anthropicx/v1/messages"), None);
     }
 
     #[test]
+    fn tokens_are_counted_where_each_sdk_asks() {
+        for (path, dialect) in [
+            ("/v1/messages/count_tokens", Dialect::AnthropicMessages),
+            ("/v1/responses/input_tokens", Dialect::OpenAiResponses),
+            ("/v1beta/models/m:countTokens", Dialect::Gemini),
+        ] {
+            let Endpoint::Generate(spoken) = endpoint(&Method::POST, path, Hints::default()) else { panic!("{path}") };
+            assert_eq!((spoken.dialect, spoken.task), (dialect, Task::Count), "{path}");
+        }
+    }
+
+    #[test]
+    fn azures_addresses_name_the_model() {
+        for (path, dialect, model) in [
+            ("/openai/deployments/a/chat/completions", Dialect::OpenAiChat, "a"),
+            ("/openai/deployments/org/a/embeddings", Dialect::OpenAiEmbeddings, "org/a"),
+        ] {
+            let Endpoint::Generate(spoken) = endpoint(&Method::POST, path, Hints::default()) else { panic!("{path}") };
+            assert_eq!((spoken.dialect, spoken.model.as_deref()), (dialect, Some(model)), "{path}");
+        }
+        for path in ["/openai/deployments/a", "/openai/deployments//embeddings", "/openai/deployments/a/x"] {
+            assert_eq!(endpoint(&Method::POST, path, Hints::default()), Endpoint::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn one_address_is_three_protocols() {
+        let asks = |path: &str, header: &'static str| {
+            let hints = Hints::of(path, |name| name == header);
+            match endpoint(&Method::GET, path, hints) {
+                Endpoint::Models(asks) => asks,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(asks("/v1/models", "x"), Dialect::OpenAiChat);
+        assert_eq!(asks("/v1/models", "anthropic-version"), Dialect::AnthropicMessages);
+        assert_eq!(asks("/v1/models", "x-goog-api-key"), Dialect::Gemini);
+        assert_eq!(asks("/v1beta/models", "x"), Dialect::Gemini);
+    }
+
+    #[test]
+    fn who_wants_a_websocket_is_told_so() {
+        let hints = |path| Hints::of(path, |name| name == "upgrade");
+        let asked = |method, path| endpoint(method, path, hints(path));
+        assert_eq!(asked(&Method::GET, "/v1/responses"), Endpoint::NoUpgrade);
+        assert_ne!(asked(&Method::POST, "/v1/responses"), Endpoint::NoUpgrade);
+        assert_eq!(endpoint(&Method::GET, "/v1/responses", Hints::default()), Endpoint::NotAllowed("POST"));
+    }
+
+    #[test]
     fn a_wrong_method_names_the_right_one() {
-        assert_eq!(endpoint(&Method::GET, "/v1/chat/completions"), Endpoint::NotAllowed("POST"));
-        assert_eq!(endpoint(&Method::HEAD, "/livez"), Endpoint::Live);
+        assert_eq!(plain(&Method::GET, "/v1/chat/completions"), Endpoint::NotAllowed("POST"));
+        assert_eq!(plain(&Method::HEAD, "/livez"), Endpoint::Live);
     }
 
     #[test]

@@ -56,5 +56,8 @@ fn a_name_wins_over_the_pass_through_of_the_same_spelling() {
     assert_eq!(table.resolve("p/anything"), Some(1));
     assert_eq!(table.resolve("p/"), None);
     assert_eq!(table.resolve("q/anything"), None);
-    assert!(table.model("p/special").is_some() && table.model("p/anything").is_none());
+    assert!(
+        table.model(Dialect::OpenAiChat, "p/special").is_some()
+            && table.model(Dialect::OpenAiChat, "p/anything").is_none()
+    );
 }

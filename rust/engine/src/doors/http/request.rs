@@ -24,7 +24,7 @@ use crate::delivery::{BrokenOff, ReplyBody};
 use crate::doors::body::{self, Received};
 use crate::doors::guard::Activity;
 use crate::doors::streams::Handed;
-use crate::doors::{Endpoint, answer, decoded, endpoint, host_flaw, is_encoded, malformed};
+use crate::doors::{Endpoint, Hints, answer, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Share};
 use crate::problem::{Problem, Reply};
@@ -147,7 +147,9 @@ fn begin(
     }
     let offered = REQUEST_IDS.iter().filter_map(|name| head.headers.get(*name)?.to_str().ok());
     let id = request_id(offered, || identity::fresh(&io.shared.dice));
-    let spoken = match endpoint(&head.method, &decoded(head.uri.path())) {
+    let path = decoded(head.uri.path());
+    let hints = Hints::of(&path, |name| head.headers.contains_key(name));
+    let spoken = match endpoint(&head.method, &path, hints) {
         Endpoint::Generate(spoken) => spoken.asking(head.uri.query().unwrap_or_default()),
         other => return Begun::Answered(answer(&io.shared, &other, &id)),
     };
@@ -202,7 +204,7 @@ pub(super) async fn generate(
     drop(headers);
     let received = tokio::select! {
         biased;
-        received = body::receive(started, &mut incoming, length, dialect, &io.shared) => received,
+        received = body::receive(started, &mut incoming, length, &spoken, &io.shared) => received,
         () = io.shared.over() => Err(Problem::stopping()),
     };
     let (running, _held) = match received {
