@@ -29,8 +29,8 @@ test-clients: dev $(VENV)/.clients $(NODE_MODULES)
 check: $(VENV)/.dev
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	$(BIN)/ruff check python tests benches
-	$(BIN)/ruff format --check python tests benches
+	$(BIN)/ruff check python tests benches scripts
+	$(BIN)/ruff format --check python tests benches scripts
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	PYTHONPATH=python $(BIN)/lint-imports
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
 
 
@@ -64,6 +65,11 @@ def is_host(text: str) -> bool:
     labels = text.removesuffix(".").split(".")
     # A name that ends in a number is a mistyped IPv4 address (URL standard, "ends in a number").
     return len(text) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit()
+
+
+def fits_an_address(text: str) -> bool:
+    """Whether `text` can stand within a host's name or a path and not lead anywhere else."""
+    return _PART.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:

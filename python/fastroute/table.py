@@ -14,13 +14,17 @@ import msgspec
 from msgspec import Struct
 
 from fastroute.address import Address, parse_address
-from fastroute.catalogue import Found
+from fastroute.catalogue import Found, Models, Row, read_models
 from fastroute.config import schema
 from fastroute.config.flaws import find_flaws
 from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
 from fastroute.config.source import Source
 from fastroute.errors import ConfigError
+from fastroute.needs import REGION
 from fastroute.secret import Secret
+
+TELLS_FACTS = False
+"""Whether the engine is told what is known of models (`capabilities`) and of providers' oddities (`quirks`)."""
 
 # Not a place: the engine answers `mock/echo` itself.
 _MOCK_ADDRESS = Address(MOCK, "echo", 0, "")
@@ -51,6 +55,11 @@ class Provider(Struct, frozen=True):
     min_idle: int = 0
     ca_file: str | None = None
     on_client_gone: schema.OnClientGone = "cancel"
+    auth: str = "bearer"
+    """How a request proves who we are beyond `keys`; one of the catalogue's kinds."""
+    region: str | None = None
+    quirks: Mapping[str, Any] = {}
+    """How it departs from its dialects; what the names mean is the engine's affair."""
 
 
 class Target(Struct, frozen=True):
@@ -62,6 +71,8 @@ class Target(Struct, frozen=True):
     """The upstream's name for the model; None in the table's target for whatever a client asks of the provider."""
     key: Key | None = None
     """The one key of the provider's that it uses."""
+    capabilities: Mapping[str, Any] = {}
+    """What is known of the model, by the names of `catalogue.models.CAPABILITIES`."""
 
     def __repr__(self) -> str:
         return f"Target({self.index}, {self.provider.name}/{self.model or '*'})"
@@ -107,14 +118,15 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
         source = Source("")
         raise ConfigError([source.mistake(flaw)._replace(line=0, column=0) for flaw in flaws])
     providers = {name: _provider(name, config, found) for name in _names(config, found)}
+    models = read_models()
     targets: list[Target] = []
     per_key: dict[tuple[str, str | None], tuple[Target, ...]] = {}
 
     def targets_of(provider: str, model: str | None) -> tuple[Target, ...]:
         """One per key of the provider's."""
         if (provider, model) not in per_key:
-            row, first = providers[provider], len(targets)
-            targets.extend(Target(first + at, row, model, key) for at, key in enumerate(row.keys or (None,)))
+            row, first, facts = providers[provider], len(targets), _capabilities(models, provider, model)
+            targets.extend(Target(first + at, row, model, key, facts) for at, key in enumerate(row.keys or (None,)))
             per_key[provider, model] = tuple(targets[first:])
         return per_key[provider, model]
 
@@ -148,15 +160,7 @@ def as_wire(table: Table) -> dict[str, Any]:
     return {
         "generation": table.generation,
         "providers": [_provider_as_wire(provider) for provider in table.providers.values()],
-        "targets": [
-            {
-                "provider": order[target.provider.name],
-                "model": target.model,
-                "key": None if target.key is None else target.provider.keys.index(target.key),
-                "key_id": _key_id(target.key),
-            }
-            for target in table.targets
-        ],
+        "targets": [_target_as_wire(target, order[target.provider.name]) for target in table.targets],
         "routes": [
             {
                 "name": route.name,
@@ -203,43 +207,64 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     if name == MOCK:
         return Provider(MOCK, _MOCK_ADDRESS, _plain(SHORTHANDS["openai_chat"]), (), (), config.routing.timeouts)
     wanted = config.providers.get(name, schema.Provider())
-    row, detected = found.rows.get(name), found.providers.get(name)
-    address, speaks = wanted.address, wanted.speaks
+    row, detected = found.rows.get(name, Row(speaks={})), found.keys.get(name)
+    speaks = wanted.speaks
     if speaks is None and wanted.dialect is not None:
         speaks = SHORTHANDS[wanted.dialect]
-    paths = _plain(speaks or {})
-    if row is not None:
-        address, paths = address or row.address, paths or row.speaks
-    keys = _keys(wanted)
+    values = {**found.vars.get(name, {}), **wanted.vars}
+    if wanted.region is not None:
+        values[REGION] = wanted.region
+    keys = _keys(wanted, row.key_header)
     # A key goes only to the address it was found for: another one needs its key written down.
     if not keys and detected is not None and wanted.address is None:
-        keys = (_key(wanted, detected.variable, detected.key),)
+        keys = (_key(detected.variable, wanted.key_header or detected.header, detected.value),)
+    headers = {name.lower(): Secret(value) for name, value in row.headers.items()}
+    headers.update((name.lower(), value) for name, value in wanted.headers.items())
     return Provider(
         name=name,
-        address=parse_address(address or ""),
-        speaks=paths,
-        headers=tuple((name.lower(), value) for name, value in wanted.headers.items()),
+        address=parse_address(wanted.address or row.address_in(values)),
+        speaks=_plain(speaks or {}) or row.speaks,
+        headers=tuple(headers.items()),
         keys=keys,
         timeouts=wanted.timeouts or config.routing.timeouts,
         min_idle=wanted.min_idle,
         ca_file=wanted.ca_file,
         on_client_gone=wanted.on_client_gone,
+        auth=row.auth,
+        region=values.get(REGION),
+        quirks={**row.quirks, **wanted.quirks},
     )
+
+
+def _capabilities(models: Models, provider: str, model: str | None) -> Mapping[str, Any]:
+    facts = None if model is None else models.facts(provider, model)
+    return {} if facts is None else facts.capabilities()
 
 
 def _plain(speaks: Mapping[schema.Dialect, str]) -> dict[str, str]:
     return {str(dialect): path for dialect, path in speaks.items()}
 
 
-def _keys(wanted: schema.Provider) -> tuple[Key, ...]:
+def _keys(wanted: schema.Provider, usual_header: str) -> tuple[Key, ...]:
+    header = wanted.key_header or usual_header
     if wanted.key is not None:
-        return (_key(wanted, "key", wanted.key),)
-    return tuple(_key(wanted, f"keys[{at}]", value) for at, value in enumerate(wanted.keys))
+        return (_key("key", header, wanted.key),)
+    return tuple(_key(f"keys[{at}]", header, value) for at, value in enumerate(wanted.keys))
 
 
-def _key(wanted: schema.Provider, name: str, value: Secret) -> Key:
-    header = wanted.key_header.lower()
+def _key(name: str, header: str, value: Secret) -> Key:
+    header = header.lower()
     return Key(name, header, Secret(f"Bearer {value.reveal()}") if header == "authorization" else value)
+
+
+def _target_as_wire(target: Target, provider: int) -> dict[str, Any]:
+    return {
+        "provider": provider,
+        "model": target.model,
+        "key": None if target.key is None else target.provider.keys.index(target.key),
+        "key_id": _key_id(target.key),
+        **_told("capabilities", target.capabilities),
+    }
 
 
 def _provider_as_wire(provider: Provider) -> dict[str, Any]:
@@ -256,7 +281,12 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,
         "on_client_gone": provider.on_client_gone,
+        **_told("quirks", provider.quirks),
     }
+
+
+def _told(key: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: dict(facts)} if TELLS_FACTS else {}
 
 
 def _key_id(key: Key | None) -> str:

@@ -1,40 +1,70 @@
 """The providers known by name, and what is found of them in an environment."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from fastroute.address import leads_to, parse_address
-from fastroute.catalogue import find_providers, read_catalogue
+from fastroute.catalogue import SIGNED, Row, find_providers, read_catalogue
+from fastroute.catalogue.rows import Variable
 from fastroute.config.flaws import find_flaws
-from fastroute.config.schema import Config, Provider, Speaks
+from fastroute.config.schema import Config, Dialect, Provider, Speaks
+from fastroute.needs import REGION
 from fastroute.secret import Secret
 
 LISTENERS = [("127.0.0.1", 4000), ("127.0.0.1", 4001)]
 ROWS = read_catalogue().providers
 
 
+def filled(row: Row) -> list[str]:
+    """Every address a row can lead to, with something in the place of each variable."""
+    values = dict.fromkeys(row.variables(), "somewhere")
+    return [row.address_in({**values, REGION: region}) for region in ("somewhere", *row.regions)]
+
+
+def test_there_are_at_least_forty_five_providers() -> None:
+    assert len([row for row in ROWS.values() if row.like is None]) >= 45
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_would_be_a_good_configuration(name: str) -> None:
     row = ROWS[name]
     speaks: Speaks = dict(row.speaks)  # type: ignore[assignment]
-    config = Config(providers={name: Provider(address=row.address, speaks=speaks)})
-    assert find_flaws(config, {}) == []
-    assert row.address.startswith("https://")
-    assert "openai_chat" in row.speaks
+    assert set(speaks) <= set(get_args(Dialect))
+    assert set(speaks) - {"models"}
+    for address in filled(row) if row.address else ["https://proxy.example"]:
+        headers = {header: Secret(value) for header, value in row.headers.items()}
+        provider = Provider(address=address, speaks=speaks, key_header=row.key_header, headers=headers)
+        assert find_flaws(Config(providers={name: provider}), {}) == []
+        assert address.startswith("http://127.0.0.1:" if row.keyless and row.address else "https://")
 
 
-def test_no_variable_gives_keys_to_two_providers() -> None:
-    catalogue = read_catalogue()
-    variables = [name for row in (*catalogue.providers.values(), *catalogue.not_yet.values()) for name in row.key_env]
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_says_what_it_needs_and_nothing_else(name: str) -> None:
+    row = ROWS[name]
+    assert row.keyless or row.key_env or row.auth in SIGNED
+    assert (row.auth in ("header", "azure_key")) <= bool(row.auth_header)
+    asked = row.variables()
+    assert row.vars.keys() <= asked
+    assert asked <= row.vars.keys() | ({REGION} if row.regions else set())
+    assert row.address or row.address_env
+    if row.like is not None:
+        assert row.named
+        assert ROWS[row.like].like is None
+
+
+def test_no_variable_gives_keys_to_two_accounts() -> None:
+    accounts = [row for row in ROWS.values() if row.like is None]
+    variables = [name for row in accounts for name in (*row.key_env, *row.bearer_env)]
     assert len(variables) == len(set(variables))
     assert all(re.fullmatch(r"[A-Z][A-Z0-9_]+", name) for name in variables)
 
 
 def test_nothing_is_found_in_an_empty_environment() -> None:
     found = find_providers({})
-    assert (found.providers, found.not_yet, found.ignored) == ({}, (), ())
-    assert found.known()["openai"] == ("OPENAI_API_KEY",)
+    assert (found.providers, found.keys, found.ignored) == ({}, {}, ())
+    assert found.known()["openai"].keys == ("OPENAI_API_KEY",)
 
 
 def test_a_key_is_found_by_the_first_variable_that_is_set() -> None:
@@ -43,13 +73,56 @@ def test_a_key_is_found_by_the_first_variable_that_is_set() -> None:
     assert list(found.providers) == ["groq", "gemini"]
     assert found.providers["gemini"].variable == "GOOGLE_API_KEY"
     assert found.providers["gemini"].key == Secret("g-key")
-    assert found.known()["gemini"] == ()
+    assert found.known()["gemini"].keys == ()
 
 
-def test_a_key_for_a_dialect_that_is_not_built_is_found_and_not_used() -> None:
-    found = find_providers({"ANTHROPIC_AUTH_TOKEN": "x", "CO_API_KEY": "y"})
+def test_a_key_goes_in_the_header_of_its_variable() -> None:
+    for environ, header in (
+        ({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_AUTH_TOKEN": "t"}, "x-api-key"),
+        ({"ANTHROPIC_AUTH_TOKEN": "t"}, "authorization"),
+        ({"AWS_BEARER_TOKEN_BEDROCK": "t"}, "authorization"),
+    ):
+        (key,) = {key.header for key in find_providers(environ).keys.values()}
+        assert key == header
+
+
+def test_another_way_to_an_account_waits_to_be_named_and_has_its_key() -> None:
+    found = find_providers({"AZURE_OPENAI_API_KEY": "k", "AZURE_RESOURCE_NAME": "mine"})
+    assert list(found.providers) == ["azure"]
+    assert found.providers["azure"].address == "https://mine.openai.azure.com"
+    assert found.keys["azure_anthropic"].value == Secret("k")
+    assert found.known()["azure_anthropic"].keys == ()
+
+
+def test_a_key_whose_address_is_not_complete_is_told_with_what_completes_it() -> None:
+    found = find_providers({"CLOUDFLARE_API_TOKEN": "k"})
     assert found.providers == {}
-    assert found.not_yet == (("anthropic", "ANTHROPIC_AUTH_TOKEN"), ("cohere", "CO_API_KEY"))
+    assert found.ignored == (("CLOUDFLARE_API_TOKEN", "the address needs CLOUDFLARE_ACCOUNT_ID"),)
+    assert found.known()["cloudflare"].open == {"account"}
+
+
+@pytest.mark.parametrize("value", ["a/b", "evil.example#", "a@evil.example", "a:80", "ä", "?", "-", "a\nb", "a" * 129])
+def test_no_variable_leads_a_key_to_another_host(value: str) -> None:
+    found = find_providers({"CLOUDFLARE_API_TOKEN": "k", "CLOUDFLARE_ACCOUNT_ID": value})
+    assert found.providers == {}
+
+
+def test_a_region_chooses_an_address_or_stands_in_it() -> None:
+    vertex = ROWS["vertex"]
+    told = {"project": "p"}
+    assert vertex.address_in({**told, "region": "europe-west4"}) == (
+        "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4"
+    )
+    assert parse_address(vertex.address_in({**told, "region": "global"})).host == "aiplatform.googleapis.com"
+    assert ROWS["dashscope"].address_in({"region": "beijing"}) == "https://dashscope.aliyuncs.com"
+    assert ROWS["dashscope"].address_in({}) == "https://dashscope-intl.aliyuncs.com"
+
+
+def test_a_provider_of_one_row_is_known_as_it_is() -> None:
+    """What `docs/add-a-provider.md` asks for is enough."""
+    row = Row(address="https://api.example.com/v1", key_env=("EXAMPLE_API_KEY",), speaks={"openai_chat": "/chat"})
+    assert (row.key_header, row.variables(), row.address_in({})) == ("authorization", frozenset(), row.address)
+    assert (row.vars, row.named, row.keyless) == (dict[str, Variable](), False, False)
 
 
 def test_another_address_in_the_environment_is_honoured() -> None:
@@ -68,10 +141,12 @@ def test_another_address_in_the_environment_is_honoured() -> None:
         "https://localhost:4000/openai/v1",
     ],
 )
-def test_an_address_that_leads_back_to_us_is_not_an_upstream(address: str) -> None:
-    found = find_providers({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address}, LISTENERS)
-    assert found.providers["openai"].address == "https://api.openai.com/v1"
-    assert found.ignored == (("OPENAI_BASE_URL", "it points at this gateway"),)
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_an_address_that_leads_back_to_us_is_not_an_upstream(provider: str, address: str) -> None:
+    variable = f"{provider.upper()}_BASE_URL"
+    found = find_providers({f"{provider.upper()}_API_KEY": "k", variable: address}, LISTENERS)
+    assert found.providers[provider].address == ROWS[provider].address
+    assert found.ignored == ((variable, "it points at this gateway"),)
 
 
 @pytest.mark.parametrize(

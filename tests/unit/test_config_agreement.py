@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 from fastroute.config import find_mistakes, load
 from fastroute.config.json_schema import strict_schema
 from fastroute.errors import ConfigError
+from fastroute.needs import Needs
 
 # Long enough that it cannot stand in a message by chance.
 SECRET = "zq7-hunter2-zq7"
 ENVIRON = {"SECRET": SECRET, "NUMBER": "12", "EMPTY": ""}
+
+KNOWN = {
+    "openai": Needs(keys=("OPENAI_API_KEY",)),
+    "cloud": Needs(
+        vars={"account": ("ACCOUNT",), "region": ()}, open=frozenset(("account",)), regions=("east", "west")
+    ),
+}
 
 SEED: dict[str, Any] = {
     "listen": {"address": "127.0.0.1", "port": 4000, "edge": True, "open": False},
@@ -27,6 +35,7 @@ SEED: dict[str, Any] = {
             "headers": {"x-key": "${SECRET}"},
             "timeouts": {"connect_timeout_s": 1.5},
         },
+        "cloud": {"region": "east", "vars": {"account": "a1"}, "quirks": {"drop": ["seed"]}, "key": "${SECRET}"},
     },
     "models": {
         "smart": {"targets": ["here/tiny", "there/tiny"], "policy": "ordered", "patience": {"attempts": 2}},
@@ -100,10 +109,10 @@ EDITS = st.lists(st.tuples(PATHS, st.sampled_from(["replace", "remove", "add"]),
 
 def judged(file: Path) -> tuple[bool, list[str]]:
     """Whether the file loads, and everything that was said about it on the way."""
-    mistakes = find_mistakes(file, {"openai": ("OPENAI_API_KEY",)}, ENVIRON)
+    mistakes = find_mistakes(file, KNOWN, ENVIRON)
     said = [text for mistake in mistakes for text in (str(mistake), repr(mistake))]
     try:
-        load(file, {"openai": ("OPENAI_API_KEY",)}, ENVIRON)
+        load(file, KNOWN, ENVIRON)
     except ConfigError as error:
         assert error.mistakes, "a file was refused without a word"
         assert list(error.mistakes) == [mistake for mistake in mistakes if not mistake.warning]

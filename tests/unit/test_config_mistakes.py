@@ -10,6 +10,7 @@ from fastroute.config import find_mistakes, load
 from fastroute.config.listeners import unguarded_listeners
 from fastroute.config.schema import Listen
 from fastroute.errors import ConfigError
+from fastroute.needs import Needs
 
 GOOD = """\
 providers:
@@ -90,8 +91,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ['1:28: observability.log_level: expected one of "debug", "error", "info", "warning"; did you mean "info"?'],
     ),
     "a dialect that is not there": (
-        "providers: {here: {dialect: gemini, address: 'http://h'}}",
-        ['1:29: providers.here.dialect: expected "openai_chat"'],
+        "providers: {here: {dialect: gemni, address: 'http://h'}}",
+        [
+            '1:29: providers.here.dialect: expected one of "anthropic_messages", "cohere_v2", "gemini", "ollama", '
+            '"openai_chat", "openai_responses"; did you mean "gemini"?'
+        ],
     ),
     "a dialect that is not there, in full": (
         "providers: {here: {speaks: {openai_chta: /x}, address: 'http://h'}}",
@@ -142,7 +146,21 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a path without a slash": (
         "providers: {here: {speaks: {models: models}, address: 'http://h'}}\n",
-        ['1:37: providers.here.speaks.models: a path starts with "/" and has no query'],
+        ['1:37: providers.here.speaks.models: a path starts with "/" and holds what a URL may'],
+    ),
+    "a path with the model twice": (
+        "providers: {here: {speaks: {gemini: '/m/{model}/{model}'}, address: 'http://h'}}\n",
+        [
+            '1:37: providers.here.speaks.gemini: a path starts with "/" and holds what a URL may; '
+            "{model} may stand in it once"
+        ],
+    ),
+    "a region of an address of one's own": (
+        NEAR + "region: eu, vars: {account: a}}}\n",
+        [
+            "1:73: providers.here.region: the address does not ask for it",
+            "1:92: providers.here.vars.account: the address does not ask for it",
+        ],
     ),
     "a scheme that is not HTTP": (
         "providers: {here: {dialect: openai_chat, address: 'ftp://h'}}\n",
@@ -443,7 +461,7 @@ def test_what_is_beside_a_mistake_of_shape_is_judged_in_the_same_run(tmp_path: P
 providers:
   here: {dialect: openai_chat, address: "ftp://h", min_idle: many}
   bare: {dialect: openai_chat, timeouts: {connect_timeout_s: -1}}
-  other: {dialect: gemini, address: "http://h"}
+  other: {dialect: gemni, address: "http://h"}
 models:
   none: {policy: wieghted}
   text: {targets: here/a, policy: fastst}
@@ -455,7 +473,8 @@ routing: {policy: fastest, patience: {attempts: 99}}
         "providers.here.min_idle: expected a whole number, got text",
         'providers.bare: needs "address"',
         "providers.bare.timeouts.connect_timeout_s: must be more than 0",
-        'providers.other.dialect: expected "openai_chat"',
+        'providers.other.dialect: expected one of "anthropic_messages", "cohere_v2", "gemini", "ollama", '
+        '"openai_chat", "openai_responses"',
         "models.none.targets: is missing",
         'models.none.policy: no policy "wieghted"',
         "models.text.targets: expected a list, got text",
@@ -493,7 +512,7 @@ ALONE = {
 def test_one_mistake_makes_no_second_one_of_what_depends_on_it(text: str, tmp_path: Path) -> None:
     file = tmp_path / "fastroute.yaml"
     file.write_text(text, encoding="utf-8")
-    mistakes = find_mistakes(file, {"openai": ("OPENAI_API_KEY",)}, ENVIRON)
+    mistakes = find_mistakes(file, {"openai": Needs(keys=("OPENAI_API_KEY",))}, ENVIRON)
     assert len(mistakes) == 1, "\n".join(map(str, mistakes))
 
 
@@ -529,9 +548,66 @@ def test_deep_nesting_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
 def test_a_catalogue_provider_without_its_key_names_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "fastroute.yaml"
     file.write_text("providers: {openai: {}}\nmodels: {a: {targets: [groq/x, opnai/y]}}\n")
-    known = {"openai": ("OPENAI_API_KEY",), "groq": ("GROQ_API_KEY", "GROQ_KEY")}
+    known = {"openai": Needs(keys=("OPENAI_API_KEY",)), "groq": Needs(keys=("GROQ_API_KEY", "GROQ_KEY"))}
     assert [_short(mistake) for mistake in find_mistakes(file, known, {})] == [
         '1:13: providers.openai: has no key; set OPENAI_API_KEY, or write "key"',
         '2:24: models.a.targets[0]: provider "groq" has no key; set GROQ_API_KEY or GROQ_KEY',
         '2:32: models.a.targets[1]: no provider "opnai"; did you mean "openai"?',
+    ]
+
+
+OPEN = Needs(
+    vars={"region": ("AWS_REGION",), "account": ()}, open=frozenset(("region", "account")), free=frozenset(("region",))
+)
+LISTED = Needs(vars={"region": ()}, regions=("beijing", "singapore"))
+
+
+@pytest.mark.parametrize(
+    "provider, mistakes",
+    [
+        (
+            "{}",
+            [
+                '1:13: providers.aws: its address has no account; write "account" under "vars"',
+                '1:13: providers.aws: its address has no region; set AWS_REGION, or write "region"',
+            ],
+        ),
+        ("{region: eu-west-1, vars: {account: a1}}", []),
+        (
+            "{region: 'evil.example/', vars: {account: a1}}",
+            ['1:27: providers.aws.region: an address cannot hold it; letters, digits, "-", "_" and "."'],
+        ),
+        (
+            "{vars: {account: a1, region: eu}}",
+            ['1:39: providers.aws.vars.region: stands beside "vars"; write "region" itself'],
+        ),
+        (
+            "{region: eu, vars: {acount: a1}}",
+            [
+                '1:13: providers.aws: its address has no account; write "account" under "vars"',
+                "1:38: providers.aws.vars.acount: the address does not ask for it; known: region, account",
+            ],
+        ),
+    ],
+)
+def test_what_an_address_leaves_open_is_asked_for(provider: str, mistakes: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "fastroute.yaml"
+    file.write_text(f"providers: {{aws: {provider}}}\n")
+    assert [_short(mistake) for mistake in find_mistakes(file, {"aws": OPEN}, {})] == mistakes
+
+
+def test_a_region_is_one_of_those_the_provider_has(tmp_path: Path) -> None:
+    file = tmp_path / "fastroute.yaml"
+    file.write_text("providers: {qwen: {region: bejing}}\n")
+    assert [_short(mistake) for mistake in find_mistakes(file, {"qwen": LISTED}, {})] == [
+        '1:28: providers.qwen.region: no region "bejing"; did you mean "beijing"?'
+    ]
+
+
+def test_a_target_whose_provider_is_not_named_needs_nothing_more_than_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "fastroute.yaml"
+    file.write_text("models: {a: {targets: [aws/x, proxy/y]}}\n")
+    assert [_short(mistake) for mistake in find_mistakes(file, {"aws": OPEN, "proxy": Needs(address=True)}, {})] == [
+        '1:24: models.a.targets[0]: its address has no account; name it under "providers", with its account',
+        '1:31: models.a.targets[1]: provider "proxy" has no address; name it under "providers", with its address',
     ]

@@ -15,6 +15,7 @@ import yaml
 
 from fastroute import gateway
 from fastroute.catalogue import find_providers
+from fastroute.catalogue.reference import render_reference as render_providers
 from fastroute.cli import COMMANDS
 from fastroute.config import find_mistakes
 from fastroute.config.reference import render_reference
@@ -24,7 +25,15 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
-KEYS = {"OPENAI_API_KEY": "x", "GROQ_API_KEY": "x", "OPENROUTER_API_KEY": "x", "AZURE_OPENAI_API_KEY": "x"}
+NAMES = (
+    "OPENAI_API_KEY",
+    "GROQ_API_KEY",
+    "OPENROUTER_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "PROXY_KEY",
+)
+KEYS = {name: "x" for name in NAMES}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -53,6 +62,11 @@ def anchors(page: Path) -> set[str]:
 def test_the_configuration_reference_is_what_the_structs_say() -> None:
     fresh = text_of("docs", "configure.md") == render_reference()
     assert fresh, "stale: python -m fastroute.config.reference > docs/configure.md"
+
+
+def test_the_page_of_providers_is_what_the_rows_say() -> None:
+    fresh = text_of("docs", "providers.md") == render_providers()
+    assert fresh, "stale: python -m fastroute.catalogue.reference > docs/providers.md"
 
 
 @each_page

@@ -4,6 +4,7 @@ import json
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from fastroute.address import Address
@@ -189,6 +190,79 @@ def test_a_key_that_was_found_does_not_go_to_another_address() -> None:
     table = compile_table(Config(providers={"openai": Provider(address="http://elsewhere.example/v1")}), KEYS, 1)
     assert sent_by(table, "openai") == [[]]
     assert table.providers["openai"].speaks["openai_chat"] == "/chat/completions"
+
+
+def test_a_local_server_is_one_line_and_needs_no_key() -> None:
+    table = table_of({"ollama": Provider(), "vllm": Provider(address="http://gpu.example:8000")})
+    assert table.providers["ollama"].address == Address("http", "127.0.0.1", 11434, "")
+    assert table.providers["vllm"].address.host == "gpu.example"
+    assert table.providers["vllm"].speaks["anthropic_messages"] == "/v1/messages"
+    assert sent_by(table, "ollama") == [[]]
+
+
+def test_a_local_server_is_not_called_unless_it_is_named() -> None:
+    assert "ollama" not in compile_table(Config(), KEYS, 1).providers
+
+
+def test_an_address_is_filled_from_the_configuration_then_from_the_environment() -> None:
+    found = find_providers({"AWS_BEARER_TOKEN_BEDROCK": "t", "AWS_REGION": "us-east-1", "MOONSHOT_API_KEY": "k"})
+    hosts = {
+        name: compile_table(Config(providers={name: provider}), found, 1).providers[name].address.host
+        for name, provider in (
+            ("bedrock", Provider()),
+            ("bedrock_openai", Provider(region="eu-west-1")),
+            ("moonshot", Provider(region="china")),
+            ("azure", Provider(key=Secret("k"), vars={"resource": "mine"})),
+        )
+    }
+    assert hosts == {
+        "bedrock": "bedrock-runtime.us-east-1.amazonaws.com",
+        "bedrock_openai": "bedrock-mantle.eu-west-1.api.aws",
+        "moonshot": "api.moonshot.cn",
+        "azure": "mine.openai.azure.com",
+    }
+
+
+def test_what_an_address_leaves_open_is_asked_for_before_anybody_is_called() -> None:
+    with pytest.raises(ConfigError, match="its address has no region"):
+        compile_table(Config(models={"a": Model(targets=("bedrock/x",))}), NOTHING, 1)
+
+
+def test_a_provider_of_the_catalogue_is_sent_its_own_headers_and_its_key_in_its_own() -> None:
+    found = find_providers({"ANTHROPIC_API_KEY": "sk-ant"})
+    version = ["anthropic-version", "2023-06-01"]
+    assert sent_by(compile_table(Config(), found, 1), "anthropic") == [[version, ["x-api-key", "sk-ant"]]]
+    named = Provider(key=Secret("k"), headers={"Anthropic-Version": Secret("2030-01-01"), "x-team": Secret("t")})
+    assert sent_by(table_of({"anthropic": named}), "anthropic") == [
+        [["anthropic-version", "2030-01-01"], ["x-team", "t"], ["x-api-key", "k"]]
+    ]
+    elsewhere = Provider(key=Secret("k"), key_header="authorization")
+    assert sent_by(table_of({"anthropic": elsewhere}), "anthropic") == [[version, ["authorization", "Bearer k"]]]
+
+
+def test_what_is_known_of_a_model_goes_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastroute.table.TELLS_FACTS", True)
+    found = find_providers({"OPENAI_API_KEY": "k"})
+    models = {"m": Model(targets=("openai/gpt-5", "openai/nobody-knows"))}
+    wire = json.loads(json.dumps(as_wire(compile_table(Config(models=models), found, 1))))
+    told = {target["model"]: target["capabilities"] for target in wire["targets"]}
+    assert told["gpt-5"]["max_tokens_field"] == "max_completion_tokens"
+    assert told["nobody-knows"] == told[None] == {}
+
+
+def test_quirks_of_a_configuration_stand_above_those_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastroute.table.TELLS_FACTS", True)
+    openai = msgspec.structs.replace(KEYS.rows["openai"], quirks={"drop": ["seed"], "one_choice": True})
+    found = KEYS._replace(rows={**KEYS.rows, "openai": openai})
+    table = compile_table(Config(providers={"openai": Provider(quirks={"drop": ["user"]})}), found, 1)
+    assert as_wire(table)["providers"][0]["quirks"] == {"drop": ["user"], "one_choice": True}
+
+
+def test_an_engine_that_reads_no_facts_is_told_none() -> None:
+    wire = as_wire(compile_table(Config(), KEYS, 1))
+    assert not [
+        key for row in (*wire["providers"], *wire["targets"]) for key in row if key in ("quirks", "capabilities")
+    ]
 
 
 def test_a_reference_to_nothing_is_refused_in_the_words_of_check() -> None:

@@ -169,7 +169,7 @@ def _models(table: Table) -> str:
 def _providers(table: Table, found: Found) -> Iterator[str]:
     """Names of providers and of the variables their keys came from; never a key."""
     shown = [
-        f"{name} (${found.providers[name].variable})" if name in found.providers else name
+        f"{name} (${found.keys[name].variable})" if name in found.keys else name
         for name in table.providers
         if name != "mock"
     ]
@@ -177,7 +177,5 @@ def _providers(table: Table, found: Found) -> Iterator[str]:
         yield f"  providers  {', '.join(shown)}"
     else:
         yield "  providers  none found; set OPENAI_API_KEY (or another provider's key) and start again"
-    for name, variable in found.not_yet:
-        yield f"             {name} (${variable}): found, not yet supported"
     for variable, reason in found.ignored:
         yield f"             ${variable} is not used: {reason}"

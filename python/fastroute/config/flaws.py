@@ -5,19 +5,19 @@ configurations made in code alike. A flaw that comes from comparing names in `re
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from fastroute.address import is_host, parse_address
+from fastroute.address import fits_an_address, is_host, parse_address
 from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.names import did_you_mean
 from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Provider, WeightedTarget
 from fastroute.config.source import Flaw, Path
+from fastroute.needs import REGION, Needs
 from fastroute.secret import Secret
 
-Known = Mapping[str, Sequence[str]]
-"""Providers that exist without the configuration, each with the variables that would give it a key if they were set:
-none when it needs no more."""
+Known = Mapping[str, Needs]
+"""Providers that exist without the configuration, each with what it still needs before it can be called."""
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _CUSTOM_POLICY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -55,7 +55,7 @@ def find_flaws(config: Config, known: Known) -> list[Flaw]:
     flaws = list(_listen_flaws(config.listen))
     for name, provider in config.providers.items():
         flaws += _provider_flaws(name, provider, known)
-    names = {MOCK: (), **known, **dict.fromkeys(config.providers, ())}
+    names = {MOCK: Needs(), **known, **dict.fromkeys(config.providers, Needs())}
     for name, model in config.models.items():
         flaws += _model_flaws(name, model, config.routing.policy, names)
     flaws += _policy_flaws(config.routing.policy, ("routing", "policy"))
@@ -95,15 +95,44 @@ def _provider_flaws(name: str, provider: Provider, known: Known) -> Iterator[Fla
             parse_address(provider.address)
         except ValueError as error:
             yield Flaw((*at, "address"), str(error))
-    elif name not in known:
-        hint = "only a provider of the catalogue has one of its own"
+    elif name not in known or known[name].address:
+        hint = "only a provider of the catalogue has one of its own" if name not in known else None
         yield Flaw(at, 'needs "address"', hint=hint, at_key=True, relies_on=((*at, "address"),))
     yield from _dialect_flaws(at, provider, name in known)
-    if provider.key is None and not provider.keys and provider.address is None and known.get(name):
-        hint = f'set {" or ".join(known[name])}, or write "key"'
+    needs = known.get(name, Needs())
+    if provider.key is None and not provider.keys and provider.address is None and needs.keys:
+        hint = f'set {" or ".join(needs.keys)}, or write "key"'
         yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=((*at, "key"), (*at, "keys"), (*at, "address")))
+    # Where the address is written down, a region still may be what requests are signed for.
+    yield from _address_flaws(at, provider, needs if provider.address is None else needs._replace(open=frozenset()))
     yield from _key_flaws(at, provider)
     yield from _header_flaws(at, provider)
+
+
+def _address_flaws(at: Path, provider: Provider, needs: Needs) -> Iterator[Flaw]:
+    """What fills the address of a provider of the catalogue; an address of one's own has nothing to fill."""
+    given: dict[str, tuple[Path, str]] = {name: ((*at, "vars", name), value) for name, value in provider.vars.items()}
+    if REGION in given:
+        yield Flaw((*at, "vars", REGION), 'stands beside "vars"', hint=f'write "{REGION}" itself', at_key=True)
+    if provider.region is not None:
+        given[REGION] = ((*at, REGION), provider.region)
+    # One that is not asked for may belong to an address that is left out only because it does not fit.
+    relies_on = ((*at, "address"),)
+    for name, (path, value) in given.items():
+        if name not in needs.vars:
+            hint = f"known: {', '.join(needs.vars)}" if needs.vars else None
+            yield Flaw(path, "the address does not ask for it", hint=hint, at_key=True, relies_on=relies_on)
+        elif not fits_an_address(value):
+            yield Flaw(path, "an address cannot hold it", hint='letters, digits, "-", "_" and "."')
+        elif name == REGION and REGION not in needs.free and value not in needs.regions:
+            hint = did_you_mean(value, needs.regions) or f"known: {', '.join(needs.regions)}"
+            yield Flaw(path, 'no region "{}"', shown=value, hint=hint, relies_on=relies_on)
+    for name in sorted(needs.open - given.keys()):
+        env = needs.vars[name]
+        where = f'"{REGION}"' if name == REGION else f'"{name}" under "vars"'
+        hint = f"set {' or '.join(env)}, or write {where}" if env else f"write {where}"
+        places = ((*at, "address"), (*at, "vars"), (*at, REGION))
+        yield Flaw(at, f"its address has no {name}", hint=hint, at_key=True, relies_on=places)
 
 
 def _dialect_flaws(at: Path, provider: Provider, in_catalogue: bool) -> Iterator[Flaw]:
@@ -117,7 +146,8 @@ def _dialect_flaws(at: Path, provider: Provider, in_catalogue: bool) -> Iterator
         yield Flaw((*at, "speaks"), "lists no dialect", relies_on=((*at, "speaks"),))
     for dialect, path in (provider.speaks or {}).items():
         if not _DIALECT_PATH.fullmatch(path):
-            yield Flaw((*at, "speaks", dialect), 'a path starts with "/" and has no query', shown=None)
+            hint = "{model} may stand in it once" if "{" in path else None
+            yield Flaw((*at, "speaks", dialect), 'a path starts with "/" and holds what a URL may', hint=hint)
 
 
 def _key_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
@@ -134,11 +164,13 @@ def _key_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
 
 
 def _header_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
-    if not _TOKEN.fullmatch(provider.key_header):
+    # What a row of the catalogue says instead is not repeated in a configuration's headers by accident.
+    key_header = "authorization" if provider.key_header is None else provider.key_header.lower()
+    if not _TOKEN.fullmatch(key_header):
         yield Flaw((*at, "key_header"), "not a header name")
-    elif provider.key_header.lower() in _ENGINE_HEADERS:
+    elif key_header in _ENGINE_HEADERS:
         yield Flaw((*at, "key_header"), "this header cannot carry a key")
-    seen = {provider.key_header.lower()} if provider.key is not None or provider.keys else set[str]()
+    seen = {key_header} if provider.key is not None or provider.keys else set[str]()
     for name, value in provider.headers.items():
         path = (*at, "headers", name)
         if not _TOKEN.fullmatch(name):
@@ -192,9 +224,14 @@ def _target_flaws(to: str, path: Path, providers: Known) -> Iterator[Flaw]:
     elif provider not in providers:
         hint = did_you_mean(provider, providers)
         yield Flaw(path, 'no provider "{}"', shown=provider, hint=hint, relies_on=(("providers", provider),))
-    elif providers[provider]:
-        hint = f"set {' or '.join(providers[provider])}"
+    elif providers[provider].keys:
+        hint = f"set {' or '.join(providers[provider].keys)}"
         yield Flaw(path, f'provider "{provider}" has no key', hint=hint, relies_on=(("providers", provider),))
+    elif providers[provider].address or providers[provider].open:
+        missing = "address" if providers[provider].address else min(providers[provider].open)
+        hint = f'name it under "providers", with its {missing}'
+        text = f'provider "{provider}" has no address' if missing == "address" else f"its address has no {missing}"
+        yield Flaw(path, text, hint=hint, relies_on=(("providers", provider),))
     elif provider == MOCK and model != "echo":
         yield Flaw(path, f'"{MOCK}" has one model', hint=f"write {MOCK}/echo")
 

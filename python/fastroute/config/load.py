@@ -19,6 +19,7 @@ from fastroute.config.tree import anchored, child, completed, pruned, section
 from fastroute.config.variables import Filling
 from fastroute.config.yaml_reader import read_yaml
 from fastroute.errors import ConfigError, Mistake
+from fastroute.needs import Needs
 
 # Over 20,000 models. A file that is larger was not meant.
 _MAX_FILE_BYTES = 4 << 20
@@ -107,7 +108,7 @@ def _misfits(tree: object, known: Known) -> Iterator[Flaw]:
         yield Flaw((), "does not fit the schema")
         return
     # A provider that was taken out is not missed.
-    out = {name: () for name in section(tree, "providers") if name not in config.providers}
+    out = {name: Needs() for name in section(tree, "providers") if name not in config.providers}
     unclear = {path for flaw in misfits for path in (flaw.path, flaw.meant) if path is not None}
     for flaw in _semantic_flaws(config, {**known, **out}):
         if not any(_rests_on(flaw, path) for path in unclear):

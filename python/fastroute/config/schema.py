@@ -15,13 +15,18 @@ from fastroute.secret import Secret
 Dialect = Literal[
     "openai_chat",
     "openai_responses",
+    "openai_completions",
     "openai_embeddings",
     "anthropic_messages",
     "gemini",
+    "gemini_embeddings",
+    "bedrock_converse",
     "cohere_v2",
     "ollama",
+    "rerank",
     "models",
 ]
+Shorthand = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "cohere_v2", "ollama"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 OnClientGone = Literal["cancel", "drain", "finish"]
 
@@ -31,10 +36,19 @@ POLICIES = ("ordered", "weighted", "fastest")
 MOCK = "mock"
 """The built-in provider that answers without a network; its one model is `echo`."""
 
-SHORTHANDS: dict[str, dict[Dialect, str]] = {
+SHORTHANDS: dict[Shorthand, dict[Dialect, str]] = {
     "openai_chat": {"openai_chat": "/chat/completions", "openai_embeddings": "/embeddings", "models": "/models"},
+    "openai_responses": {"openai_responses": "/responses", "openai_embeddings": "/embeddings", "models": "/models"},
+    "anthropic_messages": {"anthropic_messages": "/v1/messages", "models": "/v1/models"},
+    "gemini": {
+        "gemini": "/models/{model}:generateContent",
+        "gemini_embeddings": "/models/{model}:embedContent",
+        "models": "/models",
+    },
+    "cohere_v2": {"cohere_v2": "/v2/chat", "rerank": "/v2/rerank", "models": "/v1/models"},
+    "ollama": {"ollama": "/api/chat"},
 }
-"""What `dialect: …` in a provider stands for."""
+"""What `dialect: …` in a provider stands for, below the address that the dialect's own SDK is given."""
 
 # msgspec holds keys to the literal but leaves it out of the schema.
 Speaks = Annotated[dict[Dialect, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Dialect))}})]
@@ -156,19 +170,37 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Somebody who can be called. A provider of the catalogue needs no key here but those it should change."""
 
     dialect: Annotated[
-        Literal["openai_chat"] | None,
-        Meta(description="The usual paths of a compatible server; `speaks` says the same in full."),
+        Shorthand | None,
+        Meta(
+            description="The usual paths of a compatible server, below the address that the dialect's own SDK takes; "
+            "`speaks` says the same in full."
+        ),
     ] = None
     speaks: Annotated[
         Speaks | None,
         Meta(
-            description="Path of each dialect the provider speaks, below its address.",
-            examples=[{"openai_chat": "/chat/completions"}],
+            description="Path of each dialect the provider speaks, below its address; `{model}` is the model's name.",
+            examples=[{"openai_chat": "/chat/completions"}, {"gemini": "/models/{model}:generateContent"}],
         ),
     ] = None
     address: Annotated[
         str | None, Meta(description="URL that the paths are below.", examples=["http://127.0.0.1:8080/v1"])
     ] = None
+    region: Annotated[
+        str | None,
+        Meta(
+            description="Which of the provider's regions is called; null: as the environment says, else the first.",
+            examples=["eu-central-1"],
+        ),
+    ] = None
+    vars: Annotated[
+        dict[str, str],
+        Meta(
+            description="What else the address of a provider of the catalogue leaves open; what is not here is looked "
+            "for in the environment.",
+            examples=[{"resource": "my-resource"}],
+        ),
+    ] = {}
     key: Annotated[
         Secret | None,
         Meta(
@@ -187,11 +219,22 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = ()
     key_header: Annotated[
-        str,
-        Meta(description="Header that carries the key: `authorization` as a bearer token, any other as it is."),
-    ] = "authorization"
+        str | None,
+        Meta(
+            description="Header that carries the key: `authorization` as a bearer token, any other as it is; null: the "
+            "provider's own, else `authorization`.",
+            examples=["x-api-key"],
+        ),
+    ] = None
     headers: Annotated[
         dict[str, Secret], Meta(description="Headers sent with each request.", examples=[{"x-title": "mine"}])
+    ] = {}
+    quirks: Annotated[
+        dict[str, Any],
+        Meta(
+            description="How the provider departs from its dialects, beside what the catalogue says of it; a quirk "
+            "that stands here replaces the catalogue's."
+        ),
     ] = {}
     timeouts: Annotated[Timeouts | None, Meta(description="Where it differs from `routing.timeouts`.")] = None
     min_idle: Annotated[int, Meta(ge=0, le=1_000, description="Connections kept open in advance.")] = 0
