@@ -160,7 +160,8 @@ pub fn restyled(mut reply: Reply, dialect: Dialect) -> Reply {
     }
     if let ReplyBody::Frames(frames) = &mut reply.body {
         let body: Vec<u8> = frames.drain(..).flatten().collect();
-        let (status, body) = translate::error(&body, EXCHANGED, dialect, reply.status.as_u16());
+        let id = reply.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let (status, body) = translate::error(&body, EXCHANGED, dialect, reply.status.as_u16(), id);
         reply.status = StatusCode::from_u16(status).unwrap_or(reply.status);
         reply.body = ReplyBody::whole(body);
     }
