@@ -99,6 +99,12 @@ class Translated:
     @property
     def include_usage(self) -> bool:
         """The client wants to hear the usage at the end of its stream."""
+    @property
+    def encoding(self) -> str | None:
+        """In which encoding the client wants its vectors, if it said so: `float` or `base64`. For the reply."""
+    @property
+    def alone(self) -> bool:
+        """The client asked for one vector and not for a list of them. For the reply."""
 
 def translate_request(body: bytes, source: str, target: str) -> Translated:
     """Say a request of dialect `source` in dialect `target`. Raises DialectError for a body that is no request."""
@@ -111,11 +117,14 @@ def translate_reply(
     names: dict[str, str] | None = None,
     reply_id: str = "",
     model: str = "",
+    encoding: str | None = None,
+    alone: bool = False,
 ) -> bytes:
     """Say a whole reply of the upstream's dialect `source` in the client's, `target`.
 
-    `names` is `Translated.names`; `reply_id` and `model` stand in where the upstream gave none. Raises DialectError
-    for a body that is no reply; errors are read by `parse_error`.
+    `names`, `encoding` and `alone` are those of `Translated`; `reply_id` and `model` stand in where the upstream gave
+    none. The id of a reply gets the prefix that clients of `target` know, such as `msg_`. Raises DialectError for a
+    body that is no reply; errors are read by `parse_error`.
     """
 
 @final

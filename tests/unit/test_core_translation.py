@@ -9,6 +9,8 @@ import pytest
 from fastroute import core
 
 CHAT = "openai_chat"
+COMPLETIONS = "openai_completions"
+ANSWERS = [name for name in core.DIALECTS if not name.endswith(("embeddings", "rerank"))]
 REQUEST = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "how is it?"}]}).encode()
 REPLY = json.dumps(
     {
@@ -79,13 +81,58 @@ def test_a_stream_as_plain_values_in_any_pieces() -> None:
     assert told([STREAM[at : at + 1] for at in range(len(STREAM))]) == whole
 
 
-@pytest.mark.parametrize("source", core.DIALECTS)
-@pytest.mark.parametrize("target", core.DIALECTS)
+@pytest.mark.parametrize("name", sorted(set(core.DIALECTS) - set(ANSWERS)))
+def test_what_is_no_answer_in_words_does_not_stream(name: str) -> None:
+    for pair in [(CHAT, name), (name, CHAT)]:
+        with pytest.raises(ValueError, match=name):
+            core.StreamTranslator(*pair)
+    with pytest.raises(core.DialectError, match=f"cannot be said in {name}"):
+        core.translate_request(REQUEST, CHAT, name)
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name != COMPLETIONS])
+def test_a_completion_is_the_text_of_an_answer(name: str) -> None:
+    there = core.translate_request(REQUEST, CHAT, COMPLETIONS)
+    assert json.loads(there.body)["prompt"] == "how is it?"
+    assert b"how is it?" in core.translate_request(there.body, COMPLETIONS, name).body
+    said = json.dumps({"id": "c1", "choices": [{"message": {"content": "It rains."}, "finish_reason": "length"}]})
+    across = core.translate_reply(core.translate_reply(said.encode(), CHAT, name, model="m"), name, COMPLETIONS)
+    (choice,) = core.parse_reply(across, COMPLETIONS).choices
+    assert (choice.text, choice.finish) == ("It rains.", "length")
+    with pytest.raises(core.DialectError, match="calls a tool"):
+        core.translate_reply(core.translate_reply(REPLY, CHAT, name), name, COMPLETIONS)
+
+
+def test_vectors_come_as_their_client_asked_for_them() -> None:
+    body = b'{"model":"m","input":["a"],"encoding_format":"base64","dimensions":2}'
+    asked = core.translate_request(body, "openai_embeddings", "gemini_embeddings")
+    assert json.loads(asked.body)["requests"][0]["outputDimensionality"] == 2
+    assert (asked.encoding, asked.alone, asked.dropped) == ("base64", False, [])
+    reply = core.translate_reply(
+        b'{"embeddings":[{"values":[1,-0.5]}]}',
+        "gemini_embeddings",
+        "openai_embeddings",
+        model="m",
+        encoding=asked.encoding,
+        alone=asked.alone,
+    )
+    assert json.loads(reply)["data"][0]["embedding"] == "AACAPwAAAL8="
+    with pytest.raises(ValueError, match="float or base64"):
+        core.translate_reply(reply, "openai_embeddings", "openai_embeddings", encoding="octal")
+
+
+def test_ranks_come_in_the_words_of_their_client() -> None:
+    body = b'{"model":"m","query":"q","documents":["a","b"],"top_n":1}'
+    asked = core.translate_request(body, "rerank", "voyage_rerank")
+    assert json.loads(asked.body) == {"model": "m", "query": "q", "documents": ["a", "b"], "top_k": 1}
+    ranked = b'{"object":"list","data":[{"index":1,"relevance_score":0.5}],"model":"m","usage":{"total_tokens":4}}'
+    reply = json.loads(core.translate_reply(ranked, "voyage_rerank", "rerank", reply_id="r1"))
+    assert (reply["id"], reply["results"]) == ("r1", [{"index": 1, "relevance_score": 0.5}])
+
+
+@pytest.mark.parametrize("source", [name for name in ANSWERS if name != COMPLETIONS])
+@pytest.mark.parametrize("target", [name for name in ANSWERS if name != COMPLETIONS])
 def test_every_dialect_takes_the_place_of_every_other(source: str, target: str) -> None:
-    if "openai_embeddings" in (source, target):
-        with pytest.raises(ValueError, match="openai_embeddings"):
-            core.StreamTranslator(source, target)
-        return
     there = core.translate_reply(REPLY, CHAT, source, reply_id="r1", model="m")
     across = core.parse_reply(core.translate_reply(there, source, target, reply_id="r1", model="m"), target)
     assert (across.choices[0].text, across.choices[0].finish) == ("It rains.", "tool_calls")

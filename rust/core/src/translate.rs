@@ -9,8 +9,10 @@ mod frames;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Content, Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Text};
-use crate::dialects::{Dialect, DialectError, Reader, Writer};
+use crate::dialects::message::{
+    Content, Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted,
+};
+use crate::dialects::{Dialect, DialectError, Reader, Writer, openai_completions, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::passes::{Names, Passed, Shape, shape_to};
 use crate::sse::Limits;
@@ -30,6 +32,8 @@ pub struct Translated {
     pub stream: bool,
     /// The client wants to hear the usage at the end of its stream; an upstream is always asked for it.
     pub include_usage: bool,
+    /// In which form the vectors are to be told, where some were asked for.
+    pub wanted: Option<Wanted>,
 }
 
 /// What a request's address says in the place of its body, as Gemini's do.
@@ -57,18 +61,38 @@ pub fn request(
         Request::Embeddings(embeddings) => {
             embeddings.model = address.model.map_or_else(|| std::mem::take(&mut embeddings.model), Text::Borrowed);
         }
+        Request::Rerank(rerank) => {
+            rerank.model = address.model.map_or_else(|| std::mem::take(&mut rerank.model), Text::Borrowed);
+        }
+    }
+    let mut wanted = None;
+    if let Request::Embeddings(embeddings) = &mut request {
+        wanted = Some(Wanted::of(embeddings));
+        // Cohere's models refuse a request that does not say; what is stored is mostly what most vectors are of.
+        if target == Dialect::CohereEmbeddings && source != target && embeddings.task.is_none() {
+            embeddings.task = Some(Task::Document);
+            passed.changed.push("input_type".to_owned());
+        }
     }
     let (mut stream, mut include_usage) = (false, false);
     if let Request::Chat(chat) = &mut request {
-        (stream, include_usage) = (chat.streams(), chat.include_usage() || source != Dialect::OpenAiChat);
+        if source == Dialect::OpenAiCompletions && target != source {
+            openai_completions::leave(chat, target)?;
+        }
+        (stream, include_usage) = (chat.streams(), chat.include_usage() || !asks_for_usage(source));
         passed = shape_to(chat, shape)?;
-        if stream && target == Dialect::OpenAiChat {
+        if stream && asks_for_usage(target) {
             chat.stream_options.get_or_insert_with(StreamOptions::default).include_usage = Some(true);
         }
     }
     let rendered = target.render_request(&request)?;
     let Passed { names, changed } = passed;
-    Ok(Translated { body: rendered.body, dropped: rendered.dropped, changed, names, stream, include_usage })
+    Ok(Translated { body: rendered.body, dropped: rendered.dropped, changed, names, stream, include_usage, wanted })
+}
+
+/// The end of its streams tells the usage to those who asked, and to nobody else.
+fn asks_for_usage(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions)
 }
 
 /// Reads a whole reply of `source` and writes it in `target`, tools under the client's own names.
@@ -79,11 +103,27 @@ pub fn reply(
     names: &Names,
     envelope: &Envelope<'_>,
 ) -> Result<Bytes, DialectError> {
+    reply_as(body, source, target, names, envelope, None)
+}
+
+/// As [`reply`], with vectors in the form that their client asked for: [`Translated::wanted`].
+pub fn reply_as(
+    body: &[u8],
+    source: Dialect,
+    target: Dialect,
+    names: &Names,
+    envelope: &Envelope<'_>,
+    wanted: Option<Wanted>,
+) -> Result<Bytes, DialectError> {
     let mut reply = source.parse_reply(body)?;
+    if let (Reply::Embeddings(embeddings), Some(wanted)) = (&mut reply, wanted) {
+        embeddings.suit(wanted)?;
+    }
     if let Reply::Chat(chat) = &mut reply {
         if source != target {
             // Whether text stands in a list says nothing abroad, and where it need not, clients expect it bare.
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
+            reply_id::spell(&mut chat.id, target);
         }
         for block in chat.choices.iter_mut().flat_map(|choice| &mut choice.turn.blocks) {
             if let Content::ToolCall(call) = &mut block.content {
@@ -91,7 +131,9 @@ pub fn reply(
             }
         }
     }
-    target.render_reply(&reply, envelope)
+    let mut id = Text::Borrowed(envelope.id);
+    reply_id::spell(&mut id, target);
+    target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
 }
 
 fn call_back(name: &mut Text<'_>, names: &Names) {
@@ -109,6 +151,7 @@ pub struct StreamTranslator {
     frames: Frames,
     reader: Reader,
     writer: Writer,
+    source: Dialect,
     target: Dialect,
     names: Names,
     /// Choices that have begun and have not finished.
@@ -126,10 +169,13 @@ impl StreamTranslator {
         envelope: &Envelope<'_>,
         limits: Limits,
     ) -> Option<Self> {
+        let mut id = Text::Borrowed(envelope.id);
+        reply_id::spell(&mut id, target);
         Some(Self {
             frames: Frames::of(source, limits),
             reader: source.reader()?,
-            writer: target.writer(envelope)?,
+            writer: target.writer(&Envelope { id: &id, ..*envelope })?,
+            source,
             target,
             names,
             open: SmallVec::new(),
@@ -221,8 +267,12 @@ impl StreamTranslator {
         }
         let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
         for mut event in events {
-            if let Event::ToolCallStart { name, .. } = &mut event {
-                call_back(name, &self.names);
+            match &mut event {
+                Event::ToolCallStart { name, .. } => call_back(name, &self.names),
+                Event::MessageStart { id, .. } if self.source != self.target => {
+                    reply_id::spell(id, self.target);
+                }
+                _ => {}
             }
             watch(&event, data)?;
             self.tell(&event, out);

@@ -20,7 +20,7 @@ fn chat(body: &Value) -> ChatRequest<'static> {
     let body: &'static str = body.to_string().leak();
     match CHAT.parse_request(body.as_bytes()).unwrap() {
         Request::Chat(chat) => chat,
-        Request::Embeddings(_) => panic!("not a chat"),
+        _ => panic!("not a chat"),
     }
 }
 

@@ -3,9 +3,9 @@
 //! It answers on the `fr-count` threads: the first exact count loads a vocabulary, and no I/O thread waits for that.
 
 use bytes::Bytes;
-use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::message::Envelope;
-use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::dialects::{Dialect, Family};
+use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::passes::Shape;
 use fastroute_core::tokens::{Budget, Encoding, count_text};
 use fastroute_core::translate::{self, Address, StreamTranslator};
@@ -37,17 +37,23 @@ pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
 
 /// The same for a client of another dialect than the echo's own.
 fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> Result<Success, Failure> {
-    const OURS: Dialect = Dialect::OpenAiChat;
+    let ours = match client.family() {
+        Family::Chat => Dialect::OpenAiChat,
+        Family::Embeddings => Dialect::OpenAiEmbeddings,
+        Family::Rerank => {
+            return Err(Failure::at(Kind::NotFound, Origin::Client).saying("mock does not serve this endpoint"));
+        }
+    };
     let address = Address { model: Some(ECHO), stream: Some(stream) };
-    let told = translate::request(body, client, OURS, &Shape::of(OURS), address).map_err(|error| bad(&error))?;
-    let Success::Whole(echoed) = render(&told.body, OURS, stream, id)? else {
+    let told = translate::request(body, client, ours, &Shape::of(ours), address).map_err(|error| bad(&error))?;
+    let Success::Whole(echoed) = render(&told.body, ours, stream, id)? else {
         return Err(Failure::new(Kind::Internal));
     };
     let created_s = crate::identity::now_s();
     let envelope = Envelope { id, model: asked, created_s, include_usage: told.include_usage };
     let Whole { headers, frames, facts } = *echoed;
     let said = if stream {
-        let translator = StreamTranslator::new(OURS, client, told.names, &envelope, sse::Limits::default());
+        let translator = StreamTranslator::new(ours, client, told.names, &envelope, sse::Limits::default());
         let mut translator = translator.ok_or_else(|| Failure::new(Kind::Internal))?;
         let mut said = Vec::new();
         for frame in &frames {
@@ -56,7 +62,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
         translator.finish(&mut said);
         said.into()
     } else {
-        let said = translate::reply(&frames.concat(), OURS, client, &told.names, &envelope);
+        let said = translate::reply_as(&frames.concat(), ours, client, &told.names, &envelope, told.wanted);
         said.map_err(|_| Failure::new(Kind::Internal))?
     };
     Ok(Success::Whole(Box::new(Whole { headers, frames: [said].into_iter().collect(), facts })))

@@ -51,7 +51,9 @@ impl Ingress {
 
     /// Usage is asked for on the client's behalf, and its extra frame hidden from the client.
     pub fn forces_usage(&self) -> bool {
-        self.dialect() == Dialect::OpenAiChat && self.stream() && self.scan.include_usage != Some(true)
+        matches!(self.dialect(), Dialect::OpenAiChat | Dialect::OpenAiCompletions)
+            && self.stream()
+            && self.scan.include_usage != Some(true)
     }
 
     pub fn question(&self) -> Question {

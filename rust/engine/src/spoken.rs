@@ -62,6 +62,11 @@ impl Spoken {
     }
 }
 
+/// Its errors are those of OpenAI's chat.
+fn is_openais(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiEmbeddings | Dialect::OpenAiCompletions)
+}
+
 /// An error of ours in the client's dialect; every other reply stays as it is.
 pub fn restyled(mut reply: Reply, dialect: Dialect) -> Reply {
     if dialect == Dialect::AnthropicMessages
@@ -70,12 +75,13 @@ pub fn restyled(mut reply: Reply, dialect: Dialect) -> Reply {
         let id = id.clone();
         reply.headers.insert(REQUEST_ID, id);
     }
-    if reply.status.as_u16() < 400 || reply.said_in == dialect || dialect == Dialect::OpenAiEmbeddings {
+    if reply.status.as_u16() < 400 || reply.said_in == dialect || is_openais(dialect) {
         return reply;
     }
     if let ReplyBody::Frames(frames) = &mut reply.body {
         let body: Vec<u8> = frames.drain(..).flatten().collect();
-        let (status, body) = translate::error(&body, reply.said_in, dialect, reply.status.as_u16());
+        let id = reply.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let (status, body) = translate::error(&body, reply.said_in, dialect, reply.status.as_u16(), id);
         reply.status = StatusCode::from_u16(status).unwrap_or(reply.status);
         reply.body = ReplyBody::whole(body);
         reply.said_in = dialect;

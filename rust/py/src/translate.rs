@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastroute_core::dialects::message::{
-    ChatReply, Content, Envelope, ErrorReply, Event, FinishReason, Reply, TokenUsage,
+    ChatReply, Content, Encoding, Envelope, ErrorReply, Event, FinishReason, Reply, TokenUsage, Wanted,
 };
 use fastroute_core::dialects::{self, Dialect, Reader};
 use fastroute_core::passes::{Names, Shape};
@@ -44,7 +44,11 @@ struct Translated {
     names: HashMap<String, String>,
     stream: bool,
     include_usage: bool,
+    encoding: Option<&'static str>,
+    alone: bool,
 }
+
+const ENCODINGS: [(&str, Encoding); 2] = [("float", Encoding::Float), ("base64", Encoding::Base64)];
 
 #[pyfunction]
 fn translate_request(py: Python<'_>, body: &[u8], source: &str, target: &str) -> PyResult<Translated> {
@@ -58,11 +62,17 @@ fn translate_request(py: Python<'_>, body: &[u8], source: &str, target: &str) ->
         names: told.names.into_iter().collect(),
         stream: told.stream,
         include_usage: told.include_usage,
+        encoding: told.wanted.and_then(|wanted| {
+            let word = ENCODINGS.iter().find(|(_, encoding)| Some(*encoding) == wanted.encoding);
+            word.map(|(word, _)| *word)
+        }),
+        alone: told.wanted.is_some_and(|wanted| wanted.alone),
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (body, source, target, *, names = None, reply_id = "", model = ""))]
+#[pyo3(signature = (body, source, target, *, names = None, reply_id = "", model = "", encoding = None, alone = false))]
+#[expect(clippy::too_many_arguments, reason = "each is an argument of its own in Python, most of them by name")]
 fn translate_reply(
     py: Python<'_>,
     body: &[u8],
@@ -71,11 +81,19 @@ fn translate_reply(
     names: Option<HashMap<String, String>>,
     reply_id: &str,
     model: &str,
+    encoding: Option<&str>,
+    alone: bool,
 ) -> PyResult<Py<PyBytes>> {
+    let encoding = encoding.map(|word| {
+        let known = ENCODINGS.iter().find(|(known, _)| *known == word).map(|(_, encoding)| *encoding);
+        known.ok_or_else(|| PyValueError::new_err("encoding must be float or base64"))
+    });
+    let encoding = encoding.transpose()?;
+    let wanted = (encoding.is_some() || alone).then_some(Wanted { encoding, alone });
     let envelope = Envelope { id: reply_id, model, created_s: now_s(), include_usage: true };
     let names: Names = names.into_iter().flatten().collect();
     let (source, target) = (dialect(source)?, dialect(target)?);
-    let told = translate::reply(body, source, target, &names, &envelope).map_err(|error| refused(&error))?;
+    let told = translate::reply_as(body, source, target, &names, &envelope, wanted).map_err(|error| refused(&error))?;
     Ok(PyBytes::new(py, &told).unbind())
 }
 
@@ -245,7 +263,7 @@ fn plain(reply: &ChatReply<'_>) -> ParsedReply {
 fn parse_reply(body: &[u8], dialect: &str) -> PyResult<ParsedReply> {
     match self::dialect(dialect)?.parse_reply(body).map_err(|error| refused(&error))? {
         Reply::Chat(chat) => Ok(plain(&chat)),
-        Reply::Embeddings(_) => Err(PyValueError::new_err("embeddings hold no text")),
+        Reply::Embeddings(_) | Reply::Rerank(_) => Err(PyValueError::new_err("vectors and ranks hold no text")),
     }
 }
 

@@ -5,26 +5,65 @@
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
 pub mod anthropic_messages;
+pub mod cohere_embeddings;
 pub mod cohere_v2;
 pub mod fold;
 pub mod gemini;
+pub mod gemini_embeddings;
+pub mod jina_rerank;
 pub mod message;
 pub mod ollama;
 pub mod openai_chat;
+pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod rerank;
+pub mod voyage_rerank;
 
+pub(crate) mod chatlike;
+mod cohere_error;
+mod cohere_meta;
 pub(crate) mod mint;
 pub(crate) mod object;
 mod openai_error;
 pub(crate) mod output;
 mod place;
+pub(crate) mod reply_id;
 
 use bytes::Bytes;
 
 use message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 pub use place::DialectError;
 pub(crate) use place::Place;
+
+/// What a dialect without streams has in the place of a reader and a writer.
+macro_rules! no_streams {
+    () => {
+        pub type Reader = $crate::dialects::message::NoStream;
+        pub type Writer = $crate::dialects::message::NoStream;
+
+        pub fn reader() -> Option<Reader> {
+            None
+        }
+
+        pub fn writer(_: &$crate::dialects::message::Envelope<'_>) -> Option<Writer> {
+            None
+        }
+
+        pub fn parse_event<'a>(
+            reader: &mut Reader,
+            _name: &str,
+            _data: &'a [u8],
+        ) -> Result<$crate::dialects::message::Events<'a>, $crate::dialects::DialectError> {
+            match *reader {}
+        }
+
+        pub fn render_event(writer: &mut Writer, _event: &$crate::dialects::message::Event<'_>, _out: &mut Vec<u8>) {
+            match *writer {}
+        }
+    };
+}
+pub(crate) use no_streams;
 
 /// Writes the enum and its dispatch from the table, so that a dialect cannot be half added.
 macro_rules! dialects {
@@ -143,6 +182,12 @@ dialects! {
     CohereV2 = cohere_v2 at "/v2/chat";
     Ollama = ollama at "/api/chat";
     Gemini = gemini at "/models/{model}:generateContent";
+    OpenAiCompletions = openai_completions at "/completions";
+    GeminiEmbeddings = gemini_embeddings at "/models/{model}:batchEmbedContents";
+    CohereEmbeddings = cohere_embeddings at "/v2/embed";
+    Rerank = rerank at "/v2/rerank";
+    JinaRerank = jina_rerank at "/rerank";
+    VoyageRerank = voyage_rerank at "/rerank";
 }
 
 impl Reader {
@@ -161,12 +206,14 @@ impl Reader {
 pub enum Family {
     Chat,
     Embeddings,
+    Rerank,
 }
 
 impl Dialect {
     pub const fn family(self) -> Family {
         match self {
-            Self::OpenAiEmbeddings => Family::Embeddings,
+            Self::OpenAiEmbeddings | Self::GeminiEmbeddings | Self::CohereEmbeddings => Family::Embeddings,
+            Self::Rerank | Self::JinaRerank | Self::VoyageRerank => Family::Rerank,
             _ => Family::Chat,
         }
     }
@@ -181,7 +228,7 @@ impl Dialect {
             Self::OpenAiChat => 3,
             Self::CohereV2 => 2,
             Self::Ollama => 1,
-            Self::OpenAiEmbeddings => 0,
+            _ => 0,
         }
     }
 
@@ -209,8 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn embeddings_do_not_stream() {
-        assert!(Dialect::OpenAiEmbeddings.reader().is_none());
-        assert!(Dialect::OpenAiEmbeddings.writer(&Envelope::default()).is_none());
+    fn what_is_no_answer_in_words_does_not_stream() {
+        for dialect in Dialect::ALL.iter().copied() {
+            let streams = !["embeddings", "rerank"].iter().any(|kind| dialect.name().ends_with(kind));
+            assert_eq!(dialect.reader().is_some(), streams, "{}", dialect.name());
+            assert_eq!(dialect.writer(&Envelope::default()).is_some(), streams, "{}", dialect.name());
+        }
     }
 }

@@ -6,16 +6,16 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::chatlike::foreign;
 use super::message::{
-    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Envelope, ErrorReply, Event, Events, Inputs, NoStream,
-    Rendered, Reply, Request, Spelling, TokenUsage, Usage, Vector,
+    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Envelope, ErrorReply, Inputs, Rendered, Reply, Request,
+    Spelling, TokenUsage, Usage, Vector,
 };
 use super::object::{self, Mode, Object};
 use super::output::{self, Buffer};
 use super::{Dialect, DialectError, Place, openai_error};
 
-pub type Reader = NoStream;
-pub type Writer = NoStream;
+super::no_streams!();
 
 const DIALECT: Dialect = Dialect::OpenAiEmbeddings;
 
@@ -42,12 +42,15 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
         spelling,
         encoding,
         dimensions: object.take_u64("dimensions")?,
+        task: None,
+        truncate: None,
         user: object.take_text("user")?,
         extras: object.into_extras(DIALECT),
     }))
 }
 
-fn parse_inputs<'a>(input: &'a RawValue, place: &Place<'_>) -> Result<(Inputs<'a>, Spelling), DialectError> {
+/// The four forms of texts and tokens. `Plain` is one text, or one list of tokens.
+pub(super) fn parse_inputs<'a>(input: &'a RawValue, place: &Place<'_>) -> Result<(Inputs<'a>, Spelling), DialectError> {
     const EXPECTED: &str = "must be a string, a list of strings, a list of tokens or a list of such lists";
     if let Some(text) = object::text(input) {
         return Ok((Inputs::Texts(vec![text]), Spelling::Plain));
@@ -79,6 +82,7 @@ pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     let Request::Embeddings(request) = request else {
         return Err(DIALECT.has_no_words());
     };
+    request.inputs.sayable(DIALECT, true)?;
     let mut out = Buffer::with_capacity(256);
     output::object(&mut out, |object| {
         object.text("model", &request.model);
@@ -92,9 +96,13 @@ pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
         object.text_if("user", request.user.as_deref());
         object.extras(DIALECT, &request.extras);
     });
-    let dropped =
-        request.extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned());
-    Ok(Rendered { body: out.into(), dropped: dropped.collect() })
+    let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
+    for (name, said) in [("task", request.task.is_some()), ("truncate", request.truncate.is_some())] {
+        if said {
+            dropped.push(name.to_owned());
+        }
+    }
+    Ok(Rendered { body: out.into(), dropped })
 }
 
 fn write_inputs(out: &mut Buffer, request: &EmbeddingsRequest<'_>) {
@@ -111,6 +119,7 @@ fn write_inputs(out: &mut Buffer, request: &EmbeddingsRequest<'_>) {
             ([tokens], Spelling::Plain) => write_tokens(out, tokens),
             (lists, _) => output::list(out, lists, |out, tokens| write_tokens(out, tokens)),
         },
+        (Inputs::Opaque { .. }, _) => {}
     }
 }
 
@@ -126,6 +135,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
     Ok(Reply::Embeddings(EmbeddingsReply {
         model: object.take_text("model")?.unwrap_or_default(),
         embeddings,
+        spelling: Spelling::Structured,
         usage: object.take_if("usage", parse_usage),
         extras: object.into_extras(DIALECT),
     }))
@@ -174,10 +184,7 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
             output::object(out, |item| {
                 item.text("object", "embedding");
                 item.whole("index", embedding.index);
-                match &embedding.vector {
-                    Vector::Numbers(numbers) => item.raw("embedding", numbers.as_str()),
-                    Vector::Base64(text) => item.text("embedding", text),
-                }
+                embedding.vector.write(item.key("embedding"));
                 item.extras(DIALECT, &embedding.extras);
             });
         });
@@ -197,22 +204,6 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
     Ok(out.into())
 }
 
-pub fn reader() -> Option<Reader> {
-    None
-}
-
-pub fn writer(_: &Envelope<'_>) -> Option<Writer> {
-    None
-}
-
-pub fn parse_event<'a>(reader: &mut Reader, _name: &str, _data: &'a [u8]) -> Result<Events<'a>, DialectError> {
-    match *reader {}
-}
-
-pub fn render_event(writer: &mut Writer, _event: &Event<'_>, _out: &mut Vec<u8>) {
-    match *writer {}
-}
-
 pub fn parse_error(body: &[u8]) -> ErrorReply<'_> {
     openai_error::parse_error(DIALECT, body)
 }
@@ -228,7 +219,7 @@ mod tests {
     fn parse(body: &str) -> Result<EmbeddingsRequest<'_>, DialectError> {
         parse_request(body.as_bytes()).map(|request| match request {
             Request::Embeddings(request) => request,
-            Request::Chat(_) => panic!("an embeddings request was read as a chat"),
+            other => panic!("an embeddings request was read as {other:?}"),
         })
     }
 

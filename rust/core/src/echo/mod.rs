@@ -97,13 +97,14 @@ fn prompt_tokens(request: &EmbeddingsRequest<'_>, count: Count<'_>) -> u64 {
     match &request.inputs {
         Inputs::Texts(texts) => texts.iter().map(|text| u64::from(count(text))).sum(),
         Inputs::Tokens(lists) => lists.iter().map(|tokens| tokens.len() as u64).sum(),
+        Inputs::Opaque { .. } => 0,
     }
 }
 
 fn parse_chat(request: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     match Dialect::OpenAiChat.parse_request(request)? {
         Request::Chat(chat) => Ok(chat),
-        Request::Embeddings(_) => Err(Dialect::OpenAiChat.has_no_words()),
+        _ => Err(Dialect::OpenAiChat.has_no_words()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! sequence, the top 24 bits of each draw are a number from -1 up to 1, and the vector is divided by its length.
 
 use crate::dialects::message::{
-    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Extras, Inputs, TokenUsage, Usage, Vector,
+    Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Extras, Inputs, Spelling, TokenUsage, Usage, Vector,
 };
 use crate::dialects::mint::{SplitMix64, fnv1a};
 use crate::dialects::{DialectError, Place};
@@ -27,6 +27,8 @@ pub(super) fn reply<'a>(
     let hashes: Vec<u64> = match &request.inputs {
         Inputs::Texts(texts) => texts.iter().map(|text| fnv1a(text.as_bytes())).collect(),
         Inputs::Tokens(lists) => lists.iter().map(|tokens| hash_tokens(tokens)).collect(),
+        // OpenAI's dialect, in which this is asked, has texts and tokens alone.
+        Inputs::Opaque { .. } => Vec::new(),
     };
     let embeddings = (0..).zip(hashes).map(|(index, hash)| Embedding {
         index,
@@ -36,6 +38,7 @@ pub(super) fn reply<'a>(
     Ok(EmbeddingsReply {
         model: model.into(),
         embeddings: embeddings.collect(),
+        spelling: Spelling::Structured,
         usage: Some(Usage {
             tokens: TokenUsage { prompt_tokens, total_tokens: prompt_tokens, ..TokenUsage::default() },
             extras: Extras::default(),

@@ -108,7 +108,15 @@ impl Shape {
     /// What every target of a dialect takes; a quirk of a provider may ask for more.
     pub fn of(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => Self::OPENAI_CHAT,
+            // What is no conversation has no shape, and chat demands least.
+            Dialect::OpenAiChat
+            | Dialect::OpenAiCompletions
+            | Dialect::OpenAiEmbeddings
+            | Dialect::GeminiEmbeddings
+            | Dialect::CohereEmbeddings
+            | Dialect::Rerank
+            | Dialect::JinaRerank
+            | Dialect::VoyageRerank => Self::OPENAI_CHAT,
             Dialect::OpenAiResponses => Self::OPENAI_RESPONSES,
             Dialect::AnthropicMessages => Self::ANTHROPIC_MESSAGES,
             Dialect::Gemini => Self::GEMINI,

@@ -126,7 +126,7 @@ fn look(
                 return Ok(());
             }
             if failure.pass_through {
-                seen.error_body = Some(translate::error(data, source, target, failure.status).1);
+                seen.error_body = Some(translate::error(data, source, target, failure.status, "").1);
             }
             Err(failure)
         }

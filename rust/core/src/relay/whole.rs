@@ -6,7 +6,7 @@ use super::chunk::{Chunk, Shape};
 use super::reply::{ReplyFacts, error_in_array, inspect_reply};
 use crate::cursor::Cursor;
 use crate::dialects::Dialect;
-use crate::dialects::message::{ChatReply, Content, Envelope, FinishReason, Reply};
+use crate::dialects::message::{ChatReply, Content, Envelope, FinishReason, Reply, Wanted};
 use crate::failure::{ErrorBody, Failure, Kind, classify};
 use crate::passes::Names;
 use crate::translate;
@@ -14,7 +14,7 @@ use crate::usage::UsageRule;
 
 /// As [`inspect_reply`], of a dialect that is not chat.
 pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure> {
-    if matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings) {
+    if matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings) {
         return inspect_reply(body, rule);
     }
     no_error(body)?;
@@ -27,10 +27,11 @@ pub fn cross_reply(
     [source, target]: [Dialect; 2],
     rule: UsageRule,
     names: &Names,
+    wanted: Option<Wanted>,
     envelope: &Envelope<'_>,
 ) -> Result<(Bytes, ReplyFacts), Failure> {
     let facts = inspect_reply_of(source, body, rule)?;
-    let said = translate::reply(body, source, target, names, envelope);
+    let said = translate::reply_as(body, source, target, names, envelope, wanted);
     said.map(|said| (said, facts)).map_err(|error| {
         Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
     })
@@ -57,7 +58,14 @@ fn unreadable(body: &[u8]) -> Failure {
 }
 
 fn facts(reply: &Reply<'_>) -> Result<ReplyFacts, Failure> {
-    let Reply::Chat(chat) = reply else { return Ok(ReplyFacts::default()) };
+    let chat = match reply {
+        Reply::Chat(chat) => chat,
+        Reply::Embeddings(embeddings) => {
+            let usage = embeddings.usage.as_ref().map(|usage| usage.tokens.into());
+            return Ok(ReplyFacts { usage, ..ReplyFacts::default() });
+        }
+        Reply::Rerank(_) => return Ok(ReplyFacts::default()),
+    };
     let finish = chat.choices.iter().find_map(|choice| choice.finish.as_ref());
     if finish.is_some_and(|finish| finish.reason == FinishReason::Error) {
         return Err(Failure::new(Kind::UpstreamError));

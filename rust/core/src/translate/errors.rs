@@ -3,16 +3,23 @@
 use bytes::Bytes;
 
 use crate::dialects::Dialect;
-use crate::dialects::message::{Envelope, ErrorReply, Event};
+use crate::dialects::message::{Envelope, ErrorReply, Event, Extra, Json};
 use crate::failure::{Failure, render_openai_error_event};
 use crate::sse::writer;
 
-/// Says an error of `source`, told with this HTTP status, in `target`; gives the status it has there.
-pub fn error(body: &[u8], source: Dialect, target: Dialect, status: u16) -> (u16, Bytes) {
+const REQUEST_ID: &str = "request_id";
+
+/// Says an error of `source`, told with this HTTP status, in `target`; gives the status it has there. `request_id` stands
+/// in the body where the target's clients look for it there: ours, not the upstream's, as it does in the head.
+pub fn error(body: &[u8], source: Dialect, target: Dialect, status: u16, request_id: &str) -> (u16, Bytes) {
     let mut error = source.parse_error(body);
     let overloaded = error.kind.as_deref() == Some("overloaded_error");
     let status = if overloaded && target == Dialect::AnthropicMessages { 529 } else { status };
     suit(&mut error, target, status);
+    if target == Dialect::AnthropicMessages && !request_id.is_empty() {
+        error.extras.take(target, REQUEST_ID);
+        error.extras.push(Extra { dialect: target, name: REQUEST_ID.into(), value: Json::quoted(request_id) });
+    }
     (status, target.render_error(&error))
 }
 

@@ -90,3 +90,48 @@ fn an_upstream_is_asked_for_usage_whether_or_not_its_client_asked() {
     let sent: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     assert_eq!(sent["stream_options"]["include_usage"], true);
 }
+
+#[test]
+fn a_reply_has_an_id_as_its_client_knows_them() {
+    let whole = br#"{"id":"chatcmpl-7","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    let nameless = br#"{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    let envelope = Envelope { id: "req_9", model: "m", created_s: 1, include_usage: false };
+    for (target, prefix) in [
+        (Dialect::AnthropicMessages, "msg_"),
+        (Dialect::OpenAiResponses, "resp_"),
+        (Dialect::OpenAiCompletions, "cmpl-"),
+        (CHAT, "chatcmpl-"),
+    ] {
+        let id = |body: &[u8]| {
+            let told = reply(body, CHAT, target, &Names::default(), &envelope).unwrap();
+            let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+            told["id"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(id(whole), format!("{prefix}7"));
+        assert_eq!(id(nameless), format!("{prefix}9"));
+        let mut stream = StreamTranslator::new(CHAT, target, Names::default(), &envelope, Limits::default()).unwrap();
+        let mut out = Vec::new();
+        stream.push(&STREAM.replace("\"c1\"", "\"chatcmpl-7\"").into_bytes(), &mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(&format!("\"id\":\"{prefix}7\"")), "{out}");
+    }
+    // A server's own id stays as it is for those who speak as it does.
+    let odd = br#"{"id":"7f3a","choices":[]}"#;
+    let told = reply(odd, CHAT, CHAT, &Names::default(), &envelope).unwrap();
+    assert!(std::str::from_utf8(&told).unwrap().contains(r#""id":"7f3a""#));
+}
+
+#[test]
+fn anthropics_clients_find_the_id_of_their_request_in_the_body_of_an_error() {
+    let said = |body: &str, source, target| {
+        let (_, body) = error(body.as_bytes(), source, target, 404, "req_9");
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+    };
+    let plain = r#"{"error":{"message":"no such model","code":"model_not_found"}}"#;
+    let told = said(plain, CHAT, Dialect::AnthropicMessages);
+    assert_eq!((&told["request_id"], &told["error"]["type"]), (&"req_9".into(), &"not_found_error".into()));
+    let theirs = r#"{"type":"error","error":{"type":"not_found_error","message":"no"},"request_id":"req_theirs"}"#;
+    let told = said(theirs, Dialect::AnthropicMessages, Dialect::AnthropicMessages);
+    assert_eq!(told["request_id"], "req_9");
+    assert_eq!(said(plain, CHAT, CHAT).get("request_id"), None);
+}

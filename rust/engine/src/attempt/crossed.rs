@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::dialects::message::Envelope;
+use fastroute_core::dialects::message::{Envelope, Wanted};
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::passes::{Names, Shape};
@@ -31,6 +31,8 @@ pub(crate) struct Crossed {
     pub(super) dialects: [Dialect; 2],
     names: Names,
     include_usage: bool,
+    /// The form of vectors.
+    wanted: Option<Wanted>,
     pub(super) dropped: Option<HeaderValue>,
     model: Box<str>,
     id: Arc<str>,
@@ -56,11 +58,13 @@ pub(super) async fn request(
         let address = Address { model: Some(model), stream };
         translate::request(&joined(&ingress.frames), client, target, shape, address)
     };
-    let Translated { body, dropped, changed, names, include_usage, .. } = translated.map_err(|error| bad(&error))?;
+    let Translated { body, dropped, changed, names, include_usage, wanted, .. } =
+        translated.map_err(|error| bad(&error))?;
     let crossed = Crossed {
         dialects: [target, client],
         names,
         include_usage,
+        wanted,
         dropped: listed(&dropped, &changed),
         model: ingress.model().into(),
         id: ingress.request_id.clone(),
@@ -125,15 +129,15 @@ impl Crossed {
     /// The whole reply in the client's dialect.
     pub(super) async fn reply(&self, body: Bytes, rule: UsageRule) -> Result<(Bytes, ReplyFacts), Failure> {
         if body.len() <= AT_ONCE_BYTES {
-            return relay::cross_reply(&body, self.dialects, rule, &self.names, &self.envelope());
+            return relay::cross_reply(&body, self.dialects, rule, &self.names, self.wanted, &self.envelope());
         }
         let it = self.clone();
-        elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.names, &it.envelope())).await?
+        elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.names, it.wanted, &it.envelope())).await?
     }
 
     /// An error of the upstream's in the client's dialect.
     pub(super) fn error(&self, body: &[u8], status: u16) -> Bytes {
         let [source, target] = self.dialects;
-        translate::error(body, source, target, status).1
+        translate::error(body, source, target, status, &self.id).1
     }
 }

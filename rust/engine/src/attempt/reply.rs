@@ -185,7 +185,9 @@ impl Answer<'_> {
     /// How much of a reply is held before it is judged. One that is said in other words is said as a whole.
     fn held_bytes(&self) -> usize {
         match self.head.dialect {
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings if self.crossed.is_none() => WHOLE_REPLY_BYTES,
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings if self.crossed.is_none() => {
+                WHOLE_REPLY_BYTES
+            }
             _ => usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX),
         }
     }
@@ -263,7 +265,7 @@ impl Answer<'_> {
         let ingress = self.ingress;
         let spec = RelaySpec {
             inspect: match self.head.dialect {
-                Dialect::OpenAiChat => Inspect::OpenAiChat,
+                Dialect::OpenAiChat | Dialect::OpenAiCompletions => Inspect::OpenAiChat,
                 other => Inspect::Events(other),
             },
             choices: ingress.scan.n.unwrap_or_default(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::json::{Edit, Field, splice};
+use fastroute_core::json::{Edit, Field, member, splice};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, Entry, HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
-use super::Frames;
+use super::{Frames, joined};
 use crate::clocks::Due;
 use crate::ingress::Ingress;
 use crate::table::{Head, Target};
@@ -49,7 +49,7 @@ pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failu
         if let Some(with) = renamed {
             edits.push(Edit { at, with });
         }
-    } else if ingress.dialect() != Dialect::Gemini {
+    } else if !matches!(ingress.dialect(), Dialect::Gemini | Dialect::GeminiEmbeddings) {
         // The client's address named it.
         let name = fastroute_core::json::quote(model_of(ingress, target));
         edits.push(scan.insert(&[("model", name)]));
@@ -126,7 +126,12 @@ impl<'r> Letter<'r> {
     ) -> Result<Self, Failure> {
         let same = head.dialect == ingress.dialect();
         let query = ingress.spoken.query.as_deref().filter(|_| same);
-        let path = head.paths.of(model_of(ingress, target), ingress.stream(), query).ok_or_else(|| {
+        // Gemini has one address for a text and another one for many.
+        let other = match head.dialect {
+            Dialect::GeminiEmbeddings => member(&joined(frames), "requests").is_some(),
+            _ => ingress.stream(),
+        };
+        let path = head.paths.of(model_of(ingress, target), other, query).ok_or_else(|| {
             Failure::at(Kind::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
         })?;
         Ok(Self { head, path, ingress, frames })

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shape};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -76,9 +76,10 @@ pub struct Received {
 /// Starts a scanner with the limits every door shares.
 pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
     let shape = match dialect {
-        Dialect::OpenAiChat => Shape::Chat,
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => Shape::Chat,
         Dialect::OpenAiEmbeddings => Shape::Embeddings,
-        _ => Shape::Dialogue,
+        other if other.family() == Family::Chat => Shape::Dialogue,
+        _ => Shape::Any,
     };
     Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
 }

@@ -55,7 +55,11 @@ pub fn endpoint<'a>(method: &Method, path: &'a str, hints: Hints) -> Endpoint<'a
         "/messages/count_tokens" => counted(Dialect::AnthropicMessages),
         "/responses/input_tokens" => counted(Dialect::OpenAiResponses),
         "/chat/completions" => by_body(Dialect::OpenAiChat),
+        "/completions" => by_body(Dialect::OpenAiCompletions),
         "/embeddings" => by_body(Dialect::OpenAiEmbeddings),
+        "/chat" if path.starts_with("/v2/") => by_body(Dialect::CohereV2),
+        "/embed" if path.starts_with("/v2/") => by_body(Dialect::CohereEmbeddings),
+        "/rerank" => by_body(Dialect::Rerank),
         "/messages" => by_body(Dialect::AnthropicMessages),
         "/responses" => by_body(Dialect::OpenAiResponses),
         "/models" => (Endpoint::Models(hints.asks), "GET"),
@@ -81,7 +85,7 @@ fn without_prefix(path: &str) -> &str {
     };
     let rooted = ["/openai", "/anthropic"].iter().find_map(|root| cut(path, root)).unwrap_or(0);
     let path = path.get(rooted..).unwrap_or(path);
-    let versioned = ["/v1", "/v1beta"].iter().find_map(|version| cut(path, version)).unwrap_or(0);
+    let versioned = ["/v1", "/v1beta", "/v2"].iter().find_map(|version| cut(path, version)).unwrap_or(0);
     path.get(versioned..).unwrap_or(path)
 }
 
@@ -92,6 +96,10 @@ fn generated(id: &str) -> Option<(Endpoint<'_>, &'static str)> {
         "generateContent" => (false, Task::Answer),
         "streamGenerateContent" => (true, Task::Answer),
         "countTokens" => (false, Task::Count),
+        "embedContent" | "batchEmbedContents" => {
+            let spoken = Spoken { model: Some(model.into()), ..Spoken::by_body(Dialect::GeminiEmbeddings) };
+            return Some((Endpoint::Generate(spoken), "POST"));
+        }
         _ => return None,
     };
     let model = Some(model.into());
@@ -209,8 +217,9 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
             reply
         }
         Endpoint::Unknown | Endpoint::Generate(_) => {
-            let message = "this gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, \
-                           /v1/models and /v1beta/models/MODEL:generateContent";
+            let message = "this gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, \
+                           /v1/embeddings, /v1/rerank, /v2/chat, /v1/models and \
+                           /v1beta/models/MODEL:generateContent";
             Problem::request(404, "unknown_endpoint", message).reply(request_id)
         }
     }
@@ -291,6 +300,19 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_where_each_sdk_asks() {
+        assert_eq!(plain(&Method::POST, "/v1/chat"), Endpoint::Unknown);
+        for (path, dialect) in [
+            ("/v1/completions", Dialect::OpenAiCompletions),
+            ("/v2/chat", Dialect::CohereV2),
+            ("/v2/embed", Dialect::CohereEmbeddings),
+            ("/v1/rerank", Dialect::Rerank),
+            ("/v2/rerank", Dialect::Rerank),
+            ("/v1beta/models/m:embedContent", Dialect::GeminiEmbeddings),
+            ("/v1/models/m:batchEmbedContents", Dialect::GeminiEmbeddings),
+        ] {
+            let Endpoint::Generate(spoken) = plain(&Method::POST, path) else { panic!("{path}") };
+            assert_eq!((spoken.dialect, spoken.task), (dialect, Task::Answer), "{path}");
+        }
         for (path, dialect) in [
             ("/v1/messages/count_tokens", Dialect::AnthropicMessages),
             ("/v1/responses/input_tokens", Dialect::OpenAiResponses),

@@ -10,7 +10,9 @@ use hyper::http::uri::PathAndQuery;
 const MODEL: &str = "{model}";
 
 /// How the path of a reply in one piece ends, and that of a stream.
-const STREAMED: [(&str, &str); 4] = [
+const STREAMED: [(&str, &str); 5] = [
+    // Not a stream, but many texts at once.
+    (":embedContent", ":batchEmbedContents"),
     (":generateContent", ":streamGenerateContent?alt=sse"),
     ("/converse", "/converse-stream"),
     ("/invoke", "/invoke-with-response-stream"),
@@ -33,13 +35,15 @@ pub enum Paths {
 impl Paths {
     /// `model` is the target's, `None` where the client names it.
     pub(super) fn compile(path: &str, model: Option<&str>) -> Result<Self, String> {
+        // Either address of Gemini's embeddings stands for both.
+        let path = &path.replace(":batchEmbedContents", ":embedContent");
         let streamed = streamed(path);
         if path.contains(MODEL) && model.is_none() {
             // Whatever the model's name, the rest of it must be a path.
             named(path, "m")
                 .and_then(|_| named(&streamed, "m"))
                 .ok_or_else(|| format!("speaks: `{path}` is no path"))?;
-            return Ok(Self::Named { plain: path.into(), streamed: streamed.into() });
+            return Ok(Self::Named { plain: path.as_str().into(), streamed: streamed.into() });
         }
         let model = model.unwrap_or_default();
         let fixed = |path: &str| named(path, model).ok_or_else(|| format!("speaks: `{path}` is no path"));

@@ -4,7 +4,6 @@
 //! holds as reasoning; the results of tools may be documents; and a reply names neither its model nor its time.
 
 mod citations;
-mod error;
 mod message;
 mod parts;
 mod reader;
@@ -19,7 +18,7 @@ mod writer;
 use bytes::Bytes;
 
 use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
-use super::{Dialect, DialectError};
+use super::{Dialect, DialectError, cohere_error};
 pub use reader::Reader;
 pub use writer::Writer;
 
@@ -34,7 +33,7 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
 pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     match request {
         Request::Chat(chat) => Ok(request::render(chat)),
-        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -47,7 +46,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
 pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     match reply {
         Reply::Chat(chat) => Ok(reply::render(chat, envelope)),
-        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -69,9 +68,9 @@ pub fn render_event(writer: &mut Writer, event: &Event<'_>, out: &mut Vec<u8>) {
 }
 
 pub fn parse_error(body: &[u8]) -> ErrorReply<'_> {
-    error::parse(body)
+    cohere_error::parse(DIALECT, body)
 }
 
 pub fn render_error(error: &ErrorReply<'_>) -> Bytes {
-    error::render(error)
+    cohere_error::render(DIALECT, error)
 }

@@ -5,13 +5,14 @@
 use bytes::Bytes;
 
 use super::DIALECT;
+use crate::dialects::Dialect;
 use crate::dialects::message::ErrorReply;
 use crate::dialects::object::Object;
 use crate::dialects::openai_error;
 use crate::dialects::output::{self, Buffer};
 
-pub(super) fn parse(body: &[u8]) -> ErrorReply<'_> {
-    mended(openai_error::parse_error(DIALECT, body))
+pub(in crate::dialects) fn parse(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
+    mended(openai_error::parse_error(dialect, body))
 }
 
 pub(super) fn parse_chunk<'a>(chunk: Object<'a, '_>) -> ErrorReply<'a> {
@@ -27,13 +28,17 @@ fn mended(mut error: ErrorReply<'_>) -> ErrorReply<'_> {
     error
 }
 
-pub(super) fn render(error: &ErrorReply<'_>) -> Bytes {
+pub(in crate::dialects) fn render(dialect: Dialect, error: &ErrorReply<'_>) -> Bytes {
     let mut out = Buffer::with_capacity(error.message.len() + 96);
-    write_document(error, &mut out);
+    write_as(dialect, error, &mut out);
     out.into()
 }
 
 pub(super) fn write_document(error: &ErrorReply<'_>, out: &mut Buffer) {
+    write_as(DIALECT, error, out);
+}
+
+fn write_as(dialect: Dialect, error: &ErrorReply<'_>, out: &mut Buffer) {
     let named = error.kind.as_deref().unwrap_or_default();
     let is_status = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let code = error.status.map(u64::from).or_else(|| error.code.as_deref()?.parse().ok());
@@ -43,7 +48,7 @@ pub(super) fn write_document(error: &ErrorReply<'_>, out: &mut Buffer) {
             object.whole("code", code);
             object.text("message", &error.message);
             object.text("status", if is_status { named } else { status_of_code(code) });
-            object.extras(DIALECT, &error.extras);
+            object.extras(dialect, &error.extras);
         });
     });
 }

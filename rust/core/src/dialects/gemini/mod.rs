@@ -6,12 +6,12 @@
 //! stream has no end of its own, and a finish reason may be followed by more, so choices finish at [`end`].
 
 mod citations;
-mod error;
+pub(super) mod error;
 mod finish;
 mod generation;
 mod ids;
 mod logprobs;
-mod names;
+pub(super) mod names;
 mod parts;
 mod reader;
 mod reply;
@@ -41,7 +41,7 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
 pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     match request {
         Request::Chat(chat) => Ok(request::render(chat)),
-        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -54,7 +54,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
 pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     match reply {
         Reply::Chat(chat) => reply::render(chat, envelope),
-        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -82,9 +82,9 @@ pub fn render_event(writer: &mut Writer, event: &Event<'_>, out: &mut Vec<u8>) {
 }
 
 pub fn parse_error(body: &[u8]) -> ErrorReply<'_> {
-    error::parse(body)
+    error::parse(DIALECT, body)
 }
 
 pub fn render_error(error: &ErrorReply<'_>) -> Bytes {
-    error::render(error)
+    error::render(DIALECT, error)
 }

@@ -9,11 +9,13 @@ use crate::dialects::{DialectError, Place};
 const DOCUMENTED: &[&str] = &[
     "allowedFunctionNames",
     "audioTimestamp",
+    "autoTruncate",
     "cachedContent",
     "candidateCount",
     "codeExecution",
     "codeExecutionResult",
     "displayName",
+    "embedContentConfig",
     "enableEnhancedCivicAnswers",
     "executableCode",
     "fileData",
@@ -33,6 +35,7 @@ const DOCUMENTED: &[&str] = &[
     "maxOutputTokens",
     "mediaResolution",
     "mimeType",
+    "outputDimensionality",
     "parametersJsonSchema",
     "presencePenalty",
     "responseJsonSchema",
@@ -46,6 +49,7 @@ const DOCUMENTED: &[&str] = &[
     "speechConfig",
     "stopSequences",
     "systemInstruction",
+    "taskType",
     "thinkingBudget",
     "thinkingConfig",
     "thinkingLevel",
@@ -59,12 +63,12 @@ const DOCUMENTED: &[&str] = &[
 ];
 
 /// Spells the documented members of an object in `camelCase`. Refuses one that is said in both spellings.
-pub(super) fn spell(object: &mut Object<'_, '_>) -> Result<(), DialectError> {
+pub(in crate::dialects) fn spell(object: &mut Object<'_, '_>) -> Result<(), DialectError> {
     object.rename(camel)
 }
 
 /// Opens an object of a request with its documented members in `camelCase`.
-pub(super) fn open<'a, 'p>(raw: &'a RawValue, place: Place<'p>) -> Result<Object<'a, 'p>, DialectError> {
+pub(in crate::dialects) fn open<'a, 'p>(raw: &'a RawValue, place: Place<'p>) -> Result<Object<'a, 'p>, DialectError> {
     let mut object = Object::open(raw, place, Mode::Strict)?;
     spell(&mut object)?;
     Ok(object)

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Extras, Json, Spelling, Text, Usage};
-use crate::dialects::output;
+use crate::dialects::output::{self, Buffer};
+use crate::dialects::{Dialect, DialectError, Place};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddingsRequest<'a> {
@@ -17,6 +18,8 @@ pub struct EmbeddingsRequest<'a> {
     pub spelling: Spelling,
     pub encoding: Option<Encoding>,
     pub dimensions: Option<u64>,
+    pub task: Option<Task>,
+    pub truncate: Option<Truncate>,
     pub user: Option<Text<'a>>,
     pub extras: Extras<'a>,
 }
@@ -25,6 +28,12 @@ pub struct EmbeddingsRequest<'a> {
 pub enum Inputs<'a> {
     Texts(Vec<Text<'a>>),
     Tokens(Vec<Vec<u32>>),
+    /// Images, or texts in parts: what only `dialect` can read, as the items of the member they stood in.
+    Opaque {
+        dialect: Dialect,
+        member: &'static str,
+        items: Vec<Json<'a>>,
+    },
 }
 
 impl Inputs<'_> {
@@ -32,11 +41,61 @@ impl Inputs<'_> {
         match self {
             Self::Texts(texts) => texts.len(),
             Self::Tokens(lists) => lists.len(),
+            Self::Opaque { items, .. } => items.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Refuses what `dialect` cannot read: tokens, unless it takes `tokens`, and what only another dialect knows.
+    pub(crate) fn sayable(&self, dialect: Dialect, tokens: bool) -> Result<(), DialectError> {
+        let what = match self {
+            Self::Tokens(_) if !tokens => "tokens",
+            Self::Opaque { dialect: theirs, .. } if *theirs != dialect => "more than text",
+            _ => return Ok(()),
+        };
+        let message = format!("is {what}, which cannot be said in {}", dialect.name());
+        Err(Place::Document.member("input").refuse(message))
+    }
+}
+
+/// What the vectors are for, in as many words as any dialect has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Query,
+    Document,
+    Similarity,
+    Classification,
+    Clustering,
+    QuestionAnswering,
+    FactVerification,
+    CodeQuery,
+}
+
+/// What to do about a text that is longer than the model can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truncate {
+    /// Refuse it.
+    Never,
+    /// Leave out its start.
+    Start,
+    /// Leave out its end.
+    End,
+}
+
+/// In which form a client asked for its vectors, to be kept until there are some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub encoding: Option<Encoding>,
+    /// It asked for one vector and not for a list.
+    pub alone: bool,
+}
+
+impl Wanted {
+    pub fn of(request: &EmbeddingsRequest<'_>) -> Self {
+        Self { encoding: request.encoding, alone: request.spelling == Spelling::Plain }
     }
 }
 
@@ -50,8 +109,39 @@ pub enum Encoding {
 pub struct EmbeddingsReply<'a> {
     pub model: Text<'a>,
     pub embeddings: Vec<Embedding<'a>>,
+    /// `Plain` for one vector outside a list.
+    pub spelling: Spelling,
     pub usage: Option<Usage<'a>>,
     pub extras: Extras<'a>,
+}
+
+impl EmbeddingsReply<'_> {
+    /// Brings the vectors into the form that was asked for. Refuses what is no vector.
+    pub fn suit(&mut self, wanted: Wanted) -> Result<(), DialectError> {
+        if let Some(encoding) = wanted.encoding {
+            for (at, embedding) in self.embeddings.iter_mut().enumerate() {
+                let vector = embedding.vector.clone().encoded(encoding);
+                embedding.vector = vector.ok_or_else(|| no_vector(at))?;
+            }
+        }
+        self.spelling = if wanted.alone && self.embeddings.len() == 1 { Spelling::Plain } else { Spelling::Structured };
+        Ok(())
+    }
+
+    /// The vectors in the order of their inputs, for dialects that do not number them. Refuses what is no vector.
+    pub(crate) fn in_order(&self, encoding: Encoding) -> Result<Vec<Vector<'_>>, DialectError> {
+        let mut order: Vec<_> = self.embeddings.iter().collect();
+        order.sort_by_key(|embedding| embedding.index);
+        let vectors = order.into_iter().enumerate().map(|(at, embedding)| {
+            let vector = embedding.vector.clone().encoded(encoding);
+            vector.ok_or_else(|| no_vector(at))
+        });
+        vectors.collect()
+    }
+}
+
+fn no_vector(at: usize) -> DialectError {
+    Place::Document.member("embeddings").item(at).refuse("is no vector")
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +185,13 @@ impl Vector<'_> {
                 let (floats, rest) = bytes.as_chunks::<4>();
                 rest.is_empty().then(|| floats.iter().map(|four| f32::from_le_bytes(*four)).collect())
             }
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Buffer) {
+        match self {
+            Self::Numbers(numbers) => output::raw(out, numbers.as_str()),
+            Self::Base64(text) => output::text(out, text),
         }
     }
 

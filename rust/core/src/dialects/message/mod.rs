@@ -10,11 +10,12 @@ mod event;
 mod extras;
 mod reply;
 mod request;
+mod rerank;
 
 pub use block::{
     Block, CallKind, Citation, Content, MediaSource, Reasoning, ReasoningField, Role, ToolCall, ToolResult, Turn,
 };
-pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Inputs, Vector};
+pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Inputs, Task, Truncate, Vector, Wanted};
 pub use event::{Event, Events, NoStream};
 pub use extras::{Extra, Extras, Json, Spelling, Text};
 pub use reply::{ChatReply, Choice, Envelope, ErrorReply, Finish, FinishReason, Reply, TokenUsage, Usage};
@@ -22,3 +23,4 @@ pub use request::{
     Callable, ChatRequest, ReasoningMode, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop,
     StreamOptions, Tool, ToolChoice, ToolChoiceMode,
 };
+pub use rerank::{Document, Ranked, RerankReply, RerankRequest};

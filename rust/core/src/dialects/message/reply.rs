@@ -1,12 +1,13 @@
 //! What comes back when it comes back whole: a reply or an error.
 
-use super::{EmbeddingsReply, Extras, Json, Text, Turn};
+use super::{EmbeddingsReply, Extras, Json, RerankReply, Text, Turn};
 
 /// A reply of any dialect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply<'a> {
     Chat(ChatReply<'a>),
     Embeddings(EmbeddingsReply<'a>),
+    Rerank(RerankReply<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{CallKind, EmbeddingsRequest, Extras, Json, Spelling, Text, Turn};
+use super::{CallKind, EmbeddingsRequest, Extras, Json, RerankRequest, Spelling, Text, Turn};
 use crate::dialects::Dialect;
 
-/// A request of any dialect. Which variant a dialect reads and writes is fixed; the other is refused.
+/// A request of any dialect. Which variant a dialect reads and writes is fixed; the others are refused.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
@@ -14,6 +14,7 @@ use crate::dialects::Dialect;
 pub enum Request<'a> {
     Chat(ChatRequest<'a>),
     Embeddings(EmbeddingsRequest<'a>),
+    Rerank(RerankRequest<'a>),
 }
 
 impl Request<'_> {
@@ -21,6 +22,7 @@ impl Request<'_> {
         match self {
             Self::Chat(chat) => &chat.model,
             Self::Embeddings(embeddings) => &embeddings.model,
+            Self::Rerank(rerank) => &rerank.model,
         }
     }
 }

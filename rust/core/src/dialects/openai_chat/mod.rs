@@ -9,17 +9,18 @@ mod reply;
 mod request;
 mod tools;
 mod turn;
-mod usage;
 mod writer;
 
 use bytes::Bytes;
 
+use super::chatlike::usage::Counts;
 use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
+const USAGE: Counts = Counts::of_chat(DIALECT);
 
 /// Refuses what is not a chat request, or says one of its fields in a type the contract does not know.
 pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
@@ -30,7 +31,7 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
 pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     match request {
         Request::Chat(chat) => Ok(request::render(chat)),
-        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -43,7 +44,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
 pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     match reply {
         Reply::Chat(chat) => reply::render(chat, envelope),
-        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 

@@ -1,12 +1,13 @@
-//! The whole reply, both ways, and the finish reasons.
+//! The whole reply, both ways.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{DIALECT, turn, usage};
-use crate::dialects::message::{ChatReply, Choice, Content, Envelope, Finish, FinishReason, Text};
-use crate::dialects::object::{self, Mode, Object};
-use crate::dialects::output::{self, Buffer, Members};
+use super::{DIALECT, USAGE, turn};
+use crate::dialects::chatlike::finish;
+use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason, Text};
+use crate::dialects::object::{Mode, Object};
+use crate::dialects::output::{self, Buffer};
 use crate::dialects::{DialectError, Place};
 
 pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
@@ -18,7 +19,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let choices = choices.collect::<Result<_, _>>()?;
     reply.forget("object");
-    let usage = reply.take_object("usage")?.map(usage::parse);
+    let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
     // The published schema knows an absent usage, not a null one.
     reply.forget("usage");
     Ok(ChatReply {
@@ -43,59 +44,10 @@ fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Res
     Ok(Choice {
         index: u32::try_from(index).map_err(|_| place.member("index").refuse("is too large"))?,
         turn,
-        finish: take_finish(&mut choice, called),
+        finish: finish::take(&mut choice, called),
         logprobs: choice.take_json("logprobs"),
         extras: choice.into_extras(DIALECT),
     })
-}
-
-/// Takes `finish_reason`. A word outside the published five keeps its neutral meaning and itself, as `native`.
-pub(super) fn take_finish<'a>(choice: &mut Object<'a, '_>, called: bool) -> Option<Finish<'a>> {
-    let word = choice.take_if("finish_reason", object::text)?;
-    let native = choice.take_if("native_finish_reason", object::text);
-    let reason = match word.as_ref() {
-        "stop" => FinishReason::Stop,
-        "length" => FinishReason::Length,
-        "tool_calls" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        "function_call" => FinishReason::FunctionCall,
-        _ => {
-            let reason = reason_of_word(&word, called);
-            return Some(Finish::new(reason, native.or(Some(word).filter(|word| !word.is_empty()))));
-        }
-    };
-    Some(Finish::new(reason, native))
-}
-
-/// What words mean that servers use in place of the published five; what they call goes before what they say.
-fn reason_of_word(word: &str, called: bool) -> FinishReason {
-    match word {
-        "model_length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
-        "sensitive" => FinishReason::ContentFilter,
-        "error" | "insufficient_system_resource" | "network_error" => FinishReason::Error,
-        _ if called => FinishReason::ToolCalls,
-        _ => FinishReason::Stop,
-    }
-}
-
-/// The published word; `None` for an error, which has none.
-pub(super) fn word_of_reason(reason: FinishReason) -> Option<&'static str> {
-    match reason {
-        FinishReason::Stop => Some("stop"),
-        FinishReason::Length => Some("length"),
-        FinishReason::ToolCalls => Some("tool_calls"),
-        FinishReason::ContentFilter => Some("content_filter"),
-        FinishReason::FunctionCall => Some("function_call"),
-        FinishReason::Error => None,
-    }
-}
-
-pub(super) fn write_finish(choice: &mut Members<'_>, finish: &Finish<'_>) {
-    match word_of_reason(finish.reason) {
-        Some(word) => choice.text("finish_reason", word),
-        None => choice.null("finish_reason"),
-    }
-    choice.text_if("native_finish_reason", finish.native.as_deref());
 }
 
 pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
@@ -115,7 +67,7 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
         members.text("model", or(&reply.model, envelope.model));
         members.list("choices", &reply.choices, write_choice);
         if let Some(usage) = &reply.usage {
-            members.object("usage", |members| usage::write(usage, members));
+            members.object("usage", |members| USAGE.write(usage, members));
         }
         members.extras(DIALECT, &reply.extras);
     });
@@ -133,7 +85,7 @@ fn write_choice(out: &mut Buffer, choice: &Choice<'_>) {
             None => members.null("logprobs"),
         }
         match &choice.finish {
-            Some(finish) => write_finish(members, finish),
+            Some(finish) => finish::write(members, finish),
             None => members.null("finish_reason"),
         }
         members.extras(DIALECT, &choice.extras);

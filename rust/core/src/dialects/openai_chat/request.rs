@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, tools, turn};
+use crate::dialects::chatlike::{foreign, sampling, take_stream_options, write_stream_options};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extras, Json, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Stop,
-    StreamOptions, Tool, Turn,
+    Block, ChatRequest, Content, Json, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Tool, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -33,7 +33,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
         max_tokens: request.take_u64("max_tokens")?,
         reasoning: request.take_if("reasoning_effort", reasoning_wish),
         stream: request.take_bool("stream")?,
-        stream_options: take_stream_options(&mut request)?,
+        stream_options: take_stream_options(DIALECT, &mut request)?,
         user: request.take_text("user")?,
         safety_identifier: request.take_text("safety_identifier")?,
         prompt_cache_key: request.take_text("prompt_cache_key")?,
@@ -47,41 +47,10 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
 
 fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, DialectError> {
     Ok(Sampling {
-        temperature: request.take_f64("temperature")?,
-        top_p: request.take_f64("top_p")?,
-        top_k: request.take_u64("top_k")?,
-        frequency_penalty: request.take_f64("frequency_penalty")?,
-        presence_penalty: request.take_f64("presence_penalty")?,
-        seed: request.take_i64("seed")?,
-        n: request.take_u64("n")?,
         logprobs: request.take_bool("logprobs")?,
         top_logprobs: request.take_u64("top_logprobs")?,
-        stop: take_stop(request)?,
+        ..sampling::take(request)?
     })
-}
-
-fn take_stop<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
-    if let Some(one) = request.take_if("stop", object::text) {
-        return Ok(Some(Stop { sequences: vec![one], spelling: Spelling::Plain }));
-    }
-    let place = Place::Document.member("stop");
-    let Some(items) = request.take_list("stop")? else {
-        return Ok(None);
-    };
-    let sequences = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
-}
-
-fn take_stream_options<'a>(request: &mut Object<'a, '_>) -> Result<Option<StreamOptions<'a>>, DialectError> {
-    let place = Place::Document.member("stream_options");
-    let Some(raw) = request.take_object("stream_options")? else {
-        return Ok(None);
-    };
-    let mut options = Object::open(raw, place, Mode::Strict)?;
-    Ok(Some(StreamOptions { include_usage: options.take_bool("include_usage")?, extras: options.into_extras(DIALECT) }))
 }
 
 /// A name, or the object that clients of the Responses API carry over. Other objects stay as they are.
@@ -133,19 +102,16 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     if let Some(format) = &request.response_format {
         members.object("response_format", |members| write_format(members, format));
     }
-    write_sampling(members, &request.sampling);
+    sampling::write(members, &request.sampling);
+    members.flag_if("logprobs", request.sampling.logprobs);
+    members.whole_if("top_logprobs", request.sampling.top_logprobs);
     members.whole_if("max_completion_tokens", request.max_completion_tokens);
     members.whole_if("max_tokens", request.max_tokens);
     if let Some(wish) = &request.reasoning {
         write_reasoning_wish(members, wish);
     }
     members.flag_if("stream", request.stream);
-    if let Some(options) = &request.stream_options {
-        members.object("stream_options", |members| {
-            members.flag_if("include_usage", options.include_usage);
-            members.extras(DIALECT, &options.extras);
-        });
-    }
+    write_stream_options(DIALECT, members, request);
     members.text_if("user", request.user.as_deref());
     members.text_if("safety_identifier", request.safety_identifier.as_deref());
     members.text_if("prompt_cache_key", request.prompt_cache_key.as_deref());
@@ -154,24 +120,6 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     members.flag_if("store", request.store);
     members.json_if("metadata", request.metadata.as_ref());
     members.extras(DIALECT, &request.extras);
-}
-
-fn write_sampling(members: &mut Members<'_>, sampling: &Sampling<'_>) {
-    members.float_if("temperature", sampling.temperature);
-    members.float_if("top_p", sampling.top_p);
-    members.whole_if("top_k", sampling.top_k);
-    members.float_if("frequency_penalty", sampling.frequency_penalty);
-    members.float_if("presence_penalty", sampling.presence_penalty);
-    members.signed_if("seed", sampling.seed);
-    members.whole_if("n", sampling.n);
-    members.flag_if("logprobs", sampling.logprobs);
-    members.whole_if("top_logprobs", sampling.top_logprobs);
-    if let Some(stop) = &sampling.stop {
-        match (stop.spelling, stop.sequences.as_slice()) {
-            (Spelling::Plain, [one]) => members.text("stop", one),
-            (_, sequences) => members.list("stop", sequences, |out, text| output::text(out, text)),
-        }
-    }
 }
 
 fn write_reasoning_wish(members: &mut Members<'_>, wish: &ReasoningWish<'_>) {
@@ -203,7 +151,7 @@ fn write_format(members: &mut Members<'_>, format: &ResponseFormat<'_>) {
 
 /// The names and places of what another dialect said and chat has no words for.
 fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
-    let mut dropped: Vec<String> = foreign(&request.extras).collect();
+    let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
             Tool::Opaque { dialect, .. } if *dialect != DIALECT => {
@@ -219,7 +167,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
 }
 
 fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
-    dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     for (index, block) in turn.blocks.iter().enumerate() {
         dropped_of_block(block, &format!("{place}.content[{index}]"), dropped);
     }
@@ -238,9 +186,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
         }
         _ => {}
     }
-    dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
-}
-
-fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
+    dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));
 }

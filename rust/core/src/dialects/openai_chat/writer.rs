@@ -3,10 +3,11 @@
 //!
 //! The surprise: an error ends the stream without `[DONE]`, because clients take that for success.
 
-use super::reply::{or, write_finish};
+use super::reply::or;
 use super::tools::write_signature;
 use super::turn::{is_link, write_citation, write_reasoning_detail};
-use super::{DIALECT, usage};
+use super::{DIALECT, USAGE};
+use crate::dialects::chatlike::finish;
 use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage};
 use crate::dialects::openai_error;
 use crate::dialects::output::{self, Buffer, Members};
@@ -219,7 +220,7 @@ impl Writer {
         self.choice(choice, out, |members| {
             members.object("delta", |_| {});
             members.null("logprobs");
-            write_finish(members, finish);
+            finish::write(members, finish);
         });
     }
 
@@ -227,7 +228,7 @@ impl Writer {
         if let Some(usage) = self.usage.take().filter(|_| self.include_usage) {
             self.chunk(out, |chunk| {
                 chunk.list("choices", [(); 0], |_, ()| {});
-                chunk.object("usage", |members| usage::write(&usage, members));
+                chunk.object("usage", |members| USAGE.write(&usage, members));
             });
         }
         self.ended = true;

@@ -12,17 +12,18 @@ mod request;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod usage;
 mod writer;
 
 use bytes::Bytes;
 
+use super::chatlike::usage::Counts;
 use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::OpenAiResponses;
+const USAGE: Counts = Counts::of_responses(DIALECT);
 
 /// Refuses what is no request for a response, or says one of its fields in a type the contract does not know.
 pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
@@ -33,7 +34,7 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
 pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     match request {
         Request::Chat(chat) => Ok(request::render(chat)),
-        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -46,7 +47,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
 pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     match reply {
         Reply::Chat(chat) => Ok(reply::render(chat, envelope)),
-        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 

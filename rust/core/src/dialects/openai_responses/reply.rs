@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::items::{self, Manner};
-use super::{DIALECT, usage};
+use super::{DIALECT, USAGE};
 use crate::dialects::message::{
     Block, ChatReply, Choice, Content, Envelope, ErrorReply, Extras, Finish, FinishReason, Json, Role, Text, Turn,
     Usage,
@@ -43,7 +43,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     let logprobs = take_logprobs(&mut blocks);
     let finish = take_finish(&mut reply, called);
     reply.forget("object");
-    let usage = reply.take_object("usage")?.map(usage::parse);
+    let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
     reply.forget("usage");
     let choice =
         Choice { index: 0, turn: Turn::new(Role::Assistant, blocks), finish, logprobs, extras: Extras::default() };
@@ -174,7 +174,7 @@ impl Response<'_> {
             self.write_state(members);
             output(members.key("output"));
             if let Some(usage) = self.usage {
-                members.object("usage", |members| usage::write(usage, members));
+                members.object("usage", |members| USAGE.write(usage, members));
             }
             members.extras(DIALECT, self.extras);
             for (name, value) in ECHO {

@@ -181,7 +181,7 @@ impl ChoiceState {
         }
     }
 
-    fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
+    pub(super) fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
         if text.is_empty() && logprobs.is_none() {
             return;
         }

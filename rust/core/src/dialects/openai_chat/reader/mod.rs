@@ -10,23 +10,39 @@ mod tests;
 
 use serde_json::value::RawValue;
 
-use super::reply::take_finish;
-use super::{DIALECT, usage};
+use super::{DIALECT, USAGE};
+use crate::dialects::chatlike::finish;
+use crate::dialects::chatlike::usage::Counts;
 use crate::dialects::message::{ErrorReply, Event, Events, FinishReason};
-use crate::dialects::object::{Mode, Object};
-use crate::dialects::{DialectError, Place, openai_error};
+use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::openai_completions::logprobs;
+use crate::dialects::{Dialect, DialectError, Place, openai_error};
 use choice::Choices;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reader {
+    dialect: Dialect,
+    usage: Counts,
     started: bool,
     ended: bool,
     id: String,
     choices: Choices,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Self::of(DIALECT, USAGE)
+    }
+}
+
 impl Reader {
-    pub(super) fn parse<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
+    /// The older completions come in the same chunks; of a choice they say the text alone, and not as a delta.
+    pub(crate) fn of(dialect: Dialect, usage: Counts) -> Self {
+        let choices = Choices::default();
+        Self { dialect, usage, started: false, ended: false, id: String::new(), choices }
+    }
+
+    pub(crate) fn parse<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
         let mut events = Events::new();
         let data = data.trim_ascii();
         if data.is_empty() || self.ended {
@@ -38,7 +54,7 @@ impl Reader {
             events.push(Event::Done);
         } else if name == "error" {
             // Groq names the event and sends the error object alone or wrapped.
-            self.fail(openai_error::parse_error(DIALECT, data), &mut events);
+            self.fail(openai_error::parse_error(self.dialect, data), &mut events);
         } else {
             self.chunk(Object::document(data, Mode::Lenient)?, &mut events)?;
         }
@@ -49,11 +65,11 @@ impl Reader {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
         let bare = !chunk.has("choices") && chunk.has("message");
         if bare || chunk.peek("error").is_some() {
-            self.fail(openai_error::parse_document(DIALECT, chunk), events);
+            self.fail(openai_error::parse_document(self.dialect, chunk), events);
             return Ok(());
         }
         let choices = chunk.take_list("choices")?.unwrap_or_default();
-        let usage = chunk.take_object("usage")?.map(usage::parse);
+        let usage = chunk.take_object("usage")?.map(|raw| self.usage.parse(raw));
         self.start(chunk, !choices.is_empty() || usage.is_some(), events)?;
         for (position, raw) in choices.into_iter().enumerate() {
             self.choice(raw, position, events)?;
@@ -83,7 +99,7 @@ impl Reader {
         for name in ["object", "obfuscation", "p", "usage", "choices", "error"] {
             chunk.forget(name);
         }
-        events.push(Event::MessageStart { id, model, created_s, extras: chunk.into_extras(DIALECT) });
+        events.push(Event::MessageStart { id, model, created_s, extras: chunk.into_extras(self.dialect) });
         Ok(())
     }
 
@@ -97,15 +113,18 @@ impl Reader {
         if self.ended || state.finished() {
             return Ok(());
         }
-        let logprobs = choice.take_json("logprobs");
-        if let Some(delta) = choice.take_if("delta", Object::lenient) {
+        if self.dialect == Dialect::OpenAiCompletions {
+            let text = choice.take_if("text", object::text).unwrap_or_default();
+            state.text(text, choice.take_if("logprobs", logprobs::parse), events);
+        } else if let Some(delta) = choice.take_if("delta", Object::lenient) {
+            let logprobs = choice.take_json("logprobs");
             state.delta(delta, logprobs, &self.id, events)?;
         }
         if choice.peek("finish_reason").is_some_and(|raw| raw.get() == "\"\"") {
             state.note_empty_finish();
             return Ok(());
         }
-        match take_finish(&mut choice, state.called()) {
+        match finish::take(&mut choice, state.called()) {
             Some(finish) if finish.reason == FinishReason::Error => {
                 let error = ErrorReply {
                     message: "the upstream ended its answer with an error".into(),

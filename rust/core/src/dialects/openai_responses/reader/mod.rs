@@ -11,7 +11,7 @@ mod tests;
 use serde_json::value::RawValue;
 
 use super::reply::take_finish;
-use super::{DIALECT, parts, usage};
+use super::{DIALECT, USAGE, parts};
 use crate::dialects::message::{ErrorReply, Event, Events, Extras, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer};
@@ -178,7 +178,7 @@ impl Reader {
             let rest = event.into_rest(DIALECT, "response.completed").value;
             events.push(Event::Opaque { dialect: DIALECT, name: "response.completed".into(), raw: rest });
         }
-        let usage = response.take_if("usage", |raw| raw.get().starts_with('{').then(|| usage::parse(raw)));
+        let usage = response.take_if("usage", |raw| raw.get().starts_with('{').then(|| USAGE.parse(raw)));
         let finish = take_finish(&mut response, self.calls > 0).or_else(|| {
             // The event says by its name how it ended, if the response in it does not.
             let reason = if self.calls > 0 { FinishReason::ToolCalls } else { FinishReason::Stop };

@@ -1,0 +1,57 @@
+//! What the dialects share that took OpenAI's chat for a model: the words for an end, sampling, counts, and how things
+//! are named that cannot be said.
+//!
+//! Its rule: a function here does the same for everybody who calls it; what is somebody's own stays in their module.
+
+pub(crate) mod finish;
+pub(crate) mod sampling;
+pub(crate) mod usage;
+
+use super::message::{ChatRequest, Extra, Extras, StreamOptions};
+use super::object::{Mode, Object};
+use super::output::Members;
+use super::{Dialect, DialectError, Place};
+
+/// The names of what only other dialects understand; null says nothing.
+pub(crate) fn foreign<'e>(dialect: Dialect, extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
+    let says = move |extra: &&Extra<'_>| extra.dialect != dialect && extra.value.as_str() != "null";
+    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+}
+
+/// Names what is said of a request as a whole that only OpenAI's own dialects have words for.
+pub(crate) fn openai_only(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
+    for (name, said) in [
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("safety_identifier", request.safety_identifier.is_some()),
+        ("prompt_cache_key", request.prompt_cache_key.is_some()),
+        ("service_tier", request.service_tier.is_some()),
+        ("verbosity", request.verbosity.is_some()),
+        ("store", request.store.is_some()),
+        ("metadata", request.metadata.is_some()),
+    ] {
+        if said {
+            dropped.push(name.to_owned());
+        }
+    }
+}
+
+pub(crate) fn take_stream_options<'a>(
+    dialect: Dialect,
+    request: &mut Object<'a, '_>,
+) -> Result<Option<StreamOptions<'a>>, DialectError> {
+    let place = Place::Document.member("stream_options");
+    let Some(raw) = request.take_object("stream_options")? else {
+        return Ok(None);
+    };
+    let mut options = Object::open(raw, place, Mode::Strict)?;
+    Ok(Some(StreamOptions { include_usage: options.take_bool("include_usage")?, extras: options.into_extras(dialect) }))
+}
+
+pub(crate) fn write_stream_options(dialect: Dialect, members: &mut Members<'_>, request: &ChatRequest<'_>) {
+    if let Some(options) = &request.stream_options {
+        members.object("stream_options", |members| {
+            members.flag_if("include_usage", options.include_usage);
+            members.extras(dialect, &options.extras);
+        });
+    }
+}
