@@ -52,7 +52,11 @@ def make(litellm: Path, genai_prices: Path, families: Path = FAMILIES) -> dict[s
         "packages": marks,
         "rules": {rule["name"]: {"source": rule["source"], "facts": rule["facts"]} for rule in rules},
         "aliases": {provider: dict(sorted(names.items())) for provider, names in sorted(aliases.items())},
-        "models": {provider: dict(_entries(provider, named, rules)) for provider, named in sorted(models.items())},
+        "models": {
+            provider: entries
+            for provider, named in sorted(models.items())
+            if (entries := dict(_entries(provider, named, rules)))
+        },
     }
 
 

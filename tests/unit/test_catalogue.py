@@ -1,13 +1,15 @@
 """The providers known by name, and what is found of them in an environment."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from fastroute.address import leads_to, parse_address
 from fastroute.catalogue import SIGNED, Row, find_providers, read_catalogue
-from fastroute.catalogue.rows import Variable
+from fastroute.catalogue.rows import Variable, read_rows
 from fastroute.config.flaws import find_flaws
 from fastroute.config.schema import Config, Dialect, Provider, Speaks
 from fastroute.needs import REGION
@@ -123,6 +125,47 @@ def test_a_provider_of_one_row_is_known_as_it_is() -> None:
     row = Row(address="https://api.example.com/v1", key_env=("EXAMPLE_API_KEY",), speaks={"openai_chat": "/chat"})
     assert (row.key_header, row.variables(), row.address_in({})) == ("authorization", frozenset(), row.address)
     assert (row.vars, row.named, row.keyless) == (dict[str, Variable](), False, False)
+
+
+INVENTED = """
+[providers.one]
+address = "https://one.example"
+key_env = ["ONE_KEY"]
+speaks.openai_chat = "/chat"
+[providers.two]
+like = "one"
+named = true
+address = "https://two.example"
+[providers.three]
+like = "one"
+named = true
+speaks.gemini = "/models/{model}:generateContent"
+"""
+
+
+def test_a_row_like_another_has_its_fields_and_where_it_speaks_the_same_its_quirks(tmp_path: Path) -> None:
+    (tmp_path / "providers.toml").write_text(INVENTED)
+    (tmp_path / "quirks.toml").write_text("[one]\ndrop = ['seed']\n")
+    rows = read_rows(tmp_path).providers
+    assert rows["two"] == msgspec.structs.replace(rows["one"], address="https://two.example", named=True, like="one")
+    assert (rows["two"].quirks, rows["three"].quirks) == ({"drop": ["seed"]}, {})
+    assert (rows["three"].key_env, rows["three"].address) == (("ONE_KEY",), "https://one.example")
+    assert "openai_chat" not in rows["three"].speaks
+
+
+@pytest.mark.parametrize(
+    "providers, quirks, told",
+    [
+        (INVENTED, "[four]\ndrop = []\n", "quirks of providers that have no row: four"),
+        (INVENTED + "[providers.five]\nadress = 'https://x'\nspeaks.models = '/m'\n", "", "adress"),
+        (INVENTED + "[providers.five]\naddress = 'https://x'\n", "", "speaks"),
+    ],
+)
+def test_a_row_that_is_wrong_is_refused_as_it_is_read(providers: str, quirks: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "providers.toml").write_text(providers)
+    (tmp_path / "quirks.toml").write_text(quirks)
+    with pytest.raises(ValueError, match=told):
+        read_rows(tmp_path)
 
 
 def test_another_address_in_the_environment_is_honoured() -> None:

@@ -110,6 +110,8 @@ def test_capabilities_are_the_names_the_engine_reads() -> None:
         ),
         ("huggingface", "zai-org/GLM-5.3:novita", "zai-org/GLM-5.3"),
         ("groq", "openai/gpt-oss-120b", "openai/gpt-oss-120b"),
+        ("cohere", "command-r", "command-r-08-2024"),
+        ("bedrock", "anthropic.claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
     ],
 )
 def test_a_model_is_found_by_its_other_names(provider: str, model: str, same_as: str) -> None:

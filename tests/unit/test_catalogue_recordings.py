@@ -24,7 +24,7 @@ DIALECTS = {
     "chat_completions": "openai_chat",
     "responses": "openai_responses",
     "completions": "openai_completions",
-    "embeddings": "openai_embeddings",
+    "embeddings": "embeddings",
     "messages": "anthropic_messages",
     "generate_content": "gemini",
     "converse": "bedrock_converse",
@@ -61,9 +61,8 @@ EXCEPTIONS = {
     ("replicate", ""): "a job queue and none of our dialects",
     ("dashscope", "/api/v1/services/"): "its native dialect",
     ("gemini", "/interactions$"): "a stateful API and none of our dialects",
-    ("gemini", ":batchEmbedContents$"): "several texts at once; the path of one text is listed",
     ("cohere", "/v1/chat$"): "the dialect before v2",
-    ("cohere", "/v[12]/embed$"): "Cohere's own embeddings are no dialect of ours",
+    ("cohere", "/v1/embed$"): "the path before v2",
     ("cohere", "/v1/rerank$"): "the path before v2",
     ("ollama", "/api/(generate|tags)$"): "its older dialect; models are read in OpenAI's",
     ("deepseek", "^api.deepseek.com/v1/"): "another spelling of the same path",
@@ -85,7 +84,8 @@ def exchanges() -> Iterator[tuple[str, str, str, bool]]:
 
 def places(row: Row, dialect: str) -> Iterator[str]:
     """Patterns of host and path for each address of a row."""
-    path = row.speaks.get(dialect, "").partition("?")[0]
+    # What is recorded as embeddings or rerank is so in any of its dialects.
+    path = next((path for spoken, path in row.speaks.items() if spoken.endswith(dialect)), "").partition("?")[0]
     for address in (row.address, *row.regions.values()) if path else ():
         host = re.sub(r"^http://127\.0\.0\.1:\d+", "https://{local}", address)
         for ending in (path, *_streamed(path)):

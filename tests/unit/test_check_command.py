@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for variable in [
         "FASTROUTE_CONFIG",
-        *(name for row in read_catalogue().providers.values() for name in row.key_env),
+        *(name for row in read_catalogue().providers.values() for name in (*row.key_env, *row.bearer_env)),
     ]:
         monkeypatch.delenv(variable, raising=False)
     return tmp_path

@@ -33,7 +33,7 @@ NAMES = (
     "DASHSCOPE_API_KEY",
     "PROXY_KEY",
 )
-KEYS = {name: "x" for name in NAMES}
+KEYS: dict[str, str] = dict.fromkeys(NAMES, "x")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

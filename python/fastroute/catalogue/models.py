@@ -7,7 +7,7 @@ file is read anew for each table and one provider at a time, so that between two
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -49,7 +49,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     def capabilities(self) -> dict[str, Any]:
         """What the engine shapes a request by; what is not known is not in it."""
         known = {name: getattr(self, name) for name in CAPABILITIES}
-        return msgspec.to_builtins({name: value for name, value in known.items() if value is not None})
+        listed = {name: list(cast(tuple[str, ...], value)) for name, value in known.items() if isinstance(value, tuple)}
+        return {name: value for name, value in known.items() if value is not None} | listed
 
 
 FIELDS = tuple(field.name for field in msgspec.structs.fields(ModelFacts) if field.name != "sources")
@@ -92,6 +93,7 @@ class Models:
     def __init__(self, data: bytes) -> None:
         self._file = msgspec.json.decode(data, type=File)
         self._providers: dict[str, dict[str, Entry]] = {}
+        self._snapshots: dict[str, dict[str, Entry]] = {}
 
     def facts(self, provider: str, model: str) -> ModelFacts | None:
         """What is known of `model`, also by another of its names: an alias, a snapshot, with a route or a region."""
@@ -118,9 +120,14 @@ class Models:
             entry = entries.get(aliases.get(name, name))
             if entry is not None:
                 return entry
-        # A family's own name stands for its latest snapshot.
-        dated = max((name for name in entries if _DATE.sub("", name) == model), default=None)
-        return None if dated is None else entries[dated]
+        return self._latest(provider).get(model)
+
+    def _latest(self, provider: str) -> Mapping[str, Entry]:
+        """The latest snapshot of each family by the family's own name."""
+        if provider not in self._snapshots:
+            entries = sorted(self.of(provider).items(), key=lambda item: _age(item[0]))
+            self._snapshots[provider] = {_family(name): entry for name, entry in entries}
+        return self._snapshots[provider]
 
     def _facts(self, entry: Entry) -> ModelFacts:
         facts: _Facts = {}
@@ -152,6 +159,17 @@ _DATE = re.compile(r"[-@](?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d|\d{4})$", re.AS
 _LATER = re.compile(r"(?:-latest|@default|@latest|:latest|-v\d+(?::\d+)?|:\d+)$", re.ASCII)
 # A profile of several regions: `eu.anthropic.claude…`.
 _REGIONS = re.compile(r"(?:us|us-gov|eu|apac|jp|au|ca|in|global)\.(?=[a-z0-9]+\.)", re.ASCII)
+
+
+def _family(name: str) -> str:
+    return _DATE.sub("", _LATER.sub("", name))
+
+
+def _age(name: str) -> tuple[str, str]:
+    """A key by which later snapshots come later; `08-2024` is before `03-2025`."""
+    date = _DATE.search(_LATER.sub("", name))
+    text = date[0][1:] if date else ""
+    return (f"{text[3:]}-{text[:2]}" if text[2:3] == "-" else text, name)
 
 
 def _names(model: str) -> Iterator[str]:

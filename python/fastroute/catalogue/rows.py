@@ -75,8 +75,15 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def read_catalogue() -> Catalogue:
     """The rows that come with fastroute, read once and only when asked for."""
-    rows: dict[str, dict[str, Any]] = _read("providers.toml")["providers"]
-    quirks = _read("quirks.toml")
+    return read_rows(Path(__file__).parent)
+
+
+def read_rows(folder: Path) -> Catalogue:
+    """The rows in a folder. Raises ValueError for a file that is wrong."""
+    rows: dict[str, dict[str, Any]] = _read(folder / "providers.toml")["providers"]
+    quirks = _read(folder / "quirks.toml")
+    if not quirks.keys() <= rows.keys():
+        raise ValueError(f"quirks of providers that have no row: {', '.join(sorted(quirks.keys() - rows.keys()))}")
     providers = {name: {**rows.get(row.get("like", ""), {}), **row} for name, row in rows.items()}
     for name, row in providers.items():
         row["quirks"] = quirks.get(name, quirks.get(row.get("like", ""), {}) if _alike(rows, name) else {})
@@ -89,6 +96,5 @@ def _alike(rows: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     return bool((rows[name].get("speaks", other).keys() & other.keys()) - {"models"})
 
 
-def _read(name: str) -> dict[str, Any]:
-    file = Path(__file__).with_name(name)
+def _read(file: Path) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

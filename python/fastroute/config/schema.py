@@ -22,8 +22,11 @@ Dialect = Literal[
     "gemini_embeddings",
     "bedrock_converse",
     "cohere_v2",
+    "cohere_embeddings",
     "ollama",
     "rerank",
+    "jina_rerank",
+    "voyage_rerank",
     "models",
 ]
 Shorthand = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "cohere_v2", "ollama"]
@@ -42,10 +45,15 @@ SHORTHANDS: dict[Shorthand, dict[Dialect, str]] = {
     "anthropic_messages": {"anthropic_messages": "/v1/messages", "models": "/v1/models"},
     "gemini": {
         "gemini": "/models/{model}:generateContent",
-        "gemini_embeddings": "/models/{model}:embedContent",
+        "gemini_embeddings": "/models/{model}:batchEmbedContents",
         "models": "/models",
     },
-    "cohere_v2": {"cohere_v2": "/v2/chat", "rerank": "/v2/rerank", "models": "/v1/models"},
+    "cohere_v2": {
+        "cohere_v2": "/v2/chat",
+        "cohere_embeddings": "/v2/embed",
+        "rerank": "/v2/rerank",
+        "models": "/v1/models",
+    },
     "ollama": {"ollama": "/api/chat"},
 }
 """What `dialect: …` in a provider stands for, below the address that the dialect's own SDK is given."""
