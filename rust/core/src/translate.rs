@@ -9,10 +9,12 @@ mod frames;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Content, Envelope, Event, Reply, Request, StreamOptions, Text};
-use crate::dialects::{Dialect, DialectError, Reader, Writer};
+use crate::dialects::message::{Envelope, Event, Reply, Request, StreamOptions, Text};
+use crate::dialects::{Dialect, DialectError, Place, Reader, Writer};
 use crate::failure::{Failure, Kind};
-use crate::passes::{Names, Passed, Shape, shape_to};
+use crate::json::{self, splice};
+use crate::passes::{Demands, NOT_HELD, OnLoss, Prepared, Returning, WayBack, prepare, refusal};
+use crate::quirks;
 use crate::sse::Limits;
 pub use errors::{error, error_event, told};
 pub use frames::Frames;
@@ -25,7 +27,8 @@ pub struct Translated {
     pub dropped: Vec<String>,
     /// What was said otherwise than the client said it, as names and places.
     pub changed: Vec<String>,
-    pub names: Names,
+    /// What the reply must be read with.
+    pub way_back: WayBack,
     /// The client wants a stream. Some dialects say so in the address and not in the body.
     pub stream: bool,
     /// The client wants to hear the usage at the end of its stream; an upstream is always asked for it.
@@ -39,16 +42,16 @@ pub struct Address<'a> {
     pub stream: Option<bool>,
 }
 
-/// Reads a request of `source` and writes it for a target of `shape` that speaks `target`.
+/// Reads a request of `source` and writes it as a target demands it.
 pub fn request(
     body: &[u8],
     source: Dialect,
-    target: Dialect,
-    shape: &Shape,
+    demands: &Demands,
     address: Address<'_>,
 ) -> Result<Translated, DialectError> {
+    let target = demands.dialect;
     let mut request = source.parse_request(body)?;
-    let mut passed = Passed::default();
+    let mut prepared = Prepared::default();
     match &mut request {
         Request::Chat(chat) => {
             chat.model = address.model.map_or_else(|| std::mem::take(&mut chat.model), Text::Borrowed);
@@ -61,39 +64,58 @@ pub fn request(
     let (mut stream, mut include_usage) = (false, false);
     if let Request::Chat(chat) = &mut request {
         (stream, include_usage) = (chat.streams(), chat.include_usage() || source != Dialect::OpenAiChat);
-        passed = shape_to(chat, shape)?;
+        prepared = prepare(chat, source, demands)?;
         if stream && target == Dialect::OpenAiChat {
-            chat.stream_options.get_or_insert_with(StreamOptions::default).include_usage = Some(true);
+            if demands.quirks.asks_for_usage() {
+                chat.stream_options.get_or_insert_with(StreamOptions::default).include_usage = Some(true);
+            } else {
+                // What it is asked for comes without being asked for.
+                chat.stream_options = None;
+            }
         }
     }
     let rendered = target.render_request(&request)?;
-    let Passed { names, changed } = passed;
-    Ok(Translated { body: rendered.body, dropped: rendered.dropped, changed, names, stream, include_usage })
+    let Prepared { way_back, changed } = prepared;
+    let mut told =
+        Translated { body: rendered.body, dropped: rendered.dropped, changed, way_back, stream, include_usage };
+    if demands.edits() && matches!(request, Request::Chat(_)) {
+        edit(&mut told, demands)?;
+    }
+    match told.dropped.first() {
+        Some(first) if demands.on_loss == OnLoss::Reject => Err(refusal(first, "cannot be said to this model")),
+        _ => Ok(told),
+    }
 }
 
-/// Reads a whole reply of `source` and writes it in `target`, tools under the client's own names.
+/// Changes members of the top level of what was written, as the provider's quirks want it.
+fn edit(told: &mut Translated, demands: &Demands) -> Result<(), DialectError> {
+    let of_ours = || Place::Document.refuse("cannot be written for this provider");
+    let limits = json::Limits { body_bytes: u32::MAX as usize, messages: u32::MAX, ..json::Limits::default() };
+    let scan = json::scan(&told.body, json::Shape::Chat, &limits).map_err(|_| of_ours())?;
+    let frames = [told.body.clone()];
+    let edited = quirks::edits(&frames, &scan, &demands.quirks, demands.limit(), demands.on_loss)?;
+    if !edited.edits.is_empty() {
+        let pieces = splice(&frames, &edited.edits).map_err(|_| of_ours())?;
+        told.body = pieces.concat().into();
+    }
+    told.dropped.extend(edited.dropped);
+    told.changed.extend(edited.changed);
+    Ok(())
+}
+
+/// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
 pub fn reply(
     body: &[u8],
     source: Dialect,
     target: Dialect,
-    names: &Names,
+    way_back: &WayBack,
     envelope: &Envelope<'_>,
 ) -> Result<Bytes, DialectError> {
     let mut reply = source.parse_reply(body)?;
     if let Reply::Chat(chat) = &mut reply {
-        for block in chat.choices.iter_mut().flat_map(|choice| &mut choice.turn.blocks) {
-            if let Content::ToolCall(call) = &mut block.content {
-                call_back(&mut call.name, names);
-            }
-        }
+        way_back.reply(chat)?;
     }
     target.render_reply(&reply, envelope)
-}
-
-fn call_back(name: &mut Text<'_>, names: &Names) {
-    if !names.is_empty() {
-        *name = Text::Owned(names.back(name).to_owned());
-    }
 }
 
 /// One upstream stream in, one client stream out. Memory is bounded by `limits` and by what the dialects remember.
@@ -103,7 +125,7 @@ pub struct StreamTranslator {
     reader: Reader,
     writer: Writer,
     target: Dialect,
-    names: Names,
+    returning: Returning,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
     finished: bool,
@@ -115,7 +137,7 @@ impl StreamTranslator {
     pub fn new(
         source: Dialect,
         target: Dialect,
-        names: Names,
+        way_back: WayBack,
         envelope: &Envelope<'_>,
         limits: Limits,
     ) -> Option<Self> {
@@ -124,7 +146,7 @@ impl StreamTranslator {
             reader: source.reader()?,
             writer: target.writer(envelope)?,
             target,
-            names,
+            returning: way_back.returning(),
             open: SmallVec::new(),
             finished: false,
             ended: false,
@@ -153,7 +175,7 @@ impl StreamTranslator {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         std::mem::take(&mut self.frames).end(|name, data| self.event(name, data, out));
         for event in self.reader.end() {
-            self.tell(&event, out);
+            self.turn_back(event, out);
         }
         if self.ended {
             return;
@@ -178,14 +200,18 @@ impl StreamTranslator {
         }
         match self.reader.parse_event(name, data) {
             Ok(events) => {
-                for mut event in events {
-                    if let Event::ToolCallStart { name, .. } = &mut event {
-                        call_back(name, &self.names);
-                    }
-                    self.tell(&event, out);
+                for event in events {
+                    self.turn_back(event, out);
                 }
             }
             Err(_) => self.fail(&Failure::new(Kind::Malformed), out),
+        }
+    }
+
+    fn turn_back(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        match self.returning.events(event) {
+            Some(events) => events.iter().for_each(|event| self.tell(event, out)),
+            None => self.fail(&Failure::new(Kind::Malformed).saying(NOT_HELD), out),
         }
     }
 

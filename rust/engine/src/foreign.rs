@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use fastroute_core::dialects::message::Envelope;
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind};
-use fastroute_core::passes::{Names, Shape};
+use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::sse::Limits;
 use fastroute_core::translate::{self, Address, StreamTranslator};
 use hyper::StatusCode;
@@ -63,7 +63,7 @@ pub fn is_foreign(dialect: Dialect) -> bool {
 /// What it takes to say the reply in the client's dialect.
 pub struct Foreign {
     dialect: Dialect,
-    names: Names,
+    way_back: WayBack,
     include_usage: bool,
     stream: bool,
     dropped: Option<HeaderValue>,
@@ -101,7 +101,7 @@ fn adopt(spoken: &Spoken, mut ingress: Ingress, bounds: &Bounds) -> Result<(Fore
         }
     };
     let address = Address { model: spoken.model.as_deref(), stream: spoken.stream };
-    let told = translate::request(whole, spoken.dialect, EXCHANGED, &Shape::OPENAI_CHAT, address)
+    let told = translate::request(whole, spoken.dialect, &Demands::of(EXCHANGED), address)
         .map_err(|error| unreadable(&error))?;
     let mut scanner = body::scanner(EXCHANGED, bounds);
     scanner.feed(&told.body).map_err(|error| body::unreadable(&error))?;
@@ -112,7 +112,7 @@ fn adopt(spoken: &Spoken, mut ingress: Ingress, bounds: &Bounds) -> Result<(Fore
     let foreign = Foreign {
         dialect: spoken.dialect,
         dropped: listed(&told.dropped, &told.changed),
-        names: told.names,
+        way_back: told.way_back,
         include_usage: told.include_usage,
         stream: told.stream,
         model: ingress.model().into(),
@@ -201,8 +201,8 @@ impl Foreign {
     }
 
     fn streamed(&self, mut reply: Reply) -> Reply {
-        let names = self.names.clone();
-        let stream = StreamTranslator::new(EXCHANGED, self.dialect, names, &self.envelope(), Limits::default());
+        let way_back = self.way_back.clone();
+        let stream = StreamTranslator::new(EXCHANGED, self.dialect, way_back, &self.envelope(), Limits::default());
         match stream {
             Some(stream) => {
                 reply.body = ReplyBody::Translated(Box::new(Translating { inner: reply.body, stream, over: false }));
@@ -222,7 +222,7 @@ impl Foreign {
                 return Err(Failure::new(Kind::ResponseTooLarge));
             }
         }
-        translate::reply(&held, EXCHANGED, self.dialect, &self.names, &self.envelope())
+        translate::reply(&held, EXCHANGED, self.dialect, &self.way_back, &self.envelope())
             .map_err(|_| Failure::new(Kind::Malformed))
     }
 }
