@@ -79,6 +79,10 @@ class DialectError(ValueError):
     """A document that its dialect does not know. Arguments: message, JSON pointer, parameter as OpenAI spells it."""
 
 @final
+class WayBack:
+    """What was said otherwise in a request and comes back in other words: tools, free text, answers."""
+
+@final
 class Translated:
     """A request in another dialect."""
 
@@ -91,8 +95,8 @@ class Translated:
     def changed(self) -> list[str]:
         """Places where the conversation was changed, because the target refuses it as it was."""
     @property
-    def names(self) -> dict[str, str]:
-        """Tools that the target knows by another name, and their own one. For the reply."""
+    def way_back(self) -> WayBack:
+        """What the reply must be read with, for `translate_reply` or `StreamTranslator`."""
     @property
     def stream(self) -> bool:
         """The client wants a stream. Some dialects say so in the address and not in the body."""
@@ -114,7 +118,7 @@ def translate_reply(
     source: str,
     target: str,
     *,
-    names: dict[str, str] | None = None,
+    way_back: WayBack | None = None,
     reply_id: str = "",
     model: str = "",
     encoding: str | None = None,
@@ -122,9 +126,9 @@ def translate_reply(
 ) -> bytes:
     """Say a whole reply of the upstream's dialect `source` in the client's, `target`.
 
-    `names`, `encoding` and `alone` are those of `Translated`; `reply_id` and `model` stand in where the upstream gave
-    none. The id of a reply gets the prefix that clients of `target` know, such as `msg_`. Raises DialectError for a
-    body that is no reply; errors are read by `parse_error`.
+    `way_back`, `encoding` and `alone` are those of `Translated`; `reply_id` and `model` stand in where the upstream
+    gave none. The id of a reply gets the prefix that clients of `target` know, such as `msg_`. Raises DialectError for
+    a body that is no reply; errors are read by `parse_error`.
     """
 
 @final
@@ -136,7 +140,7 @@ class StreamTranslator:
         source: str,
         target: str,
         *,
-        names: dict[str, str] | None = None,
+        way_back: WayBack | None = None,
         include_usage: bool = True,
         reply_id: str = "",
         model: str = "",

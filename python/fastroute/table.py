@@ -23,9 +23,6 @@ from fastroute.errors import ConfigError
 from fastroute.needs import REGION
 from fastroute.secret import Secret
 
-TELLS_FACTS = False
-"""Whether the engine is told what is known of models (`capabilities`) and of providers' oddities (`quirks`)."""
-
 # Not a place: the engine answers `mock/echo` itself.
 _MOCK_ADDRESS = Address(MOCK, "echo", 0, "")
 
@@ -93,6 +90,8 @@ class Route(Struct, frozen=True):
     policy: str
     """One of `schema.POLICIES`, or `package.module:function`."""
     patience: Patience
+    on_loss: schema.OnLoss = "drop"
+    """What becomes of what a target cannot be told."""
 
 
 class Table(Struct, frozen=True):
@@ -135,7 +134,8 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
     for name, model in config.models.items():
         choices = _choices([(targets_of(*_split(asked.to)), asked.weight) for asked in _weighted(model)])
         policy = model.policy or config.routing.policy
-        routes[name] = Route(name, choices, policy, model.patience or config.routing.patience)
+        patience = model.patience or config.routing.patience
+        routes[name] = Route(name, choices, policy, patience, model.on_loss or config.routing.on_loss)
     if MOCK in providers:
         echo = Route(f"{MOCK}/echo", _choices([(targets_of(MOCK, "echo"), 1)]), "ordered", config.routing.patience)
         routes.setdefault(echo.name, echo)
@@ -167,11 +167,13 @@ def as_wire(table: Table) -> dict[str, Any]:
                 "choices": [{"target": choice.target.index, "weight": choice.weight} for choice in route.choices],
                 "policy": route.policy,
                 "patience": msgspec.structs.asdict(route.patience),
+                "on_loss": route.on_loss,
             }
             for route in table.routes.values()
         ],
         "direct": [[target.index for target in targets] for targets in table.direct.values()],
         "patience": msgspec.structs.asdict(table.defaults.patience),
+        "on_loss": table.defaults.on_loss,
     }
 
 
@@ -263,7 +265,7 @@ def _target_as_wire(target: Target, provider: int) -> dict[str, Any]:
         "model": target.model,
         "key": None if target.key is None else target.provider.keys.index(target.key),
         "key_id": _key_id(target.key),
-        **_told("capabilities", target.capabilities),
+        "capabilities": dict(target.capabilities),
     }
 
 
@@ -281,12 +283,8 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,
         "on_client_gone": provider.on_client_gone,
-        **_told("quirks", provider.quirks),
+        "quirks": dict(provider.quirks),
     }
-
-
-def _told(key: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: dict(facts)} if TELLS_FACTS else {}
 
 
 def _key_id(key: Key | None) -> str:

@@ -32,6 +32,7 @@ Dialect = Literal[
 Shorthand = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "cohere_v2", "ollama"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 OnClientGone = Literal["cancel", "drain", "finish"]
+OnLoss = Literal["drop", "reject", "emulate"]
 
 POLICIES = ("ordered", "weighted", "fastest")
 """The policies that come with fastroute; any other is written as `package.module:function`."""
@@ -283,6 +284,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = None
     patience: Annotated[Patience | None, Meta(description="Where it differs from `routing.patience`.")] = None
+    on_loss: Annotated[OnLoss | None, Meta(description="As in `routing`, for this model; null: as there.")] = None
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -290,6 +292,14 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     policy: Annotated[str, Meta(description="How targets are ordered.", examples=["ordered"])] = "ordered"
     patience: Annotated[Patience, Meta(description="What one request may spend.")] = Patience()
+    on_loss: Annotated[
+        OnLoss,
+        Meta(
+            description="What becomes of what a target cannot be told: it is left out and named in "
+            "`x-fastroute-dropped` (`drop`), asked for in words where words can do it (`emulate`), or the request is "
+            "refused (`reject`)."
+        ),
+    ] = "drop"
     timeouts: Annotated[Timeouts, Meta(description="Clocks of connections to providers.")] = Timeouts()
 
 

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod journal;
 pub mod json;
 pub mod passes;
+pub mod quirks;
 pub mod relay;
 pub mod sse;
 pub mod tokens;

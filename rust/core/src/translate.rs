@@ -10,11 +10,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::dialects::message::{
-    Content, Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted,
+    Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted,
 };
-use crate::dialects::{Dialect, DialectError, Reader, Writer, openai_completions, reply_id};
+use crate::dialects::{Dialect, DialectError, Place, Reader, Writer, openai_completions, reply_id};
 use crate::failure::{Failure, Kind};
-use crate::passes::{Names, Passed, Shape, shape_to};
+use crate::json::{self, splice};
+use crate::passes::{Demands, NOT_HELD, OnLoss, Prepared, Returning, WayBack, prepare, refusal};
+use crate::quirks;
 use crate::sse::Limits;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
@@ -27,7 +29,8 @@ pub struct Translated {
     pub dropped: Vec<String>,
     /// What was said otherwise than the client said it, as names and places.
     pub changed: Vec<String>,
-    pub names: Names,
+    /// What the reply must be read with.
+    pub way_back: WayBack,
     /// The client wants a stream. Some dialects say so in the address and not in the body.
     pub stream: bool,
     /// The client wants to hear the usage at the end of its stream; an upstream is always asked for it.
@@ -43,16 +46,16 @@ pub struct Address<'a> {
     pub stream: Option<bool>,
 }
 
-/// Reads a request of `source` and writes it for a target of `shape` that speaks `target`.
+/// Reads a request of `source` and writes it as a target demands it.
 pub fn request(
     body: &[u8],
     source: Dialect,
-    target: Dialect,
-    shape: &Shape,
+    demands: &Demands,
     address: Address<'_>,
 ) -> Result<Translated, DialectError> {
+    let target = demands.dialect;
     let mut request = source.parse_request(body)?;
-    let mut passed = Passed::default();
+    let mut prepared = Prepared::default();
     match &mut request {
         Request::Chat(chat) => {
             chat.model = address.model.map_or_else(|| std::mem::take(&mut chat.model), Text::Borrowed);
@@ -80,14 +83,27 @@ pub fn request(
             openai_completions::leave(chat, target)?;
         }
         (stream, include_usage) = (chat.streams(), chat.include_usage() || !asks_for_usage(source));
-        passed = shape_to(chat, shape)?;
+        prepared = prepare(chat, source, demands)?;
         if stream && asks_for_usage(target) {
-            chat.stream_options.get_or_insert_with(StreamOptions::default).include_usage = Some(true);
+            if demands.quirks.asks_for_usage() {
+                chat.stream_options.get_or_insert_with(StreamOptions::default).include_usage = Some(true);
+            } else {
+                // What it is asked for comes without being asked for.
+                chat.stream_options = None;
+            }
         }
     }
     let rendered = target.render_request(&request)?;
-    let Passed { names, changed } = passed;
-    Ok(Translated { body: rendered.body, dropped: rendered.dropped, changed, names, stream, include_usage, wanted })
+    let Prepared { way_back, changed } = prepared;
+    let mut told =
+        Translated { body: rendered.body, dropped: rendered.dropped, changed, way_back, stream, include_usage, wanted };
+    if demands.edits() && matches!(request, Request::Chat(_)) {
+        edit(&mut told, demands)?;
+    }
+    match told.dropped.first() {
+        Some(first) if demands.on_loss == OnLoss::Reject => Err(refusal(first, "cannot be said to this model")),
+        _ => Ok(told),
+    }
 }
 
 /// The end of its streams tells the usage to those who asked, and to nobody else.
@@ -95,15 +111,31 @@ fn asks_for_usage(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions)
 }
 
-/// Reads a whole reply of `source` and writes it in `target`, tools under the client's own names.
+/// Changes members of the top level of what was written, as the provider's quirks want it.
+fn edit(told: &mut Translated, demands: &Demands) -> Result<(), DialectError> {
+    let of_ours = || Place::Document.refuse("cannot be written for this provider");
+    let limits = json::Limits { body_bytes: u32::MAX as usize, messages: u32::MAX, ..json::Limits::default() };
+    let scan = json::scan(&told.body, json::Shape::Chat, &limits).map_err(|_| of_ours())?;
+    let frames = [told.body.clone()];
+    let edited = quirks::edits(&frames, &scan, &demands.quirks, demands.limit(), demands.on_loss)?;
+    if !edited.edits.is_empty() {
+        let pieces = splice(&frames, &edited.edits).map_err(|_| of_ours())?;
+        told.body = pieces.concat().into();
+    }
+    told.dropped.extend(edited.dropped);
+    told.changed.extend(edited.changed);
+    Ok(())
+}
+
+/// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
 pub fn reply(
     body: &[u8],
     source: Dialect,
     target: Dialect,
-    names: &Names,
+    way_back: &WayBack,
     envelope: &Envelope<'_>,
 ) -> Result<Bytes, DialectError> {
-    reply_as(body, source, target, names, envelope, None)
+    reply_as(body, source, target, way_back, envelope, None)
 }
 
 /// As [`reply`], with vectors in the form that their client asked for: [`Translated::wanted`].
@@ -111,7 +143,7 @@ pub fn reply_as(
     body: &[u8],
     source: Dialect,
     target: Dialect,
-    names: &Names,
+    way_back: &WayBack,
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
 ) -> Result<Bytes, DialectError> {
@@ -125,21 +157,11 @@ pub fn reply_as(
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
         }
-        for block in chat.choices.iter_mut().flat_map(|choice| &mut choice.turn.blocks) {
-            if let Content::ToolCall(call) = &mut block.content {
-                call_back(&mut call.name, names);
-            }
-        }
+        way_back.reply(chat)?;
     }
     let mut id = Text::Borrowed(envelope.id);
     reply_id::spell(&mut id, target);
     target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
-}
-
-fn call_back(name: &mut Text<'_>, names: &Names) {
-    if !names.is_empty() {
-        *name = Text::Owned(names.back(name).to_owned());
-    }
 }
 
 /// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.
@@ -153,7 +175,7 @@ pub struct StreamTranslator {
     writer: Writer,
     source: Dialect,
     target: Dialect,
-    names: Names,
+    returning: Returning,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
     finished: bool,
@@ -165,7 +187,7 @@ impl StreamTranslator {
     pub fn new(
         source: Dialect,
         target: Dialect,
-        names: Names,
+        way_back: WayBack,
         envelope: &Envelope<'_>,
         limits: Limits,
     ) -> Option<Self> {
@@ -177,7 +199,7 @@ impl StreamTranslator {
             writer: target.writer(&Envelope { id: &id, ..*envelope })?,
             source,
             target,
-            names,
+            returning: way_back.returning(),
             open: SmallVec::new(),
             finished: false,
             ended: false,
@@ -235,8 +257,7 @@ impl StreamTranslator {
         }
         let last = if proper { self.reader.end() } else { Events::new() };
         for event in last {
-            watch(&event, b"")?;
-            self.tell(&event, out);
+            self.turn_back(event, b"", out, watch)?;
         }
         if self.ended {
             Ok(())
@@ -267,15 +288,27 @@ impl StreamTranslator {
         }
         let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
         for mut event in events {
-            match &mut event {
-                Event::ToolCallStart { name, .. } => call_back(name, &self.names),
-                Event::MessageStart { id, .. } if self.source != self.target => {
-                    reply_id::spell(id, self.target);
-                }
-                _ => {}
+            if self.source != self.target
+                && let Event::MessageStart { id, .. } = &mut event
+            {
+                reply_id::spell(id, self.target);
             }
-            watch(&event, data)?;
-            self.tell(&event, out);
+            self.turn_back(event, data, out, watch)?;
+        }
+        Ok(())
+    }
+
+    fn turn_back(
+        &mut self,
+        event: Event<'_>,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        watch: Watch<'_>,
+    ) -> Result<(), Failure> {
+        let events = self.returning.events(event).ok_or_else(|| Failure::new(Kind::Malformed).saying(NOT_HELD))?;
+        for event in &events {
+            watch(event, data)?;
+            self.tell(event, out);
         }
         Ok(())
     }

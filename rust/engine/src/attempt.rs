@@ -122,19 +122,22 @@ pub(crate) async fn attempt(
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };
-    let (frames, crossed) = if head.dialect == ingress.dialect() {
-        (edited(ingress, target)?, None)
+    let demands = head.demands(patience.on_loss);
+    let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites {
+        let (frames, dropped) = edited(ingress, target, demands)?;
+        (frames, None, dropped)
     } else {
-        // Boxed, like all that only a request in another dialect needs.
-        let told = crossed::request(ingress, head.dialect, &head.shape, model_of(ingress, target));
+        // Boxed, like all that only a request in other words needs.
+        let told = crossed::request(ingress, demands, model_of(ingress, target));
         let (frames, crossed) = Box::pin(told).await?;
-        (frames, Some(Box::new(crossed)))
+        let dropped = crossed.dropped.clone();
+        (frames, Some(Box::new(crossed)), dropped)
     };
     let pool = io.pools.of(origin);
     let letter = Letter::new(head, target, ingress, &frames)?;
     let (response, lease) = send(&pool, &letter, due, id).await?;
     failpoint::pass("attempt.head");
-    let answer = Answer { target, head, ingress, patience, due, crossed };
+    let answer = Answer { target, head, ingress, patience, due, crossed, dropped };
     if !response.status().is_success() {
         return Err(Box::pin(answer.refused(response, lease)).await.hiding(head));
     }

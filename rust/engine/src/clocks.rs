@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::passes::OnLoss;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -75,6 +76,9 @@ pub struct Patience {
     /// Silence towards the client of a stream, seconds, before comments keep it waiting, each half of that after the one
     /// before; 0: none are sent.
     pub keep_alive_s: f64,
+    /// What becomes of what a target cannot be told: not of time, but likewise the route's and wanted by each attempt.
+    #[serde(skip)]
+    pub on_loss: OnLoss,
 }
 
 /// See [`Patience::ambiguous_retry`].
@@ -102,6 +106,7 @@ impl Default for Patience {
             retry_ratio: 0.1,
             retry_empty: false,
             keep_alive_s: 30.0,
+            on_loss: OnLoss::default(),
         }
     }
 }

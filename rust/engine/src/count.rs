@@ -6,7 +6,7 @@
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::Failure;
 use fastroute_core::json::member;
-use fastroute_core::passes::Shape;
+use fastroute_core::passes::Demands;
 use fastroute_core::tokens::{Budget, Measure, count_chat};
 use fastroute_core::translate::{self, Address};
 use hyper::StatusCode;
@@ -52,8 +52,8 @@ fn count(body: &[u8], dialect: Dialect, model: &str) -> Result<u64, Failure> {
     }
     let inner = member(body, WRAPPED).unwrap_or(body);
     let address = Address { model: Some(model), stream: Some(false) };
-    let chat = Dialect::OpenAiChat;
-    let said = translate::request(inner, dialect, chat, &Shape::of(chat), address).map_err(|error| bad(&error))?;
+    let chat = Demands::of(Dialect::OpenAiChat);
+    let said = translate::request(inner, dialect, &chat, address).map_err(|error| bad(&error))?;
     Ok(count_chat(&said.body, &measure, &mut Budget::default()).tokens)
 }
 

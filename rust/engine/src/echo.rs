@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fastroute_core::dialects::message::Envelope;
 use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::passes::Shape;
+use fastroute_core::passes::Demands;
 use fastroute_core::tokens::{Budget, Encoding, count_text};
 use fastroute_core::translate::{self, Address, StreamTranslator};
 use fastroute_core::usage::UsageRule;
@@ -45,7 +45,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
         }
     };
     let address = Address { model: Some(ECHO), stream: Some(stream) };
-    let told = translate::request(body, client, ours, &Shape::of(ours), address).map_err(|error| bad(&error))?;
+    let told = translate::request(body, client, &Demands::of(ours), address).map_err(|error| bad(&error))?;
     let Success::Whole(echoed) = render(&told.body, ours, stream, id)? else {
         return Err(Failure::new(Kind::Internal));
     };
@@ -53,7 +53,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
     let envelope = Envelope { id, model: asked, created_s, include_usage: told.include_usage };
     let Whole { headers, frames, facts } = *echoed;
     let said = if stream {
-        let translator = StreamTranslator::new(ours, client, told.names, &envelope, sse::Limits::default());
+        let translator = StreamTranslator::new(ours, client, told.way_back, &envelope, sse::Limits::default());
         let mut translator = translator.ok_or_else(|| Failure::new(Kind::Internal))?;
         let mut said = Vec::new();
         for frame in &frames {
@@ -62,7 +62,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
         translator.finish(&mut said);
         said.into()
     } else {
-        let said = translate::reply_as(&frames.concat(), ours, client, &told.names, &envelope, told.wanted);
+        let said = translate::reply_as(&frames.concat(), ours, client, &told.way_back, &envelope, told.wanted);
         said.map_err(|_| Failure::new(Kind::Internal))?
     };
     Ok(Success::Whole(Box::new(Whole { headers, frames: [said].into_iter().collect(), facts })))

@@ -101,7 +101,7 @@ impl Route {
             targets: order,
             weights,
             budget: Arc::new(Budget::new(spec.patience.retry_ratio)),
-            patience: spec.patience,
+            patience: Patience { on_loss: spec.on_loss, ..spec.patience },
         })
     }
 
@@ -186,7 +186,8 @@ impl Table {
                 return Err(TableError(format!("direct[{at}]: a provider needs at least one target")));
             };
             wildcards.insert(first.provider.clone(), narrow(routes.len())?);
-            routes.push(Route::direct(&first.provider, &order, spec.patience.clone(), &targets));
+            let patience = Patience { on_loss: spec.on_loss, ..spec.patience.clone() };
+            routes.push(Route::direct(&first.provider, &order, patience, &targets));
         }
         let setbacks = Arc::default();
         Ok(Self { generation: spec.generation, targets, routes, setbacks, names, wildcards, models })

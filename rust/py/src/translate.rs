@@ -1,6 +1,5 @@
 //! `fastroute.core`: translation between dialects, and replies as plain values.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +7,7 @@ use fastroute_core::dialects::message::{
     ChatReply, Content, Encoding, Envelope, ErrorReply, Event, FinishReason, Reply, TokenUsage, Wanted,
 };
 use fastroute_core::dialects::{self, Dialect, Reader};
-use fastroute_core::passes::{Names, Shape};
+use fastroute_core::passes::{self, Demands};
 use fastroute_core::sse::Limits;
 use fastroute_core::translate::{self, Address, Frames};
 use pyo3::create_exception;
@@ -41,7 +40,7 @@ struct Translated {
     body: Py<PyBytes>,
     dropped: Vec<String>,
     changed: Vec<String>,
-    names: HashMap<String, String>,
+    way_back: Py<WayBack>,
     stream: bool,
     include_usage: bool,
     encoding: Option<&'static str>,
@@ -50,16 +49,24 @@ struct Translated {
 
 const ENCODINGS: [(&str, Encoding); 2] = [("float", Encoding::Float), ("base64", Encoding::Base64)];
 
+/// What a reply must be read with; only its own request's is of use.
+#[pyclass(frozen, module = "fastroute._core")]
+struct WayBack(passes::WayBack);
+
+fn way_back(given: Option<Py<WayBack>>) -> passes::WayBack {
+    given.map(|given| given.get().0.clone()).unwrap_or_default()
+}
+
 #[pyfunction]
 fn translate_request(py: Python<'_>, body: &[u8], source: &str, target: &str) -> PyResult<Translated> {
     let (source, target) = (dialect(source)?, dialect(target)?);
-    let told = translate::request(body, source, target, &Shape::of(target), Address::default())
-        .map_err(|error| refused(&error))?;
+    let told =
+        translate::request(body, source, &Demands::of(target), Address::default()).map_err(|error| refused(&error))?;
     Ok(Translated {
         body: PyBytes::new(py, &told.body).unbind(),
         dropped: told.dropped,
         changed: told.changed,
-        names: told.names.into_iter().collect(),
+        way_back: Py::new(py, WayBack(told.way_back))?,
         stream: told.stream,
         include_usage: told.include_usage,
         encoding: told.wanted.and_then(|wanted| {
@@ -71,14 +78,14 @@ fn translate_request(py: Python<'_>, body: &[u8], source: &str, target: &str) ->
 }
 
 #[pyfunction]
-#[pyo3(signature = (body, source, target, *, names = None, reply_id = "", model = "", encoding = None, alone = false))]
+#[pyo3(signature = (body, source, target, *, way_back = None, reply_id = "", model = "", encoding = None, alone = false))]
 #[expect(clippy::too_many_arguments, reason = "each is an argument of its own in Python, most of them by name")]
 fn translate_reply(
     py: Python<'_>,
     body: &[u8],
     source: &str,
     target: &str,
-    names: Option<HashMap<String, String>>,
+    way_back: Option<Py<WayBack>>,
     reply_id: &str,
     model: &str,
     encoding: Option<&str>,
@@ -91,9 +98,9 @@ fn translate_reply(
     let encoding = encoding.transpose()?;
     let wanted = (encoding.is_some() || alone).then_some(Wanted { encoding, alone });
     let envelope = Envelope { id: reply_id, model, created_s: now_s(), include_usage: true };
-    let names: Names = names.into_iter().flatten().collect();
+    let back = self::way_back(way_back);
     let (source, target) = (dialect(source)?, dialect(target)?);
-    let told = translate::reply_as(body, source, target, &names, &envelope, wanted).map_err(|error| refused(&error))?;
+    let told = translate::reply_as(body, source, target, &back, &envelope, wanted).map_err(|error| refused(&error))?;
     Ok(PyBytes::new(py, &told).unbind())
 }
 
@@ -111,19 +118,19 @@ impl StreamTranslator {
 #[pymethods]
 impl StreamTranslator {
     #[new]
-    #[pyo3(signature = (source, target, *, names = None, include_usage = true, reply_id = "", model = ""))]
+    #[pyo3(signature = (source, target, *, way_back = None, include_usage = true, reply_id = "", model = ""))]
     fn new(
         source: &str,
         target: &str,
-        names: Option<HashMap<String, String>>,
+        way_back: Option<Py<WayBack>>,
         include_usage: bool,
         reply_id: &str,
         model: &str,
     ) -> PyResult<Self> {
         let envelope = Envelope { id: reply_id, model, created_s: now_s(), include_usage };
         let limits = Limits { line_bytes: EVENT_BYTES, event_bytes: EVENT_BYTES };
-        let names = names.into_iter().flatten().collect();
-        translate::StreamTranslator::new(dialect(source)?, dialect(target)?, names, &envelope, limits)
+        let back = self::way_back(way_back);
+        translate::StreamTranslator::new(dialect(source)?, dialect(target)?, back, &envelope, limits)
             .map(|stream| Self(Mutex::new(stream)))
             .ok_or_else(|| PyValueError::new_err(format!("one of {source} and {target} has no streams")))
     }
@@ -382,6 +389,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DIALECTS", names)?;
     module.add("DialectError", module.py().get_type::<DialectError>())?;
     module.add_class::<Translated>()?;
+    module.add_class::<WayBack>()?;
     module.add_class::<StreamTranslator>()?;
     module.add_class::<ToolCall>()?;
     module.add_class::<ReplyUsage>()?;

@@ -9,7 +9,7 @@ use crate::dialects::message::{
     Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Role, Spelling, Text, Tool, ToolChoice,
     ToolChoiceMode, ToolResult, Turn,
 };
-use crate::dialects::mint;
+use crate::dialects::{mint, output};
 
 /// Said in the place of a result that the client did not send.
 const NO_RESULT: &str = "no result was given";
@@ -204,6 +204,24 @@ impl CallIds {
         match self {
             Self::Nine => minted.chars().skip("call_".len()).take(9).collect(),
             Self::Any | Self::Word(_) => minted,
+        }
+    }
+}
+
+/// Arguments that are nothing, or no object, become one: some servers read the history's calls and refuse anything else.
+pub(super) fn arguments_are_objects(turns: &mut [Turn<'_>]) {
+    for block in turns.iter_mut().flat_map(|turn| &mut turn.blocks) {
+        let Content::ToolCall(call) = &mut block.content else { continue };
+        if call.kind == CallKind::Custom {
+            continue;
+        }
+        let text = call.arguments.trim();
+        if matches!(text, "" | "null") {
+            call.arguments = "{}".into();
+        } else if !(text.starts_with('{') && Json::parse(text).is_some()) {
+            let mut out = Vec::new();
+            output::object(&mut out, |members| members.text("_raw", text));
+            call.arguments = Text::Owned(String::from_utf8(out).unwrap_or_default());
         }
     }
 }

@@ -1,15 +1,39 @@
-//! Brings a conversation of one dialect into the form that another one takes: who may speak when, and under which ids.
+//! Brings a request of one dialect into the form that one target takes, and remembers what its reply is read with.
 //!
 //! The rule: a pass changes what the target would refuse and nothing else, and what it changes in meaning it names. Run
-//! between `parse_request` and `render_request` when the two dialects differ; a request that stays in its dialect is
-//! never touched. The surprise: ids and names are rewritten by hash, without memory, so that the next turn of the same
-//! conversation, perhaps on another machine, says the same ones.
+//! between `parse_request` and `render_request`, when the two dialects differ or the target's provider has quirks that
+//! reach into messages; any other request is never touched. The surprise: ids and names are rewritten by hash, without
+//! memory, so that the next turn of the same conversation, perhaps on another machine, says the same ones.
 
+mod builtins;
 mod calls;
+mod capabilities;
+mod check;
+mod custom;
+mod demands;
+mod forced;
+mod format;
+mod habits;
+mod instructions;
+mod media;
 mod names;
+mod prepare;
+mod reasoning;
+mod sampling;
+pub mod schema;
+mod signatures;
 mod turns;
+mod way_back;
 
+pub use capabilities::{
+    Capabilities, ForcedToolChoice, JsonSchema, MaxTokensField, Medium, ReasoningStyle, SamplingRule, SystemRole,
+};
+pub(crate) use demands::refusal;
+pub use demands::{Demands, OnLoss};
 pub use names::Names;
+pub use prepare::{Prepared, prepare};
+pub(crate) use way_back::NOT_HELD;
+pub use way_back::{Returning, WayBack};
 
 use crate::dialects::message::ChatRequest;
 use crate::dialects::{Dialect, DialectError, Place};
@@ -21,8 +45,12 @@ pub enum Instructions {
     Anywhere,
     /// In any turn, as `system` alone.
     SystemOnly,
+    /// In any turn, as `developer` alone.
+    DeveloperOnly,
     /// In front only; later ones become text of the user, in their place, so that what a cache holds stays as it is.
     InFront,
+    /// Not at all: they are text of the user.
+    Nowhere,
 }
 
 /// Which ids a target takes for tool calls.

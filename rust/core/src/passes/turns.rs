@@ -7,13 +7,19 @@ use crate::dialects::message::{Block, Content, Role, Spelling, Turn};
 const BEGIN: &str = ".";
 
 pub(super) fn place_instructions(turns: &mut [Turn<'_>], rule: Instructions, changed: &mut Vec<String>) {
-    if rule == Instructions::Anywhere {
-        return;
-    }
-    let mut in_front = true;
+    let only = match rule {
+        Instructions::Anywhere => return,
+        Instructions::DeveloperOnly => Role::Developer,
+        Instructions::SystemOnly | Instructions::InFront | Instructions::Nowhere => Role::System,
+    };
+    let mut in_front = rule != Instructions::Nowhere;
     for (at, turn) in turns.iter_mut().enumerate() {
         match turn.role {
-            Role::System | Role::Developer if in_front || rule == Instructions::SystemOnly => turn.role = Role::System,
+            Role::System | Role::Developer
+                if in_front || matches!(rule, Instructions::SystemOnly | Instructions::DeveloperOnly) =>
+            {
+                turn.role = only;
+            }
             Role::System | Role::Developer => {
                 turn.role = Role::User;
                 changed.push(format!("messages[{at}].role"));

@@ -8,7 +8,7 @@ use crate::cursor::Cursor;
 use crate::dialects::Dialect;
 use crate::dialects::message::{ChatReply, Content, Envelope, FinishReason, Reply, Wanted};
 use crate::failure::{ErrorBody, Failure, Kind, classify};
-use crate::passes::Names;
+use crate::passes::WayBack;
 use crate::translate;
 use crate::usage::UsageRule;
 
@@ -21,17 +21,17 @@ pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Resul
     facts(&dialect.parse_reply(body).map_err(|_| unreadable(body))?)
 }
 
-/// The same reply in another dialect, tools under the client's own names, and what it says about itself.
+/// The same reply in another dialect, in the client's own words, and what it says about itself.
 pub fn cross_reply(
     body: &[u8],
     [source, target]: [Dialect; 2],
     rule: UsageRule,
-    names: &Names,
+    way_back: &WayBack,
     wanted: Option<Wanted>,
     envelope: &Envelope<'_>,
 ) -> Result<(Bytes, ReplyFacts), Failure> {
     let facts = inspect_reply_of(source, body, rule)?;
-    let said = translate::reply_as(body, source, target, names, envelope, wanted);
+    let said = translate::reply_as(body, source, target, way_back, envelope, wanted);
     said.map(|said| (said, facts)).map_err(|error| {
         Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
     })

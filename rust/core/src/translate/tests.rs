@@ -11,9 +11,9 @@ const STREAM: &str = concat!(
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n",
 );
 
-fn translated(pieces: &[&[u8]], names: &Names) -> String {
+fn translated(pieces: &[&[u8]], back: &WayBack) -> String {
     let envelope = Envelope { include_usage: true, ..Envelope::default() };
-    let mut stream = StreamTranslator::new(CHAT, CHAT, names.clone(), &envelope, Limits::default()).unwrap();
+    let mut stream = StreamTranslator::new(CHAT, CHAT, back.clone(), &envelope, Limits::default()).unwrap();
     let mut out = Vec::new();
     for piece in pieces {
         stream.push(piece, &mut out);
@@ -25,21 +25,21 @@ fn translated(pieces: &[&[u8]], names: &Names) -> String {
 
 #[test]
 fn any_cut_gives_the_same_stream() {
-    let whole = translated(&[STREAM.as_bytes()], &Names::default());
+    let whole = translated(&[STREAM.as_bytes()], &WayBack::default());
     assert!(whole.contains("Hé") && whole.ends_with("data: [DONE]\n\n"), "{whole}");
     for at in 0..STREAM.len() {
         let (head, tail) = STREAM.as_bytes().split_at(at);
-        assert_eq!(translated(&[head, tail], &Names::default()), whole, "cut at {at}");
+        assert_eq!(translated(&[head, tail], &WayBack::default()), whole, "cut at {at}");
     }
     let bytes: Vec<&[u8]> = STREAM.as_bytes().chunks(1).collect();
-    assert_eq!(translated(&bytes, &Names::default()), whole);
+    assert_eq!(translated(&bytes, &WayBack::default()), whole);
 }
 
 #[test]
 fn a_stream_that_breaks_off_ends_with_an_error_and_without_a_finish() {
     let finish = STREAM.find("\"finish_reason\"").unwrap();
     for at in 0..finish {
-        let out = translated(&[STREAM.as_bytes().get(..at).unwrap()], &Names::default());
+        let out = translated(&[STREAM.as_bytes().get(..at).unwrap()], &WayBack::default());
         assert!(
             out.contains("\"code\":\"upstream_truncated\"") || out.contains("\"code\":\"upstream_malformed\""),
             "{out}"
@@ -51,7 +51,7 @@ fn a_stream_that_breaks_off_ends_with_an_error_and_without_a_finish() {
 #[test]
 fn an_event_without_end_is_refused_and_told() {
     let limits = Limits { line_bytes: 64, event_bytes: 64 };
-    let mut stream = StreamTranslator::new(CHAT, CHAT, Names::default(), &Envelope::default(), limits).unwrap();
+    let mut stream = StreamTranslator::new(CHAT, CHAT, WayBack::default(), &Envelope::default(), limits).unwrap();
     let mut out = Vec::new();
     for _ in 0..100 {
         stream.push(&[b'x'; 16], &mut out);
@@ -67,25 +67,25 @@ fn tools_answer_to_the_names_that_the_client_gave_them() {
         r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"a"}}],
         "tools":[{{"type":"function","function":{{"name":"{long}"}}}}]}}"#
     );
-    let asked = request(body.as_bytes(), CHAT, CHAT, &Shape::OPENAI_CHAT, Address::default()).unwrap();
+    let asked = request(body.as_bytes(), CHAT, &Demands::of(CHAT), Address::default()).unwrap();
     let sent: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     let name = sent["tools"][0]["function"]["name"].as_str().unwrap();
     assert_ne!(name, long);
-    let out = translated(&[STREAM.replace("short", name).as_bytes()], &asked.names);
+    let out = translated(&[STREAM.replace("short", name).as_bytes()], &asked.way_back);
     assert!(out.contains(&long) && !out.contains(name), "{out}");
     let whole = format!(
         r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant",
         "content":null,"tool_calls":[{{"id":"call_1","type":"function","function":{{"name":"{name}","arguments":"{{}}"}}}}]}},
         "finish_reason":"tool_calls"}}]}}"#
     );
-    let out = reply(whole.as_bytes(), CHAT, CHAT, &asked.names, &Envelope::default()).unwrap();
+    let out = reply(whole.as_bytes(), CHAT, CHAT, &asked.way_back, &Envelope::default()).unwrap();
     assert!(std::str::from_utf8(&out).unwrap().contains(&long));
 }
 
 #[test]
 fn an_upstream_is_asked_for_usage_whether_or_not_its_client_asked() {
     let body = br#"{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}"#;
-    let asked = request(body, CHAT, CHAT, &Shape::OPENAI_CHAT, Address::default()).unwrap();
+    let asked = request(body, CHAT, &Demands::of(CHAT), Address::default()).unwrap();
     assert!(asked.stream && !asked.include_usage);
     let sent: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     assert_eq!(sent["stream_options"]["include_usage"], true);

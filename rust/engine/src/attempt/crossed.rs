@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fastroute_core::dialects::message::{Envelope, Wanted};
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::passes::{Names, Shape};
+use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::relay::{self, Crossing, RelaySpec, ReplyFacts};
 use fastroute_core::translate::{self, Address, StreamTranslator, Translated};
 use fastroute_core::usage::UsageRule;
@@ -29,7 +29,7 @@ const AT_ONCE_BYTES: usize = 128 << 10;
 pub(crate) struct Crossed {
     /// What the target speaks, and what the client reads.
     pub(super) dialects: [Dialect; 2],
-    names: Names,
+    way_back: WayBack,
     include_usage: bool,
     /// The form of vectors.
     wanted: Option<Wanted>,
@@ -38,31 +38,30 @@ pub(crate) struct Crossed {
     id: Arc<str>,
 }
 
-/// Says a request in the target's dialect; `model` is the target's name for the model.
+/// Says a request as the target demands it; `model` is the target's name for the model.
 pub(super) async fn request(
     ingress: &Ingress,
-    target: Dialect,
-    shape: &Shape,
+    demands: &Demands,
     model: &str,
 ) -> Result<(Frames, Crossed), Failure> {
-    let client = ingress.dialect();
+    let (client, target) = (ingress.dialect(), demands.dialect);
     let stream = Some(ingress.stream());
     let translated = if ingress.scan.bytes > AT_ONCE_BYTES {
-        let (frames, shape, model) = (ingress.frames.clone(), *shape, model.to_owned());
+        let (frames, demands, model) = (ingress.frames.clone(), demands.clone(), model.to_owned());
         elsewhere(move || {
             let address = Address { model: Some(&model), stream };
-            translate::request(&joined(&frames), client, target, &shape, address)
+            translate::request(&joined(&frames), client, &demands, address)
         })
         .await?
     } else {
         let address = Address { model: Some(model), stream };
-        translate::request(&joined(&ingress.frames), client, target, shape, address)
+        translate::request(&joined(&ingress.frames), client, demands, address)
     };
-    let Translated { body, dropped, changed, names, include_usage, wanted, .. } =
+    let Translated { body, dropped, changed, way_back, include_usage, wanted, .. } =
         translated.map_err(|error| bad(&error))?;
     let crossed = Crossed {
         dialects: [target, client],
-        names,
+        way_back,
         include_usage,
         wanted,
         dropped: listed(&dropped, &changed),
@@ -93,7 +92,7 @@ pub(crate) fn bad(error: &DialectError) -> Failure {
 }
 
 /// As many names as fit, each once.
-fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
+pub(super) fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
     let mut text = String::new();
     for name in dropped.iter().chain(changed) {
         if text.len() + name.len() > DROPPED_BYTES {
@@ -120,7 +119,7 @@ impl Crossed {
     /// For the stream of this attempt.
     pub(super) fn stream(&self, spec: RelaySpec) -> Result<Crossing, Failure> {
         let [source, target] = self.dialects;
-        let translator = StreamTranslator::new(source, target, self.names.clone(), &self.envelope(), spec.limits);
+        let translator = StreamTranslator::new(source, target, self.way_back.clone(), &self.envelope(), spec.limits);
         let translator =
             translator.ok_or_else(|| Failure::new(Kind::Internal).saying("this dialect has no streams"))?;
         Ok(Crossing::new(spec, source, translator))
@@ -129,10 +128,10 @@ impl Crossed {
     /// The whole reply in the client's dialect.
     pub(super) async fn reply(&self, body: Bytes, rule: UsageRule) -> Result<(Bytes, ReplyFacts), Failure> {
         if body.len() <= AT_ONCE_BYTES {
-            return relay::cross_reply(&body, self.dialects, rule, &self.names, self.wanted, &self.envelope());
+            return relay::cross_reply(&body, self.dialects, rule, &self.way_back, self.wanted, &self.envelope());
         }
         let it = self.clone();
-        elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.names, it.wanted, &it.envelope())).await?
+        elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.way_back, it.wanted, &it.envelope())).await?
     }
 
     /// An error of the upstream's in the client's dialect.

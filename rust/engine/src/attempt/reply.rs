@@ -69,6 +69,8 @@ pub(super) struct Answer<'a> {
     pub(super) due: Due,
     /// The target speaks another dialect than the client.
     pub(super) crossed: Option<Box<Crossed>>,
+    /// Names of what the target was not told.
+    pub(super) dropped: Option<HeaderValue>,
 }
 
 impl Answer<'_> {
@@ -282,7 +284,7 @@ impl Answer<'_> {
 
     fn passed_on(&self, headers: HeaderMap) -> HeaderMap {
         let mut kept = passed_on(headers);
-        if let Some(dropped) = self.crossed.as_ref().and_then(|crossed| crossed.dropped.clone()) {
+        if let Some(dropped) = self.dropped.clone() {
             kept.insert(X_DROPPED, dropped);
         }
         kept

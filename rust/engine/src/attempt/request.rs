@@ -11,6 +11,8 @@ use std::time::Duration;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::json::{Edit, Field, member, splice};
+use fastroute_core::passes::Demands;
+use fastroute_core::quirks;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, Entry, HeaderName, HeaderValue};
@@ -19,7 +21,8 @@ use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
-use super::{Frames, joined};
+use super::crossed::listed;
+use super::{Frames, bad, joined};
 use crate::clocks::Due;
 use crate::ingress::Ingress;
 use crate::table::{Head, Target};
@@ -37,7 +40,11 @@ const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// The client's frames with the model renamed and, for streams, usage asked for.
-pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failure> {
+pub(super) fn edited(
+    ingress: &Ingress,
+    target: &Target,
+    demands: &Demands,
+) -> Result<(Frames, Option<HeaderValue>), Failure> {
     failpoint::pass("attempt.edit");
     let scan = &ingress.scan;
     let mut edits: SmallVec<[Edit; 2]> = SmallVec::new();
@@ -54,12 +61,19 @@ pub(super) fn edited(ingress: &Ingress, target: &Target) -> Result<Frames, Failu
         let name = fastroute_core::json::quote(model_of(ingress, target));
         edits.push(scan.insert(&[("model", name)]));
     }
-    if ingress.forces_usage() {
+    let mut dropped = None;
+    if demands.edits() {
+        let wanted = quirks::edits(&ingress.frames, scan, &demands.quirks, demands.limit(), demands.on_loss);
+        let wanted = wanted.map_err(|error| bad(&error))?;
+        dropped = listed(&wanted.dropped, &wanted.changed);
+        edits.extend(wanted.edits);
+    }
+    if ingress.forces_usage() && demands.quirks.asks_for_usage() {
         edits.extend(scan.ask_for_usage());
     }
-    splice(&ingress.frames, &edits)
-        .map(|frames| frames.into_iter().collect())
-        .map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))
+    let spliced = splice(&ingress.frames, &edits);
+    let frames = spliced.map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))?;
+    Ok((frames.into_iter().collect(), dropped))
 }
 
 /// Sends, with one replay of our own: only when the connection was reused after a rest and ended at once without one byte,

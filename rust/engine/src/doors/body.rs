@@ -12,7 +12,7 @@ use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shap
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use fastroute_core::passes::Shape as Demands;
+use fastroute_core::passes::Demands;
 use fastroute_core::translate::{self, Address};
 
 use crate::attempt::{bad, joined};
@@ -157,7 +157,7 @@ pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bou
     const CHAT: Dialect = Dialect::OpenAiChat;
     if spoken.dialect == CHAT && scan.has_input_without_messages() {
         let address = Address { model: spoken.model.as_deref(), stream: None };
-        let said = translate::request(&joined(frames), Dialect::OpenAiResponses, CHAT, &Demands::of(CHAT), address);
+        let said = translate::request(&joined(frames), Dialect::OpenAiResponses, &Demands::of(CHAT), address);
         let said = said.map_err(|error| Problem::of(&bad(&error)))?;
         let mut scanner = scanner(CHAT, bounds);
         scanner.feed(&said.body).map_err(|error| unreadable(&error))?;

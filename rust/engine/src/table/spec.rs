@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use fastroute_core::passes::{Capabilities, OnLoss};
+use fastroute_core::quirks::Quirks;
 use serde::Deserialize;
 
 use crate::clocks::{Patience, Timeouts};
 
 /// A table as Python compiles it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSpec {
     pub generation: u64,
@@ -21,6 +23,9 @@ pub struct TableSpec {
     /// Patience of the routes of `direct`.
     #[serde(default)]
     pub patience: Patience,
+    /// What those do with what a target cannot be told.
+    #[serde(default)]
+    pub on_loss: OnLoss,
 }
 
 /// Not `Debug`: it holds a key.
@@ -46,6 +51,8 @@ pub struct ProviderSpec {
     /// PEM file of extra certificate authorities.
     pub ca_file: Option<String>,
     pub on_client_gone: OnClientGone,
+    /// How it departs from the dialects it speaks.
+    pub quirks: Quirks,
 }
 
 /// What becomes of an attempt whose client left.
@@ -61,7 +68,7 @@ pub enum OnClientGone {
     Finish,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSpec {
     /// Index into `providers`.
@@ -74,9 +81,12 @@ pub struct TargetSpec {
     /// Index into the `keys` of its provider.
     #[serde(default)]
     pub key: Option<usize>,
+    /// What is known of the model.
+    #[serde(default)]
+    pub capabilities: Capabilities,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
     pub name: String,
@@ -85,6 +95,9 @@ pub struct RouteSpec {
     pub policy: String,
     #[serde(default)]
     pub patience: Patience,
+    /// What becomes of what a target cannot be told.
+    #[serde(default)]
+    pub on_loss: OnLoss,
 }
 
 #[derive(Clone, Copy, Deserialize)]

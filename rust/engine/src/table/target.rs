@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
-use fastroute_core::passes::Shape;
+use fastroute_core::passes::{Demands, OnLoss};
 use fastroute_core::relay::Secrets;
 use fastroute_core::usage::UsageRule;
 use hyper::header::{
@@ -28,10 +28,23 @@ pub struct Head {
     pub dialect: Dialect,
     pub paths: Paths,
     pub headers: HeaderMap,
-    /// What the target demands of a conversation that is translated for it.
-    pub shape: Shape,
+    /// What the target demands of a request, for each thing that may be done with what it lacks.
+    demands: Box<[Demands; 3]>,
+    /// A request in its own dialect must be read and written anew for it.
+    pub rewrites: bool,
     /// What among the headers is nobody else's business.
     pub secrets: Secrets,
+}
+
+impl Head {
+    pub fn demands(&self, on_loss: OnLoss) -> &Demands {
+        let [drop, reject, emulate] = &*self.demands;
+        match on_loss {
+            OnLoss::Drop => drop,
+            OnLoss::Reject => reject,
+            OnLoss::Emulate => emulate,
+        }
+    }
 }
 
 /// Where a target's bytes come from.
@@ -106,7 +119,7 @@ pub(super) fn compile(
     let mut heads = SmallVec::new();
     for dialect in Dialect::ALL.iter().copied() {
         if let (Some(path), Some(origin)) = (provider.speaks.get(dialect.name()), origin) {
-            heads.push(compile_head(provider, key, origin, dialect, path, model)?);
+            heads.push(compile_head(provider, key, origin, dialect, path, target)?);
         }
     }
     Ok(Target {
@@ -117,7 +130,7 @@ pub(super) fn compile(
         key_id: target.key_id.as_str().into(),
         model: model.map(fastroute_core::json::quote),
         kind: origin.map_or(Kind::Echo, |origin| Kind::Http(origin.clone())),
-        usage_rule: UsageRule::default(),
+        usage_rule: provider.quirks.usage_rule(),
         on_client_gone: provider.on_client_gone,
         name: model.map(Box::from),
         heads,
@@ -144,9 +157,9 @@ fn compile_head(
     origin: &Origin,
     dialect: Dialect,
     path: &str,
-    model: Option<&str>,
+    target: &TargetSpec,
 ) -> Result<Head, String> {
-    let paths = Paths::compile(&format!("{}{}", provider.prefix, path), model)?;
+    let paths = Paths::compile(&format!("{}{}", provider.prefix, path), target.model.as_deref())?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
     // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -168,5 +181,8 @@ fn compile_head(
     }
     let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
     let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
-    Ok(Head { dialect, paths, headers, secrets, shape: Shape::of(dialect) })
+    let demands = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate]
+        .map(|on_loss| Demands::new(dialect, target.capabilities.clone(), provider.quirks.clone(), on_loss));
+    let rewrites = demands.iter().any(|demands| demands.rewrites(dialect));
+    Ok(Head { dialect, paths, headers, secrets, demands: Box::new(demands), rewrites })
 }

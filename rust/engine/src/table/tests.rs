@@ -1,5 +1,7 @@
 //! What a table refuses, and where a model name leads.
 
+use fastroute_core::passes::{Capabilities, OnLoss};
+
 use super::*;
 
 fn spec() -> TableSpec {
@@ -15,10 +17,11 @@ fn spec() -> TableSpec {
     TableSpec {
         generation: 1,
         providers: vec![provider],
-        targets: vec![TargetSpec { provider: 0, model: None, key: None, key_id: String::new() }],
-        routes: vec![RouteSpec { name: "m".into(), choices, policy: "ordered".into(), patience: Patience::default() }],
+        targets: vec![TargetSpec { provider: 0, model: None, key: None, key_id: String::new(), capabilities: Capabilities::default() }],
+        routes: vec![RouteSpec { name: "m".into(), choices, policy: "ordered".into(), patience: Patience::default(), on_loss: OnLoss::default() }],
         direct: vec![vec![0]],
         patience: Patience::default(),
+        on_loss: OnLoss::default(),
     }
 }
 

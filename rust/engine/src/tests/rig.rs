@@ -97,7 +97,7 @@ pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
                 provider,
                 model: Some(format!("up-{generation}-{provider}")),
                 key: None,
-                key_id: String::new(),
+                key_id: String::new(), ..TargetSpec::default()
             })
             .collect(),
         routes: vec![RouteSpec {
@@ -105,9 +105,10 @@ pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
             choices: (0..upstreams.len()).map(|at| ChoiceSpec { target: at.try_into().unwrap(), weight: 1 }).collect(),
             policy: "ordered".into(),
             patience: patience.clone(),
+            ..RouteSpec::default()
         }],
-        direct: Vec::new(),
         patience: patience.clone(),
+        ..TableSpec::default()
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Call {
     item_id: String,
     id: String,
     name: String,
+    namespace: Option<Box<Json<'static>>>,
     arguments: String,
     pub(super) index: u64,
     ours: bool,
@@ -29,6 +30,7 @@ impl Call {
             item_id: String::new(),
             id: id.to_owned(),
             name: name.to_owned(),
+            namespace: None,
             arguments: String::new(),
             index: 0,
             ours: false,
@@ -39,6 +41,7 @@ impl Call {
     fn write(&self, item: &mut Members<'_>, arguments: &str) {
         item.text("call_id", &self.id);
         item.text("name", &self.name);
+        item.json_if("namespace", self.namespace.as_deref());
         item.text(input_of(self.kind), arguments);
     }
 }
@@ -47,6 +50,7 @@ impl Writer {
     pub(super) fn call_start(&mut self, mut call: Call, out: &mut Buffer) {
         self.begin(out);
         self.close_open(out);
+        call.namespace = self.namespace.take();
         let announced = self.announced.take();
         let head = announced.as_ref().map(|(_, head)| head);
         call.ours = head.is_some();

@@ -42,6 +42,8 @@ pub struct Writer {
     calls: Vec<Call>,
     /// The head of a call that our own reader announced.
     announced: Option<(u64, Json<'static>)>,
+    /// The namespace of the function that is called next.
+    namespace: Option<Box<Json<'static>>>,
     /// Our own reader says that what begins is reasoning itself, not a summary.
     in_content: bool,
     /// The items that are done, by place.
@@ -49,7 +51,7 @@ pub struct Writer {
     finish: Option<Finish<'static>>,
     usage: Option<Usage<'static>>,
     /// What stands beside the response in the last event.
-    beside: Option<Json<'static>>,
+    beside: Option<Box<Json<'static>>>,
     bytes: usize,
 }
 
@@ -67,6 +69,7 @@ impl Writer {
             open: None,
             calls: Vec::new(),
             announced: None,
+            namespace: None,
             in_content: false,
             done: Vec::new(),
             finish: None,
@@ -173,8 +176,29 @@ impl Writer {
         frame(&mut self.sequence, name, out, fill);
     }
 
-    /// What our own reader has no neutral form for.
+    /// What our own reader has no neutral form for, and what the way back of a stream has none for.
     fn own(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
+        match name {
+            "namespace" => self.namespace = Some(Box::new(raw.clone().into_owned())),
+            "item" => self.whole_item(raw, out),
+            _ => self.told(name, raw, out),
+        }
+    }
+
+    /// An item that comes in one piece.
+    fn whole_item(&mut self, raw: &Json<'_>, out: &mut Buffer) {
+        self.begin(out);
+        self.close_open(out);
+        let index = self.take_index();
+        self.frame("response.output_item.added", out, |event| {
+            event.whole("output_index", index);
+            event.raw("item", raw.as_str());
+        });
+        self.bytes += raw.as_str().len();
+        self.item_is_done(index, raw.as_str().as_bytes().to_vec(), out);
+    }
+
+    fn told(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
         let value = raw.as_raw();
         let Some(mut event) = value.as_deref().and_then(Object::lenient) else {
             match name {
@@ -187,7 +211,7 @@ impl Writer {
         let place = event.peek("output_index").and_then(object::whole);
         let item = event.peek("item");
         match (name, item.and_then(Object::lenient)) {
-            ("response.completed", _) => self.beside = Some(raw.clone().into_owned()),
+            ("response.completed", _) => self.beside = Some(Box::new(raw.clone().into_owned())),
             ("response.output_item.added", Some(head)) => {
                 self.index = self.index.max(place.map_or(0, |place| place.saturating_add(1)));
                 if !self.announce(place.unwrap_or(self.index), head, out) {
@@ -257,7 +281,7 @@ impl Writer {
         let beside = self.beside.take();
         self.frame(name, out, |event| {
             event.raw("response", &response);
-            let beside = beside.as_ref().and_then(Json::as_raw);
+            let beside = beside.as_deref().and_then(Json::as_raw);
             for (name, value) in beside.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
                 event.fill(name, value.get());
             }

@@ -1,0 +1,147 @@
+//! Proofs that only their maker understands: signatures of reasoning and of calls, and reasoning that is hidden in a blob.
+//!
+//! The rule: a proof goes back to the dialect it came from and to no other. For that it is told to clients of other
+//! dialects with its origin in front, in base64, because some clients decode it. The surprise: a proof that comes without
+//! an origin was made by the dialect it comes in, except in chat, which makes none: there its place or its format tells.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::ReasoningStyle;
+use super::demands::{Demands, Losses};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Role, Text};
+use crate::dialects::{Dialect, DialectError};
+
+/// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
+const MARK: &str = "fastroute:";
+const MARK_ENCODED: &str = "ZmFzdHJvdXRl";
+/// Google's documented word for "there is no signature, and that is on purpose".
+const SENTINEL: &str = "skip_thought_signature_validator";
+
+/// A proof as a client of another dialect is told it.
+pub(super) fn mark(origin: Dialect, proof: &str) -> String {
+    STANDARD.encode(format!("{MARK}{}:{proof}", origin.name()))
+}
+
+/// The origin of a marked proof, and the proof.
+fn unmark(marked: &str) -> Option<(Dialect, String)> {
+    if !marked.starts_with(MARK_ENCODED) {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(marked).ok()?).ok()?;
+    let (origin, proof) = decoded.strip_prefix(MARK)?.split_once(':')?;
+    Some((Dialect::from_name(origin)?, proof.to_owned()))
+}
+
+/// The proof as `target` made it; `None` where another dialect did.
+fn returned(proof: Text<'_>, unmarked: Option<Dialect>, target: Dialect) -> Option<Text<'_>> {
+    match unmark(&proof) {
+        Some((origin, proof)) => (origin == target).then_some(Text::Owned(proof)),
+        None => (unmarked == Some(target)).then_some(proof),
+    }
+}
+
+/// Who made the unmarked reasoning of a block.
+fn maker(source: Dialect, extras: &Extras<'_>) -> Option<Dialect> {
+    if source != Dialect::OpenAiChat {
+        return Some(source);
+    }
+    let format = extras.get(source, "format")?.as_str().trim_matches('"');
+    [("anthropic", Dialect::AnthropicMessages), ("google", Dialect::Gemini), ("openai", Dialect::OpenAiResponses)]
+        .into_iter()
+        .find(|(name, _)| format.starts_with(name))
+        .map(|(_, dialect)| dialect)
+}
+
+/// Gives each proof back to its maker, and takes out those of others.
+pub(super) fn sort(
+    request: &mut ChatRequest<'_>,
+    source: Dialect,
+    demands: &Demands,
+    losses: &mut Losses,
+) -> Result<(), DialectError> {
+    let target = demands.dialect;
+    for (at, turn) in request.turns.iter_mut().enumerate() {
+        let mut lost = Vec::new();
+        let mut place = 0;
+        turn.blocks.retain_mut(|block| {
+            let here = place;
+            place += 1;
+            let (keep, whole) = of_block(block, source, target);
+            if !whole {
+                lost.push(here);
+            }
+            keep
+        });
+        for block in lost {
+            losses.lose(&format!("messages[{at}].content[{block}].signature"))?;
+        }
+    }
+    if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
+        excuse(request);
+    }
+    Ok(())
+}
+
+/// Whether the block stays, and whether it lost nothing.
+fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, bool) {
+    // A request that stays in its dialect keeps what it came with, but for our own marks.
+    let own = |maker: Option<Dialect>| if source == target { Some(target) } else { maker };
+    match &mut block.content {
+        Content::ToolCall(call) => {
+            // Chat has Google's own place for the signature of a call.
+            let maker = if source == Dialect::OpenAiChat { Some(Dialect::Gemini) } else { Some(source) };
+            let said = call.signature.take();
+            let had = said.is_some();
+            call.signature = said.and_then(|proof| returned(proof, own(maker), target));
+            (true, !had || call.signature.is_some())
+        }
+        Content::Reasoning(reasoning) => {
+            let maker = own(maker(source, &block.extras));
+            let said = (reasoning.signature.take(), reasoning.redacted.take());
+            let had = (said.0.is_some(), said.1.is_some());
+            reasoning.signature = said.0.and_then(|proof| returned(proof, maker, target));
+            reasoning.redacted = said.1.and_then(|proof| returned(proof, maker, target));
+            let whole = had == (reasoning.signature.is_some(), reasoning.redacted.is_some());
+            // OpenAI takes reasoning back by its proof alone.
+            let bare = target == Dialect::OpenAiResponses && source != target;
+            let proven = reasoning.signature.is_some() || reasoning.redacted.is_some();
+            let stays = proven || (!reasoning.text.is_empty() && !bare);
+            (stays || source == target, whole && (stays || source == target))
+        }
+        _ => (true, true),
+    }
+}
+
+/// Models that want a signature with the first call of each turn are told that there is none.
+fn excuse(request: &mut ChatRequest<'_>) {
+    for turn in request.turns.iter_mut().filter(|turn| turn.role == Role::Assistant) {
+        let first = turn.blocks.iter_mut().find_map(|block| match &mut block.content {
+            Content::ToolCall(call) => Some(call),
+            _ => None,
+        });
+        if let Some(call) = first
+            && call.signature.is_none()
+        {
+            call.signature = Some(SENTINEL.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marked_proof_is_base64_and_comes_back_as_it_was() {
+        for proof in ["", "Eq8B+/=", "öffnen:a:b"] {
+            let marked = mark(Dialect::AnthropicMessages, proof);
+            assert!(marked.starts_with(MARK_ENCODED), "{marked}");
+            assert!(STANDARD.decode(&marked).is_ok());
+            assert_eq!(unmark(&marked), Some((Dialect::AnthropicMessages, proof.to_owned())));
+        }
+        for other in ["", "Eq8B", "ZmFzdHJvdXRl", "ZmFzdHJvdXRlOm5vYm9keTp4"] {
+            assert_eq!(unmark(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a reply must be read with: everything that was said otherwise in the request and comes back in other words.
+//!
+//! Whole replies and streams go through the same rules. What a stream holds back (calls that are told in one piece, text
+//! beside an answer that comes as a call) is bounded in bytes.
+
+mod returning;
+
+use std::collections::HashSet;
+
+use super::builtins::{Native, Natives};
+use super::format::Answer;
+use super::{Names, custom, signatures};
+use crate::dialects::message::{
+    Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Text, ToolCall,
+};
+use crate::dialects::{Dialect, DialectError, Place, mint};
+pub use returning::Returning;
+
+const RESPONSES: Dialect = Dialect::OpenAiResponses;
+
+/// Opaque to everybody else: made with the request, kept until its reply has been told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WayBack {
+    pub(super) names: Names,
+    /// Free text tools that were declared as functions, by the client's names.
+    pub(super) custom: HashSet<String>,
+    /// Tools of the client's dialect that were declared as functions.
+    pub(super) natives: Natives,
+    pub(super) answer: Option<Answer>,
+    /// The dialect of the upstream, where the client's is another: its proofs are marked with it.
+    pub(super) origin: Option<Dialect>,
+    /// Calls may come without an id.
+    pub(super) mint_ids: bool,
+}
+
+impl WayBack {
+    /// Whether a reply is told as it came.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// For the events of one stream.
+    pub fn returning(self) -> Returning {
+        Returning::new(self)
+    }
+
+    /// Turns a whole reply back. Refuses an answer that does not hold to the schema it was asked for.
+    pub fn reply(&self, reply: &mut ChatReply<'_>) -> Result<(), DialectError> {
+        if self.is_plain() {
+            return Ok(());
+        }
+        let id = reply.id.to_string();
+        for choice in &mut reply.choices {
+            self.choice(choice, &id)?;
+        }
+        Ok(())
+    }
+
+    fn choice(&self, choice: &mut Choice<'_>, reply_id: &str) -> Result<(), DialectError> {
+        let (mut answered, mut calls) = (false, 0);
+        for block in &mut choice.turn.blocks {
+            match &mut block.content {
+                Content::ToolCall(_) => {
+                    let is_answer = self.call(block, reply_id, choice.index, calls);
+                    answered |= is_answer;
+                    calls += u32::from(!is_answer);
+                }
+                Content::Reasoning(reasoning) => {
+                    for proof in [&mut reasoning.signature, &mut reasoning.redacted].into_iter().flatten() {
+                        self.mark(proof);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Some(answer) = &self.answer else {
+            return Ok(());
+        };
+        if answered {
+            // What was said beside it is no part of the answer.
+            let is_answer = |block: &Block<'_>| block.extras.marked(RESPONSES, ANSWER).is_some();
+            choice.turn.blocks.retain(|block| !matches!(block.content, Content::Text { .. }) || is_answer(block));
+        }
+        if let Some(finish) = &mut choice.finish
+            && answered
+            && calls == 0
+            && finish.reason == FinishReason::ToolCalls
+        {
+            finish.reason = FinishReason::Stop;
+            finish.native = None;
+        }
+        let mut text = String::new();
+        for block in &mut choice.turn.blocks {
+            if let Content::Text { text: piece, .. } = &mut block.content {
+                if answer.fenced {
+                    *piece = Text::Owned(answer.bare(piece).to_owned());
+                }
+                text.push_str(piece);
+            }
+        }
+        let ended = choice.finish.as_ref().is_some_and(|finish| finish.reason == FinishReason::Stop);
+        if ended && calls == 0 && !answer.holds(&text) {
+            return Err(Place::Document.member("content").refuse(NOT_HELD));
+        }
+        Ok(())
+    }
+
+    /// Turns one call back. Says whether it is the answer.
+    fn call(&self, block: &mut Block<'_>, reply_id: &str, choice: u32, number: u32) -> bool {
+        let Content::ToolCall(call) = &mut block.content else {
+            return false;
+        };
+        self.name(&mut call.name);
+        self.id(&mut call.id, reply_id, choice, number);
+        if let Some(proof) = &mut call.signature {
+            self.mark(proof);
+        }
+        if self.is_answer(&call.name) {
+            let text = super::format::text_of(&call.arguments);
+            block.content = text.content;
+            block.extras.mark(RESPONSES, ANSWER, Json::null());
+            return true;
+        }
+        if self.custom.contains(call.name.as_ref()) {
+            call.kind = CallKind::Custom;
+            call.arguments = Text::Owned(custom::unwrap(&call.arguments).into_owned());
+        }
+        match self.natives.get(call.name.as_ref()) {
+            Some(Native::Namespaced { namespace, name }) => {
+                call.name = Text::Owned(name.clone());
+                let value = Json::quoted(namespace);
+                block.extras.push(Extra { dialect: RESPONSES, name: "namespace".into(), value });
+            }
+            Some(native) => {
+                if let Some(raw) = native.item(&call.id, &call.arguments) {
+                    block.content = Content::Opaque { dialect: RESPONSES, raw };
+                }
+            }
+            None => {}
+        }
+        false
+    }
+
+    fn is_answer(&self, name: &str) -> bool {
+        self.answer.as_ref().and_then(|answer| answer.tool.as_deref()) == Some(name)
+    }
+
+    fn name(&self, name: &mut Text<'_>) {
+        if !self.names.is_empty() {
+            *name = Text::Owned(self.names.back(name).to_owned());
+        }
+    }
+
+    fn id(&self, id: &mut Text<'_>, reply_id: &str, choice: u32, number: u32) {
+        // Mistral's own client writes the word for nothing.
+        if self.mint_ids && matches!(id.as_ref(), "" | "null") {
+            *id = Text::Owned(mint::call_id(reply_id, choice, number));
+        }
+    }
+
+    fn mark(&self, proof: &mut Text<'_>) {
+        if let Some(origin) = self.origin
+            && !proof.is_empty()
+        {
+            *proof = Text::Owned(signatures::mark(origin, proof));
+        }
+    }
+}
+
+/// Mark: the text came as the arguments of a call.
+const ANSWER: &str = "answer";
+/// What is said of an answer that is not what was asked for.
+pub(crate) const NOT_HELD: &str = "does not hold to the schema of the request";
+
+/// A call that is being told in one piece.
+type Held = ToolCall<'static>;

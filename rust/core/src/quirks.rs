@@ -1,0 +1,217 @@
+//! How a provider departs from the dialect it speaks, as data: each field one small verb, none needs another.
+//!
+//! Verbs of the body's top level (`rename`, `drop`, `default`, `clamp`, `tool_choice`) change those members and leave
+//! every other byte as it came; the others ask for the messages to be read and written anew. Without quirks nothing is
+//! looked at. Every verb is about the `openai_chat` dialect, which is the one that others imitate.
+
+mod edits;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::passes::{CallIds, JsonSchema, SystemRole};
+use crate::usage::UsageRule;
+pub use edits::{Edited, edits};
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a verb of its own, and every mix of them is somebody's")]
+pub struct Quirks {
+    /// Members under another name, where nothing stands under that one; else the old one is dropped.
+    pub rename: BTreeMap<String, String>,
+    /// Members that are refused or mean nothing, left out and named.
+    pub drop: Vec<String>,
+    /// Members said where the client does not say them.
+    pub default: BTreeMap<String, Scalar>,
+    /// Numbers brought into `[least, most]`.
+    pub clamp: BTreeMap<String, (f64, f64)>,
+    /// Words of `tool_choice` for others (`required = "any"`). `named` stands for the object that names a function: its
+    /// word takes its place, or, where the word is `name`, the bare name of the function.
+    pub tool_choice: BTreeMap<String, String>,
+    /// The role of instructions, where the provider knows only one.
+    pub system_role: Option<SystemRole>,
+    pub call_ids: CallIdRule,
+    /// Content is a string and never a list, where it is nothing but text.
+    pub flatten_text: bool,
+    /// The first turn behind the instructions must be the user's.
+    pub user_first: bool,
+    /// User and assistant take turns; what follows in the same role is joined.
+    pub alternates: bool,
+    /// Instructions stand in front only.
+    pub system_first: bool,
+    /// An empty text is refused, as it is by Anthropic.
+    pub no_blank_text: bool,
+    /// `name` stands on results of tools alone.
+    pub no_name_on_messages: bool,
+    /// Members of messages that are null are refused, and so are those that only replies have.
+    pub no_null_members: bool,
+    /// What becomes of the reasoning of earlier turns.
+    pub history_reasoning: HistoryReasoning,
+    /// Behind the results of tools the assistant must speak before the user does (Mistral).
+    pub answer_after_results: bool,
+    /// Arguments of calls must be the text of a JSON object (`DashScope`).
+    pub arguments_are_objects: bool,
+    /// The word with which a last turn of the assistant is gone on with: `prefix` (`DeepSeek`, Mistral), `partial` (Moonshot).
+    pub prefill_mark: Option<PrefillMark>,
+    /// `strict` is refused, in tools and in schemas.
+    pub strict_unsupported: bool,
+    /// Free text tools are taken as they are; elsewhere they become functions of one text.
+    pub custom_tools: bool,
+    /// What the schemas of tools may hold.
+    pub tool_schema: Option<ToolSchema>,
+    /// How answers are held to a schema, where the model's own row does not say.
+    pub json_schema: Option<JsonSchema>,
+    /// `json_object` is refused where no message holds the word "json".
+    pub json_word_needed: bool,
+    /// Where a wish to think stands.
+    pub reasoning_form: ReasoningForm,
+    /// More than one choice cannot be asked for.
+    pub one_choice: bool,
+    /// Answers only as a stream; a client that wants a whole one gets the stream put together.
+    pub stream_only: bool,
+    /// A rule of [`crate::usage::UsageRule`]: `reasoning_apart`, `completion_from_total`, `prompt_from_total`.
+    pub usage: Option<UsageQuirk>,
+    /// Calls come without an id, or with the word `null` for one.
+    pub mint_call_ids: bool,
+    /// An answer without content that ended well is a failure of the provider's.
+    pub empty_content_is_failure: bool,
+}
+
+/// A value of `default`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    Flag(bool),
+    Whole(i64),
+    Number(f64),
+    Text(String),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallIdRule {
+    #[default]
+    Any,
+    /// Nine letters or digits.
+    Nine,
+    Word64,
+    Word40,
+}
+
+impl CallIdRule {
+    pub(crate) fn rule(self) -> Option<CallIds> {
+        match self {
+            Self::Any => None,
+            Self::Nine => Some(CallIds::Nine),
+            Self::Word64 => Some(CallIds::Word(64)),
+            Self::Word40 => Some(CallIds::Word(40)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryReasoning {
+    /// As the client sends it.
+    #[default]
+    Keep,
+    /// Taken out: the provider refuses or ignores it.
+    Strip,
+    /// The provider refuses a turn of the assistant without it while it thinks: a blank stands for what is missing.
+    Require,
+    /// As text parts of type `thinking` among the content (Mistral).
+    ThinkingPart,
+    /// In `reasoning` and not in `reasoning_content`.
+    Reasoning,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefillMark {
+    Prefix,
+    Partial,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolSchema {
+    /// Without `$ref` and `$defs`.
+    Inlined,
+    /// And without `$id`, `$schema` and `additionalProperties: false` (Mistral).
+    Bare,
+    /// Google's older form.
+    OpenApi,
+    /// What structured outputs of OpenAI take.
+    OpenAiStrict,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningForm {
+    /// `reasoning_effort`.
+    #[default]
+    Effort,
+    /// `thinking: {"type": …}`, and `reasoning_effort` beside it where the model has efforts (`DeepSeek`, Z.ai, Moonshot).
+    Thinking,
+    /// `enable_thinking` and `thinking_budget` (Qwen).
+    EnableThinking,
+    /// `reasoning: {…}` (`OpenRouter`).
+    Reasoning,
+    /// `chat_template_kwargs: {"enable_thinking": …}` (vLLM, `SGLang`).
+    Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageQuirk {
+    ReasoningApart,
+    CompletionFromTotal,
+    PromptFromTotal,
+}
+
+impl Quirks {
+    /// A request must be read and written anew for this provider, even where it is in its dialect already.
+    pub fn reshapes(&self) -> bool {
+        let plain = Self {
+            rename: self.rename.clone(),
+            drop: self.drop.clone(),
+            default: self.default.clone(),
+            clamp: self.clamp.clone(),
+            tool_choice: self.tool_choice.clone(),
+            // These are about what comes back, or only about requests of other dialects.
+            custom_tools: self.custom_tools,
+            reasoning_form: self.reasoning_form,
+            one_choice: self.one_choice,
+            stream_only: self.stream_only,
+            usage: self.usage,
+            mint_call_ids: self.mint_call_ids,
+            empty_content_is_failure: self.empty_content_is_failure,
+            ..Self::default()
+        };
+        *self != plain
+    }
+
+    /// Whether members of the body's top level are to be edited.
+    pub fn edits(&self) -> bool {
+        !(self.rename.is_empty()
+            && self.drop.is_empty()
+            && self.default.is_empty()
+            && self.clamp.is_empty()
+            && self.tool_choice.is_empty())
+    }
+
+    /// Whether a stream's usage must be asked for. Where the question itself is refused it comes anyway.
+    pub fn asks_for_usage(&self) -> bool {
+        !self.drop.iter().any(|name| name == "stream_options")
+    }
+
+    pub fn usage_rule(&self) -> UsageRule {
+        match self.usage {
+            None => UsageRule::Invariant,
+            Some(UsageQuirk::ReasoningApart) => UsageRule::ReasoningApart,
+            Some(UsageQuirk::CompletionFromTotal) => UsageRule::CompletionFromTotal,
+            Some(UsageQuirk::PromptFromTotal) => UsageRule::PromptFromTotal,
+        }
+    }
+}
