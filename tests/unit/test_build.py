@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fastroute.build import bounds_of, find_policies
-from fastroute.catalogue import find_providers
+from fastroute.build import bounds_of, find_policies, prepare
+from fastroute.catalogue import find_providers, read_catalogue
 from fastroute.config.schema import Config, Limits, Model, Provider
 from fastroute.errors import ConfigError
+from fastroute.needs import REGION
 from fastroute.policies import REGISTRY
+from fastroute.secret import Secret
 from fastroute.table import Table, compile_table
 
 ENGINE_IO = Path(__file__).parents[2] / "rust" / "engine" / "src" / "io.rs"
@@ -88,3 +90,18 @@ def test_the_bounds_of_the_configuration_are_bounds_the_engine_knows() -> None:
     assert (bounds["body_bytes"], bounds["in_flight"]) == (2048, 7)
     for name in bounds:
         assert f"pub {name}: " in source, name
+
+
+def test_the_engine_takes_every_row_of_the_catalogue() -> None:
+    named = {
+        name: Provider(
+            key=Secret("k"),
+            address=None if row.address else "https://proxy.example",
+            region="somewhere" if REGION in row.vars else next(iter(row.regions), None),
+            vars={each: "mine" for each in row.vars if each != REGION},
+        )
+        for name, row in read_catalogue().providers.items()
+    }
+    models = {name: Model(targets=(f"{name}/some-model",)) for name in named}
+    taken = prepare(Config(providers=named, models=models), find_providers({}), 1)
+    assert taken.table.routes.keys() == named.keys()
