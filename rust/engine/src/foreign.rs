@@ -122,7 +122,7 @@ fn adopt(spoken: &Spoken, mut ingress: Ingress, bounds: &Bounds) -> Result<(Fore
 }
 
 fn unreadable(error: &DialectError) -> Problem {
-    let problem = Problem::request(400, "invalid_value", error.to_string());
+    let problem = Problem::request(400, error.code.unwrap_or("invalid_value"), error.to_string());
     match &error.param {
         Some(param) => problem.at(param.as_str()),
         None => problem,
