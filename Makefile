@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
+AGENTS := tests/clients/agents/node_modules/.package-lock.json
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 ARGS ?=
 
@@ -22,8 +23,8 @@ test-python: dev
 	$(BIN)/python -m pytest tests --ignore tests/clients -q
 	$(BIN)/python -m pytest benches/test_rig.py benches/test_guards_cpu.py -q --benchmark-disable
 
-# The official SDKs against llama.cpp, through both doors.
-test-clients: dev $(VENV)/.clients $(NODE_MODULES)
+# Official SDKs, frameworks and coding agents through both doors, before llama.cpp and servers that are scripted.
+test-clients: dev $(VENV)/.clients $(NODE_MODULES) $(AGENTS)
 	$(BIN)/python -m pytest tests/clients -q
 
 check: $(VENV)/.dev
@@ -64,13 +65,13 @@ $(VENV)/.bench: requirements-bench.txt $(VENV)/.dev
 	touch $@
 
 $(VENV)/.clients: requirements-clients.txt $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt
 	touch $@
 
-# npm writes this file last; Node and npm themselves come from requirements-clients.txt.
-$(NODE_MODULES): tests/clients/package-lock.json $(VENV)/.clients
-	cd tests/clients && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
+# npm writes this file last; Node and npm themselves come from requirements-clients.txt. The agents are a gigabyte.
+$(NODE_MODULES) $(AGENTS): %/node_modules/.package-lock.json: %/package-lock.json $(VENV)/.clients
+	cd $* && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
 	touch $@
 
 clean:
-	rm -rf target $(VENV) python/fastroute/_core*.so tests/clients/node_modules
+	rm -rf target $(VENV) python/fastroute/_core*.so tests/clients/node_modules tests/clients/agents/node_modules

@@ -21,6 +21,9 @@ from typing import IO, Any, NamedTuple
 import httpx2
 import pytest
 
+from clients.scripted import Scripted
+from flow.rig import Command
+
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 DEADLINE_S = 30.0
@@ -31,10 +34,15 @@ listen: {port: 0, edge_port: 0, admin_port: 0}
 providers:
   here: {dialect: openai_chat, address: $here/v1}
   there: {dialect: openai_chat, address: $there/v1}
+  scripted: {dialect: openai_chat, address: $scripted/v1}
 models:
   local/tiny: {targets: [here/tiny, there/tiny]}
   mock/echo: {targets: [mock/echo]}
 """)
+NEEDED = ("openai", "langchain_openai", "pydantic_ai", "instructor", "numpy", "gguf", "xllamacpp")
+"""Some of what is installed for these tests alone."""
+NOWHERE = "http://127.0.0.1:9"
+"""Nothing listens on the discard port."""
 
 
 class Program:
@@ -42,7 +50,7 @@ class Program:
 
     def __init__(self, argv: list[str], home: Path, *, stdin: int | None = None) -> None:
         # Whoever tries to reach beyond this machine is refused at once.
-        env = {"PATH": os.environ["PATH"], "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+        env = {"PATH": os.environ["PATH"], "HOME": str(home), "HTTPS_PROXY": NOWHERE}
         with (home / "stderr.txt").open("ab") as errors:
             self._process = subprocess.Popen(
                 argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, env=env
@@ -117,9 +125,9 @@ Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="session", autouse=True)
 def _installed() -> None:
-    missing = [module for module in ("openai", "numpy", "gguf", "xllamacpp") if find_spec(module) is None]
+    missing = [module for module in NEEDED if find_spec(module) is None]
     missing += [program for program in ("node", "fastroute") if not (BIN / program).exists()]
-    missing += [] if (HERE / "node_modules/openai").is_dir() else ["tests/clients/node_modules"]
+    missing += [] if (HERE / "node_modules/ai").is_dir() else ["tests/clients/node_modules"]
     if missing:
         pytest.fail(f"missing: {', '.join(missing)}; `make test-clients` installs them", pytrace=False)
 
@@ -152,9 +160,9 @@ def _wait_until_healthy(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _gateway(here: str, there: str, home: Path) -> Iterator[Gateway]:
+def serving(config: str, home: Path) -> Iterator[Gateway]:
     file = home / "gateway.yaml"
-    file.write_text(CONFIG.substitute(here=here, there=there))
+    file.write_text(config)
     program = Program([str(BIN / "fastroute"), "serve", "-c", str(file)], home)
     with contextlib.closing(program):
         screen = [program.read_line()]
@@ -174,12 +182,28 @@ def there(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ups
 
 
 @pytest.fixture(scope="session")
-def gateway(model: Path, there: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with (
-        _upstream(model, tmp_path_factory.mktemp("here")) as here,
-        _gateway(here.address, there.address, tmp_path_factory.mktemp("gateway")) as running,
-    ):
-        yield running
+def _scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    command = Command(tmp_path_factory.mktemp("scripted") / "output.txt", "mock", "--port", "0")
+    try:
+        yield Scripted(command)
+    finally:
+        command.stop()
+
+
+@pytest.fixture
+def scripted(_scripted: Scripted) -> Scripted:
+    _scripted.forget()
+    return _scripted
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    model: Path, there: Upstream, _scripted: Scripted, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    with _upstream(model, tmp_path_factory.mktemp("here")) as here:
+        config = CONFIG.substitute(here=here.address, there=there.address, scripted=_scripted.address)
+        with serving(config, tmp_path_factory.mktemp("gateway")) as running:
+            yield running
 
 
 @pytest.fixture
@@ -195,7 +219,8 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     with contextlib.ExitStack() as running:
 
         def start(here: str, there: str) -> Gateway:
-            return running.enter_context(_gateway(here, there, tmp_path_factory.mktemp("gateway")))
+            config = CONFIG.substitute(here=here, there=there, scripted=NOWHERE)
+            return running.enter_context(serving(config, tmp_path_factory.mktemp("gateway")))
 
         yield start
 

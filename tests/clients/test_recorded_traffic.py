@@ -1,5 +1,7 @@
 """Requests that clients of many kinds sent once, sent again to both doors: to the built-in model and to llama.cpp.
 
+Every line is of some kind below: one that is answered, or one that is told in its own dialect that nobody serves it.
+
 `FASTROUTE_CLIENTS` names a folder with `traffic.jsonl`: a request per line with its headers in their order and
 spelling, long texts cut out. None of its lines is here.
 """
@@ -16,9 +18,26 @@ from urllib.parse import urlsplit
 
 import pytest
 
-SERVED = {"/v1/chat/completions", "/v1/embeddings", "/v1/models"}
-RECORDED = 52
-"""Lines of the recording that ask for one of these."""
+ANSWERED = {
+    "chat": r"POST /v1/chat/completions",
+    "embeddings": r"POST /v1/embeddings",
+    "models": r"GET (/anthropic)?/v1/models(\?.*)?",
+    "messages": r"POST (/anthropic)?/v1/messages(\?.*)?",
+    "responses": r"POST /v1/responses",
+    "gemini": r"POST /v1(beta)?/models/[^:]+:(generateContent|streamGenerateContent\?alt=sse)",
+}
+"""Kinds of requests by method and path."""
+REFUSED = {
+    "nobody's": (r"GET /v1/nope", 1),
+    "multipart": (r"POST /v1/audio/transcriptions", 1),
+    "cohere": (r"POST /v2/(chat|rerank)", 2),
+    "counting": (r"POST /v1/(messages/count_tokens(\?.*)?|models/[^:]+:countTokens)", 25),
+    "gemini embeddings": (r"POST /v1/models/[^:]+:batchEmbedContents", 1),
+    "websocket": (r"GET /v1/responses", 6),
+}
+"""What nobody serves, and how many lines ask for it."""
+RECORDED = 155
+"""Lines of the recording."""
 
 # A text that was cut out whole, or after its beginning; what stays tells its length.
 CUT = re.compile(r"<elided (\d+) chars>|… \[(\d+) characters\]$")
@@ -30,21 +49,49 @@ def recorded() -> list[dict[str, Any]]:
     if not folder:
         pytest.skip(f"FASTROUTE_CLIENTS is not set: skipped {RECORDED} recorded requests")
     lines = Path(folder, "traffic.jsonl").read_text(encoding="utf-8").splitlines()
-    return [request for request in map(json.loads, lines) if request["path"] in SERVED]
+    assert len(lines) == RECORDED
+    return list(map(json.loads, lines))
+
+
+def kind_of(request: dict[str, Any]) -> str | None:
+    """Which of the answered kinds it is."""
+    asked = f"{request['method']} {request['path']}"
+    return next((kind for kind, pattern in ANSWERED.items() if re.fullmatch(pattern, asked)), None)
 
 
 def test_every_recorded_request_for_a_dialect_we_speak_is_answered(
     gateway: Any, door: str, recorded: list[dict[str, Any]]
 ) -> None:
-    faults = []
+    faults, answered = [], Counter()
     for request in recorded:
-        body = filled(request["body"]) and {**filled(request["body"]), "model": "mock/echo"}
-        fault = fault_of(send(gateway.doors[door], request, body), body)
+        kind = kind_of(request)
+        if kind is None:
+            continue
+        asked, body = for_model("mock/echo", request)
+        fault = fault_of(kind, send(gateway.doors[door], asked, body), asked, body)
         if fault:
             faults.append(f"{name_of(request)}: {fault}")
-    assert not faults
-    assert len(recorded) == RECORDED
-    print(f"{door}: {dict(Counter(request['path'] for request in recorded))}")
+        answered[kind] += 1
+    assert not faults, "\n".join(faults)
+    assert answered.total() == RECORDED - sum(count for _, count in REFUSED.values())
+    print(f"{door}: {dict(answered)}")
+
+
+def test_every_other_recorded_request_is_told_that_nobody_serves_it(
+    gateway: Any, door: str, recorded: list[dict[str, Any]]
+) -> None:
+    refused: Counter[str] = Counter()
+    for request in recorded:
+        if kind_of(request) is not None:
+            continue
+        asked = f"{request['method']} {request['path']}"
+        (kind,) = (kind for kind, (pattern, _) in REFUSED.items() if re.fullmatch(pattern, asked))
+        reply = send(gateway.doors[door], *for_model("mock/echo", request))
+        assert reply.status in {404, 405}, f"{name_of(request)}: {reply}"
+        assert json.loads(reply.text)["error"]["message"], name_of(request)
+        refused[kind] += 1
+    assert refused == {kind: count for kind, (_, count) in REFUSED.items()}
+    print(f"{door}, not served: {dict(refused)}")
 
 
 def test_a_real_server_says_to_every_recorded_request_what_it_says_without_a_gateway(
@@ -52,7 +99,7 @@ def test_a_real_server_says_to_every_recorded_request_what_it_says_without_a_gat
 ) -> None:
     statuses: Counter[int] = Counter()
     for request in recorded:
-        if request["body"] is None:
+        if kind_of(request) not in {"chat", "embeddings"}:
             continue
         body = filled(request["body"])
         if "messages" in body:
@@ -81,33 +128,48 @@ def name_of(request: dict[str, Any]) -> str:
     return f"{request['client']} ({request['scenario']}) {request['method']} {request['path']}"
 
 
-def send(address: str, request: dict[str, Any], body: dict[str, Any] | None) -> Reply:
+def for_model(model: str, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The request and its body, for a model of ours."""
+    body = filled(request["body"])
+    if isinstance(body, dict) and "model" in body:
+        body["model"] = model
+    return {**request, "path": re.sub(r"(/models/)[^:]+", rf"\1{model}", request["path"])}, body
+
+
+def send(address: str, request: dict[str, Any], body: Any) -> Reply:
     """Sends the request as its client did, header by header."""
     sent = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
     with contextlib.closing(HTTPConnection(urlsplit(address).netloc, timeout=30)) as connection:
         connection.putrequest(request["method"], request["path"], skip_host=True, skip_accept_encoding=True)
         ours = {"host": urlsplit(address).netloc, "content-length": str(len(sent))}
         for name, value in request["headers"]:
-            connection.putheader(name, ours.get(name.lower(), value))
+            # What was cut out of a header may leave a mark that no header can carry.
+            connection.putheader(name, ours.get(name.lower(), filled(value).replace("…", "...")))
         connection.endheaders(sent)
         reply = connection.getresponse()
         headers = {name.lower(): value for name, value in reply.getheaders()}
         return Reply(reply.status, headers, reply.read().decode())
 
 
-def fault_of(reply: Reply, body: dict[str, Any] | None) -> str | None:
+def fault_of(kind: str, reply: Reply, request: dict[str, Any], body: Any) -> str | None:
     """What is wrong with a reply of the built-in model, if anything."""
     if reply.status != 200 or "content-encoding" in reply.headers:
         return f"{reply.status} {reply.headers} {reply.text}"
-    if body is None:
+    if kind == "models":
         ids = [model["id"] for model in json.loads(reply.text)["data"]]
         return None if "mock/echo" in ids else f"lists {ids}"
     if reply.headers["x-fastroute-target"] != "mock/echo":
         return f"answered by {reply.headers['x-fastroute-target']}"
-    if "input" in body:
+    if kind == "embeddings":
         wanted = len(body["input"]) if isinstance(body["input"], list) else 1
         data = json.loads(reply.text)["data"]
         return None if len(data) == wanted else f"{len(data)} embeddings for {wanted} inputs"
+    if kind == "chat":
+        return fault_of_chat(reply, body)
+    return fault_of_dialect(kind, reply, streamed=bool(body.get("stream")) or ":stream" in request["path"])
+
+
+def fault_of_chat(reply: Reply, body: dict[str, Any]) -> str | None:
     if body.get("stream"):
         return fault_of_stream(reply, bool((body.get("stream_options") or {}).get("include_usage")))
     return None if json.loads(reply.text)["choices"][0]["finish_reason"] else "not finished"
@@ -124,11 +186,26 @@ def fault_of_stream(reply: Reply, usage_asked: bool) -> str | None:
     return None if usage_given == usage_asked else f"usage asked for: {usage_asked}, given: {usage_given}"
 
 
+def fault_of_dialect(kind: str, reply: Reply, *, streamed: bool) -> str | None:
+    """The same of the dialects that are answered in translation: each has its own way to be at an end."""
+    if streamed != reply.headers["content-type"].startswith("text/event-stream"):
+        return f"streamed: {streamed}, sent: {reply.headers['content-type']}"
+    said = documents(reply)
+    last = said[-1]
+    if kind == "messages":
+        ended = last["type"] == "message_stop" if streamed else last["stop_reason"]
+    elif kind == "responses":
+        ended = (last["response"] if streamed else last)["status"] == "completed"
+    else:
+        ended = any("finishReason" in one for document in said for one in document["candidates"])
+    return None if ended else f"no end: {last}"
+
+
 def documents(reply: Reply) -> list[Any]:
     """What a reply says: its one document or those of its events, without what differs from one reply to the next."""
     if not reply.headers["content-type"].startswith("text/event-stream"):
         return [lasting(json.loads(reply.text))]
-    events = [line.removeprefix("data: ") for line in reply.text.splitlines() if line]
+    events = [line.removeprefix("data: ") for line in reply.text.splitlines() if line.startswith("data: ")]
     return [lasting(json.loads(event)) for event in events if event != "[DONE]"]
 
 

@@ -17,6 +17,8 @@ pub struct DialectError {
     pub message: Cow<'static, str>,
     /// The same place as OpenAI's error objects spell it: `messages[0].content`. `None` for the whole document.
     pub param: Option<String>,
+    /// What clients tell this error by, where it has a name of its own.
+    pub code: Option<&'static str>,
 }
 
 impl DialectError {
@@ -25,6 +27,7 @@ impl DialectError {
         ErrorReply {
             message: self.to_string().into(),
             kind: Some("invalid_request_error".into()),
+            code: self.code.map(Cow::Borrowed),
             param: self.param.clone().map(Cow::Owned),
             status: Some(400),
             ..ErrorReply::default()
@@ -64,7 +67,7 @@ impl<'p> Place<'p> {
         let mut pointer = String::new();
         let mut param = String::new();
         self.spell(&mut pointer, &mut param);
-        DialectError { pointer, message: message.into(), param: (!param.is_empty()).then_some(param) }
+        DialectError { pointer, message: message.into(), param: (!param.is_empty()).then_some(param), code: None }
     }
 
     fn spell(&self, pointer: &mut String, param: &mut String) {

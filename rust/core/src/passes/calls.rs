@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::CallIds;
-use super::turns::is_result;
+use super::turns::{is_blank, is_result};
 use crate::dialects::message::{
     Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Role, Spelling, Text, Tool, ToolChoice,
     ToolChoiceMode, ToolResult, Turn,
@@ -56,6 +56,10 @@ pub(super) fn pair(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     // Calls of the last turn of the assistant that no result has named yet.
     let mut open: Vec<(CallKind, String)> = Vec::new();
     for (at, mut turn) in turns.drain(..).enumerate() {
+        // Google's SDK keeps the empty end of a stream as a turn of its own, between the calls and their results.
+        if !open.is_empty() && turn.role == Role::Assistant && turn.blocks.iter().all(is_blank) {
+            continue;
+        }
         let answers = turn.role == Role::Tool || turn.blocks.iter().any(is_result);
         if !open.is_empty() && !answers {
             paired.extend(unanswered(&mut open, at, changed));

@@ -57,6 +57,49 @@ fn a_call_at_the_end_stays_open() {
 }
 
 #[test]
+fn an_empty_turn_does_not_part_a_call_from_its_result() {
+    let (turns, passed) = passed(
+        &format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"a"}},{CALL},{{"role":"assistant","content":""}},
+            {{"role":"tool","tool_call_id":"call_1","content":"rain"}}]}}"#
+        ),
+        &Shape::OPENAI_CHAT,
+    );
+    assert_eq!(turns, ["User: a", "Assistant: call weather call_1", "Tool: result call_1 error=None"]);
+    assert!(passed.changed.is_empty(), "{:?}", passed.changed);
+}
+
+#[test]
+fn a_conversation_that_another_server_holds_is_refused_in_the_words_that_clients_look_for() {
+    let anthropic =
+        r#"{"model":"m","max_tokens":9,"thread":THREAD,"messages":[{"role":"user","content":"and then?"}]}"#;
+    let responses = r#"{"model":"m","previous_response_id":ID,"input":"and then?"}"#;
+    for (dialect, body, param, code) in [
+        (
+            Dialect::AnthropicMessages,
+            anthropic.replace("THREAD", r#"{"type":"create"}"#),
+            "thread",
+            "thread_unsupported_request",
+        ),
+        (
+            Dialect::OpenAiResponses,
+            responses.replace("ID", r#""resp_1""#),
+            "previous_response_id",
+            "previous_response_not_found",
+        ),
+    ] {
+        let Ok(Request::Chat(mut chat)) = dialect.parse_request(body.as_bytes()) else { panic!("no chat") };
+        let error = shape_to(&mut chat, &Shape::OPENAI_CHAT).unwrap_err();
+        assert_eq!((error.param.as_deref(), error.code), (Some(param), Some(code)));
+    }
+    let body = responses.replace("ID", "null");
+    let Ok(Request::Chat(mut chat)) = Dialect::OpenAiResponses.parse_request(body.as_bytes()) else {
+        panic!("no chat")
+    };
+    assert!(shape_to(&mut chat, &Shape::OPENAI_CHAT).is_ok());
+}
+
+#[test]
 fn a_result_without_a_call_becomes_text() {
     let (turns, passed) = anthropic(
         r#"{"role":"user","content":"a"},{"role":"assistant","content":"b"},

@@ -43,7 +43,11 @@ pub(super) fn drop_blank_text(turns: &mut Vec<Turn<'_>>) {
 }
 
 fn drop_blank(blocks: &mut Vec<Block<'_>>) {
-    blocks.retain(|block| !matches!(&block.content, Content::Text { text, .. } if text.trim().is_empty()));
+    blocks.retain(|block| !is_blank(block));
+}
+
+pub(super) fn is_blank(block: &Block<'_>) -> bool {
+    matches!(&block.content, Content::Text { text, .. } if text.trim().is_empty())
 }
 
 /// Puts tool results where the target looks for them: in turns of their own, or in front of the user's.

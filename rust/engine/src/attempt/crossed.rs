@@ -84,7 +84,8 @@ async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 
 /// The client's mistake: the target was not asked, and other requests do well there.
 pub(crate) fn bad(error: &DialectError) -> Failure {
-    let failure = Failure::at(Kind::BadRequest, Origin::Client).saying(error.to_string());
+    let mut failure = Failure::at(Kind::BadRequest, Origin::Client).saying(error.to_string());
+    failure.code = error.code.unwrap_or(failure.code);
     match &error.param {
         Some(param) => failure.about(param.clone()),
         None => failure,

@@ -12,6 +12,8 @@ use crate::dialects::output::{self, Buffer};
 
 /// Clients compact a conversation when they read this, and only then.
 const TOO_LONG: &str = "prompt is too long";
+/// Codes that the published SDKs look for, to go on without what this server does not keep.
+const OF_THREADS: &str = "thread_";
 
 pub(super) fn parse(body: &[u8]) -> ErrorReply<'_> {
     let document = Object::document(body, Mode::Lenient).ok();
@@ -44,6 +46,9 @@ pub(super) fn write(error: &ErrorReply<'_>, out: &mut Buffer) {
         document.object("error", |inner| {
             inner.text("type", kind(error));
             inner.text("message", &message(error));
+            if let Some(code) = error.code.as_deref().filter(|code| code.starts_with(OF_THREADS)) {
+                inner.object("details", |details| details.text("error_code", code));
+            }
             inner.rest_of("error", DIALECT, &error.extras);
         });
         document.extras(DIALECT, &error.extras);
@@ -119,6 +124,17 @@ mod tests {
             ..ErrorReply::default()
         };
         assert!(said(&error).contains("prompt is too long: maximum context length is 8192"));
+    }
+
+    #[test]
+    fn a_thread_that_is_not_kept_is_said_where_sdks_look_for_it() {
+        let error = ErrorReply {
+            message: "m".into(),
+            code: Some("thread_unsupported_request".into()),
+            status: Some(400),
+            ..ErrorReply::default()
+        };
+        assert!(said(&error).contains(r#""details":{"error_code":"thread_unsupported_request"}"#), "{}", said(&error));
     }
 
     #[test]
