@@ -9,9 +9,7 @@ mod frames;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{
-    Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted,
-};
+use crate::dialects::message::{Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted};
 use crate::dialects::{Dialect, DialectError, Place, Reader, Writer, openai_completions, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::json::{self, splice};
@@ -74,7 +72,7 @@ pub fn request(
         // Cohere's models refuse a request that does not say; what is stored is mostly what most vectors are of.
         if target == Dialect::CohereEmbeddings && source != target && embeddings.task.is_none() {
             embeddings.task = Some(Task::Document);
-            passed.changed.push("input_type".to_owned());
+            prepared.changed.push("input_type".to_owned());
         }
     }
     let (mut stream, mut include_usage) = (false, false);
@@ -298,13 +296,7 @@ impl StreamTranslator {
         Ok(())
     }
 
-    fn turn_back(
-        &mut self,
-        event: Event<'_>,
-        data: &[u8],
-        out: &mut Vec<u8>,
-        watch: Watch<'_>,
-    ) -> Result<(), Failure> {
+    fn turn_back(&mut self, event: Event<'_>, data: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         let events = self.returning.events(event).ok_or_else(|| Failure::new(Kind::Malformed).saying(NOT_HELD))?;
         for event in &events {
             watch(event, data)?;

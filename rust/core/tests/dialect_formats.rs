@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::{Fold, FoldError};
 use fastroute_core::dialects::message::{Encoding, Envelope, Reply};
-use fastroute_core::passes::{Names, Shape};
+use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::translate::{self, Address, Frames, Translated};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ fn recorded_streams_say_what_their_chunks_say_and_say_it_again() {
 
 fn asked(body: &Value, source: Dialect, target: Dialect) -> Result<Translated, String> {
     let address = Address { model: Some("m"), stream: None };
-    let told = translate::request(body.to_string().as_bytes(), source, target, &Shape::of(target), address);
+    let told = translate::request(body.to_string().as_bytes(), source, &Demands::of(target), address);
     told.map_err(|error| error.to_string())
 }
 
@@ -220,7 +220,7 @@ fn said(translated: &Translated) -> Value {
 /// The reply of `source` as a client of `target` hears it who asked with this request.
 fn heard(reply: &Value, source: Dialect, request: &Value, target: Dialect) -> Value {
     let wanted = asked(request, target, source).unwrap().wanted;
-    let names = Names::default();
+    let names = WayBack::default();
     let told = translate::reply_as(reply.to_string().as_bytes(), source, target, &names, &ENVELOPE, wanted).unwrap();
     serde_json::from_slice(&told).unwrap()
 }
@@ -335,7 +335,7 @@ fn recorded_vectors_are_the_same_in_every_dialect() {
         for target in [OPENAI, GEMINI, COHERE] {
             for encoding in [Encoding::Float, Encoding::Base64] {
                 let wanted = Some(fastroute_core::dialects::message::Wanted { encoding: Some(encoding), alone: false });
-                let names = Names::default();
+                let names = WayBack::default();
                 let told = translate::reply_as(body(&exchange).as_bytes(), dialect, target, &names, &ENVELOPE, wanted);
                 assert_eq!(floats(target, &told.unwrap()), expected, "{}", exchange["id"]);
             }

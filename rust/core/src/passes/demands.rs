@@ -92,7 +92,7 @@ fn shape_by_quirks(shape: &mut Shape, quirks: &Quirks) {
 /// A refusal that names what is at fault as OpenAI spells places.
 pub(crate) fn refusal(param: &str, message: &'static str) -> DialectError {
     let pointer = param.replace(['.', '['], "/").replace(']', "");
-    DialectError { pointer: format!("/{pointer}"), message: message.into(), param: Some(param.to_owned()) }
+    DialectError { pointer: format!("/{pointer}"), message: message.into(), param: Some(param.to_owned()), code: None }
 }
 
 /// What is lost while a request is brought into a target's form, in the order in which it was found.

@@ -103,13 +103,13 @@ fn a_reply_has_an_id_as_its_client_knows_them() {
         (CHAT, "chatcmpl-"),
     ] {
         let id = |body: &[u8]| {
-            let told = reply(body, CHAT, target, &Names::default(), &envelope).unwrap();
+            let told = reply(body, CHAT, target, &WayBack::default(), &envelope).unwrap();
             let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
             told["id"].as_str().unwrap().to_owned()
         };
         assert_eq!(id(whole), format!("{prefix}7"));
         assert_eq!(id(nameless), format!("{prefix}9"));
-        let mut stream = StreamTranslator::new(CHAT, target, Names::default(), &envelope, Limits::default()).unwrap();
+        let mut stream = StreamTranslator::new(CHAT, target, WayBack::default(), &envelope, Limits::default()).unwrap();
         let mut out = Vec::new();
         stream.push(&STREAM.replace("\"c1\"", "\"chatcmpl-7\"").into_bytes(), &mut out);
         let out = String::from_utf8(out).unwrap();
@@ -117,7 +117,7 @@ fn a_reply_has_an_id_as_its_client_knows_them() {
     }
     // A server's own id stays as it is for those who speak as it does.
     let odd = br#"{"id":"7f3a","choices":[]}"#;
-    let told = reply(odd, CHAT, CHAT, &Names::default(), &envelope).unwrap();
+    let told = reply(odd, CHAT, CHAT, &WayBack::default(), &envelope).unwrap();
     assert!(std::str::from_utf8(&told).unwrap().contains(r#""id":"7f3a""#));
 }
 

@@ -39,11 +39,7 @@ pub(crate) struct Crossed {
 }
 
 /// Says a request as the target demands it; `model` is the target's name for the model.
-pub(super) async fn request(
-    ingress: &Ingress,
-    demands: &Demands,
-    model: &str,
-) -> Result<(Frames, Crossed), Failure> {
+pub(super) async fn request(ingress: &Ingress, demands: &Demands, model: &str) -> Result<(Frames, Crossed), Failure> {
     let (client, target) = (ingress.dialect(), demands.dialect);
     let stream = Some(ingress.stream());
     let translated = if ingress.scan.bytes > AT_ONCE_BYTES {

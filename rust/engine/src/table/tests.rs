@@ -17,8 +17,20 @@ fn spec() -> TableSpec {
     TableSpec {
         generation: 1,
         providers: vec![provider],
-        targets: vec![TargetSpec { provider: 0, model: None, key: None, key_id: String::new(), capabilities: Capabilities::default() }],
-        routes: vec![RouteSpec { name: "m".into(), choices, policy: "ordered".into(), patience: Patience::default(), on_loss: OnLoss::default() }],
+        targets: vec![TargetSpec {
+            provider: 0,
+            model: None,
+            key: None,
+            key_id: String::new(),
+            capabilities: Capabilities::default(),
+        }],
+        routes: vec![RouteSpec {
+            name: "m".into(),
+            choices,
+            policy: "ordered".into(),
+            patience: Patience::default(),
+            on_loss: OnLoss::default(),
+        }],
         direct: vec![vec![0]],
         patience: Patience::default(),
         on_loss: OnLoss::default(),

@@ -227,11 +227,16 @@ async fn a_defect_of_ours_costs_one_request_and_is_told_as_such() {
 fn weighted(weights: [u32; 3]) -> TableSpec {
     let mut spec = table(1, &["127.0.0.1:1".parse().unwrap()], &Patience::default());
     spec.targets = (0..3)
-        .map(|at| TargetSpec { provider: 0, model: Some(format!("m{at}")), key: None, key_id: String::new(), ..TargetSpec::default() })
+        .map(|at| TargetSpec {
+            provider: 0,
+            model: Some(format!("m{at}")),
+            key: None,
+            key_id: String::new(),
+            ..TargetSpec::default()
+        })
         .collect();
     let choices = (0_u32..).zip(weights).map(|(target, weight)| ChoiceSpec { target, weight }).collect();
-    spec.routes =
-        vec![RouteSpec { name: "m".into(), choices, policy: "weighted".into(), ..RouteSpec::default() }];
+    spec.routes = vec![RouteSpec { name: "m".into(), choices, policy: "weighted".into(), ..RouteSpec::default() }];
     spec
 }
 

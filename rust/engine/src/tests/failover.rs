@@ -128,7 +128,8 @@ async fn a_key_that_is_out_is_not_tried_again_under_another_model() {
         provider: 0,
         model: Some("also-here".into()),
         key: None,
-        key_id: String::new(), ..crate::TargetSpec::default()
+        key_id: String::new(),
+        ..crate::TargetSpec::default()
     });
     let rig = Rig::new(spec, at_once(&[0, 2, 1])).await;
     let reply = rig.chat().await;
@@ -152,7 +153,8 @@ async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
             provider: 0,
             model: Some(model.into()),
             key: Some(key),
-            key_id: String::new(), ..crate::TargetSpec::default()
+            key_id: String::new(),
+            ..crate::TargetSpec::default()
         })
         .into();
     let rig = Rig::new(spec, at_once(&[0, 1, 2])).await;

@@ -97,7 +97,8 @@ pub(crate) fn table(generation: u64, upstreams: &[SocketAddr], patience: &Patien
                 provider,
                 model: Some(format!("up-{generation}-{provider}")),
                 key: None,
-                key_id: String::new(), ..TargetSpec::default()
+                key_id: String::new(),
+                ..TargetSpec::default()
             })
             .collect(),
         routes: vec![RouteSpec {

@@ -1,6 +1,6 @@
 use crate::dialects::Dialect;
 use crate::dialects::message::Envelope;
-use crate::passes::{Names, Shape};
+use crate::passes::{Demands, WayBack};
 use crate::sse::Limits;
 use crate::translate::{self, Address, StreamTranslator};
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ const ENVELOPE: Envelope<'_> = Envelope { id: "cmpl-ours", model: "m-1", created
 
 fn asked(body: &Value, source: Dialect, target: Dialect) -> Result<(Value, Vec<String>), String> {
     let body = body.to_string();
-    let told = translate::request(body.as_bytes(), source, target, &Shape::of(target), Address::default());
+    let told = translate::request(body.as_bytes(), source, &Demands::of(target), Address::default());
     let told = told.map_err(|error| error.to_string())?;
     Ok((serde_json::from_slice(&told.body).unwrap(), told.dropped))
 }
 
 fn answered(body: &Value, source: Dialect, target: Dialect) -> Result<Value, String> {
     let body = body.to_string();
-    let told = translate::reply(body.as_bytes(), source, target, &Names::default(), &ENVELOPE);
+    let told = translate::reply(body.as_bytes(), source, target, &WayBack::default(), &ENVELOPE);
     told.map(|body| serde_json::from_slice(&body).unwrap()).map_err(|error| error.to_string())
 }
 
@@ -108,7 +108,7 @@ fn a_call_is_not_left_out_of_an_answer() {
     assert_eq!(answered(&reply, CHAT, COMPLETIONS).unwrap_err(), "choices[0]: calls a tool, which a completion cannot");
     let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "I look", "tool_calls": [
         {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{}"}}]}}]});
-    let mut stream = StreamTranslator::new(CHAT, COMPLETIONS, Names::default(), &ENVELOPE, Limits::default()).unwrap();
+    let mut stream = StreamTranslator::new(CHAT, COMPLETIONS, WayBack::default(), &ENVELOPE, Limits::default()).unwrap();
     let mut out = Vec::new();
     stream.push(format!("data: {chunk}\n\ndata: [DONE]\n\n").as_bytes(), &mut out);
     stream.finish(&mut out);

@@ -1,6 +1,6 @@
 use crate::dialects::Dialect;
 use crate::dialects::message::Envelope;
-use crate::passes::{Names, Shape};
+use crate::passes::{Demands, WayBack};
 use crate::translate::{self, Address};
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const VOYAGE: Dialect = Dialect::VoyageRerank;
 
 fn asked(body: &Value, source: Dialect, target: Dialect) -> Result<(Value, Vec<String>), String> {
     let body = body.to_string();
-    let told = translate::request(body.as_bytes(), source, target, &Shape::of(target), Address::default());
+    let told = translate::request(body.as_bytes(), source, &Demands::of(target), Address::default());
     let told = told.map_err(|error| error.to_string())?;
     Ok((serde_json::from_slice(&told.body).unwrap(), told.dropped))
 }
@@ -18,7 +18,7 @@ fn asked(body: &Value, source: Dialect, target: Dialect) -> Result<(Value, Vec<S
 fn answered(body: &Value, source: Dialect, target: Dialect) -> Value {
     let body = body.to_string();
     let envelope = Envelope { id: "r-1", model: "rank-1", created_s: 7, include_usage: false };
-    let told = translate::reply(body.as_bytes(), source, target, &Names::default(), &envelope).unwrap();
+    let told = translate::reply(body.as_bytes(), source, target, &WayBack::default(), &envelope).unwrap();
     serde_json::from_slice(&told).unwrap()
 }
 
