@@ -25,7 +25,7 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     }
     let crosses = source != demands.dialect;
     let mut losses = Losses::new(demands.on_loss);
-    let mut way_back = WayBack { mint_ids: demands.quirks.mint_call_ids, ..WayBack::default() };
+    let mut way_back = WayBack::default();
     if crosses {
         remembered(request)?;
         way_back.origin = Some(demands.dialect);

@@ -179,8 +179,7 @@ fn gemini_is_not_told_the_schema_of_nothing() {
 
 #[test]
 fn a_call_without_an_id_gets_one_and_the_same_in_stream_and_whole() {
-    let target = demands(CHAT, &json!({}), &json!({"mint_call_ids": true, "flatten_text": true}), OnLoss::Drop);
-    let (_, told) = ask(&chat(&json!({})), CHAT, &target);
+    let (_, told) = ask(&codex(&json!({})), RESPONSES, &Demands::of(CHAT));
     let mut reply = called("f", "{}");
     reply["choices"][0]["message"]["tool_calls"][0]["id"] = json!("null");
     let answer = told_back(&reply, CHAT, CHAT, &told.way_back).unwrap();
