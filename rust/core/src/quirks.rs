@@ -68,14 +68,8 @@ pub struct Quirks {
     pub reasoning_form: ReasoningForm,
     /// More than one choice cannot be asked for.
     pub one_choice: bool,
-    /// Answers only as a stream; a client that wants a whole one gets the stream put together.
-    pub stream_only: bool,
     /// A rule of [`crate::usage::UsageRule`]: `reasoning_apart`, `completion_from_total`, `prompt_from_total`.
     pub usage: Option<UsageQuirk>,
-    /// Calls come without an id, or with the word `null` for one.
-    pub mint_call_ids: bool,
-    /// An answer without content that ended well is a failure of the provider's.
-    pub empty_content_is_failure: bool,
 }
 
 /// A value of `default`.
@@ -183,10 +177,7 @@ impl Quirks {
             custom_tools: self.custom_tools,
             reasoning_form: self.reasoning_form,
             one_choice: self.one_choice,
-            stream_only: self.stream_only,
             usage: self.usage,
-            mint_call_ids: self.mint_call_ids,
-            empty_content_is_failure: self.empty_content_is_failure,
             ..Self::default()
         };
         *self != plain

@@ -385,5 +385,4 @@ fn usage_is_read_as_each_provider_writes_it() {
     for (provider, rule) in rules {
         assert_eq!(quirks(provider).usage_rule(), rule, "{provider}");
     }
-    assert!(quirks("mistral").mint_call_ids);
 }

@@ -189,14 +189,10 @@ impl Answer {
 
     /// Whether the whole answer is what was asked for.
     pub(super) fn holds(&self, text: &str) -> bool {
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(self.bare(text)) else {
-            return false;
-        };
-        match &self.schema {
-            None => value.is_object(),
-            // A schema that cannot be read was not one the model could hold to either.
-            Some(schema) => serde_json::from_str(schema).map_or(true, |schema| super::check::holds(&value, &schema)),
-        }
+        // A schema that cannot be read was not one the model could hold to; without one nothing was promised.
+        let schema = self.schema.as_ref().and_then(|schema| serde_json::from_str(schema).ok());
+        let Some(schema) = schema else { return true };
+        serde_json::from_str(self.bare(text)).is_ok_and(|value| super::check::holds(&value, &schema))
     }
 }
 

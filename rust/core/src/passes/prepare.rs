@@ -1,10 +1,10 @@
 //! All passes over one request, in the one order in which they fit: what is refused first, what adds instructions before
 //! instructions are placed, and the turns last, because the others read them as the client wrote them.
 
-use super::demands::{Demands, Losses, OnLoss};
+use super::demands::{Demands, Losses, OnLoss, refusal};
 use super::way_back::WayBack;
 use super::{
-    MaxTokensField, builtins, custom, forced, format, habits, media, reasoning, sampling, shape_to, signatures,
+    MaxTokensField, Shape, builtins, custom, forced, format, habits, media, reasoning, sampling, shape_to, signatures,
 };
 use crate::dialects::message::ChatRequest;
 use crate::dialects::{Dialect, DialectError, Place};
@@ -25,8 +25,9 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     }
     let crosses = source != demands.dialect;
     let mut losses = Losses::new(demands.on_loss);
-    let mut way_back = WayBack { mint_ids: demands.quirks.mint_call_ids, ..WayBack::default() };
+    let mut way_back = WayBack::default();
     if crosses {
+        remembered(request)?;
         way_back.origin = Some(demands.dialect);
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);
@@ -45,7 +46,9 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     if demands.on_loss == OnLoss::Emulate && !has_verbosity {
         habits::verbosity(request);
     }
-    let shaped = shape_to(request, &demands.shape)?;
+    // In the Responses API a result may answer a call that only the server remembers.
+    let pairs_results = demands.shape.pairs_results && (crosses || source != Dialect::OpenAiResponses);
+    let shaped = shape_to(request, &Shape { pairs_results, ..demands.shape })?;
     way_back.names = shaped.names;
     for place in shaped.changed {
         losses.lose(&place)?;
@@ -63,6 +66,16 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
         None => {}
     }
     Ok(Prepared { way_back, changed: losses.changed })
+}
+
+/// Refuses what goes on with a conversation that only the server of its dialect remembers.
+fn remembered(request: &ChatRequest<'_>) -> Result<(), DialectError> {
+    for name in ["previous_response_id", "conversation"] {
+        if request.extras.get(Dialect::OpenAiResponses, name).is_some_and(|id| id.as_str() != "null") {
+            return Err(refusal(name, "is not known here: send the whole conversation in the input"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether free text tools become functions.

@@ -27,10 +27,8 @@ pub struct WayBack {
     /// Tools of the client's dialect that were declared as functions.
     pub(super) natives: Natives,
     pub(super) answer: Option<Answer>,
-    /// The dialect of the upstream, where the client's is another: its proofs are marked with it.
+    /// The dialect of the upstream, where the client's is another: its proofs are marked with it, and its calls have ids.
     pub(super) origin: Option<Dialect>,
-    /// Calls may come without an id.
-    pub(super) mint_ids: bool,
 }
 
 impl WayBack {
@@ -152,8 +150,8 @@ impl WayBack {
     }
 
     fn id(&self, id: &mut Text<'_>, reply_id: &str, choice: u32, number: u32) {
-        // Mistral's own client writes the word for nothing.
-        if self.mint_ids && matches!(id.as_ref(), "" | "null") {
+        // Some servers write the word for nothing.
+        if self.origin.is_some() && matches!(id.as_ref(), "" | "null") {
             *id = Text::Owned(mint::call_id(reply_id, choice, number));
         }
     }

@@ -226,6 +226,7 @@ impl Returning {
         for call in open {
             self.call_end(choice, call, &mut out);
         }
+        self.fence_end(choice, &mut out);
         let Some(answer) = &self.back.answer else {
             out.push(Event::Finish { choice, finish });
             return Some(out);

@@ -42,6 +42,15 @@ fn what_would_be_another_question_is_refused_by_name() {
 }
 
 #[test]
+fn a_conversation_that_only_its_own_server_remembers_is_refused_elsewhere() {
+    let body = json!({"model": "m", "input": "and then?", "previous_response_id": "resp_1"});
+    assert_eq!(refused(&body, RESPONSES, &Demands::of(CHAT)), "previous_response_id");
+    assert!(try_ask(&body, RESPONSES, &Demands::of(RESPONSES)).is_ok());
+    let nothing = json!({"model": "m", "input": "a", "previous_response_id": null});
+    assert!(try_ask(&nothing, RESPONSES, &Demands::of(CHAT)).is_ok());
+}
+
+#[test]
 fn what_can_be_left_out_is_named_and_a_strict_route_refuses_it() {
     let body = chat(&json!({"seed": 1, "temperature": 1.5, "verbosity": "low"}));
     let (said, told) = ask(&body, CHAT, &Demands::of(ANTHROPIC));

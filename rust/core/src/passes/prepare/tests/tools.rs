@@ -56,6 +56,29 @@ fn free_text_comes_back_as_free_text_whole_and_in_pieces() {
 }
 
 #[test]
+fn any_cut_of_the_bytes_comes_back_the_same() {
+    let (_, told) = ask(&codex(&json!({})), RESPONSES, &Demands::of(CHAT));
+    for (name, piece) in
+        [("apply_patch", r#"{"input":"a\u00e9\n"}"#), ("agents__close", "{}"), ("local_shell", r#"{"command":["ls"]}"#)]
+    {
+        let frames: Vec<_> = call_chunks(name, &[piece]).iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let text = frames.concat();
+        let by = |size: usize| {
+            let mut stream =
+                StreamTranslator::new(CHAT, RESPONSES, told.way_back.clone(), &ENVELOPE, Limits::default()).unwrap();
+            let mut out = Vec::new();
+            text.as_bytes().chunks(size).for_each(|piece| stream.push(piece, &mut out));
+            stream.finish(&mut out);
+            out
+        };
+        let whole = by(text.len());
+        for size in [1, 2, 7, 64] {
+            assert_eq!(by(size), whole, "{name} by {size}");
+        }
+    }
+}
+
+#[test]
 fn a_function_of_a_namespace_comes_back_to_its_namespace() {
     let (_, told) = ask(&codex(&json!({})), RESPONSES, &Demands::of(CHAT));
     let answer = told_back(&called("agents__close", r#"{"id":"1"}"#), CHAT, RESPONSES, &told.way_back).unwrap();
@@ -156,8 +179,7 @@ fn gemini_is_not_told_the_schema_of_nothing() {
 
 #[test]
 fn a_call_without_an_id_gets_one_and_the_same_in_stream_and_whole() {
-    let target = demands(CHAT, &json!({}), &json!({"mint_call_ids": true, "flatten_text": true}), OnLoss::Drop);
-    let (_, told) = ask(&chat(&json!({})), CHAT, &target);
+    let (_, told) = ask(&codex(&json!({})), RESPONSES, &Demands::of(CHAT));
     let mut reply = called("f", "{}");
     reply["choices"][0]["message"]["tool_calls"][0]["id"] = json!("null");
     let answer = told_back(&reply, CHAT, CHAT, &told.way_back).unwrap();
