@@ -17,6 +17,7 @@ from fastroute.address import Address, parse_address
 from fastroute.catalogue import Found, Models, Row, read_models
 from fastroute.config import schema
 from fastroute.config.flaws import find_flaws
+from fastroute.config.quirks import Quirks
 from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
 from fastroute.config.source import Source
 from fastroute.errors import ConfigError
@@ -234,7 +235,7 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         on_client_gone=wanted.on_client_gone,
         auth=row.auth,
         region=values.get(REGION),
-        quirks={**row.quirks, **wanted.quirks},
+        quirks={**row.quirks, **msgspec.to_builtins(wanted.quirks or Quirks())},
     )
 
 

@@ -11,6 +11,7 @@ from fastroute.address import leads_to, parse_address
 from fastroute.catalogue import SIGNED, Row, find_providers, read_catalogue
 from fastroute.catalogue.rows import Variable, read_rows
 from fastroute.config.flaws import find_flaws
+from fastroute.config.quirks import Quirks
 from fastroute.config.schema import Config, Dialect, Provider, Speaks
 from fastroute.needs import REGION
 from fastroute.secret import Secret
@@ -54,6 +55,12 @@ def test_a_row_says_what_it_needs_and_nothing_else(name: str) -> None:
     if row.like is not None:
         assert row.named
         assert ROWS[row.like].like is None
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_quirks_of_a_row_could_stand_in_a_configuration(name: str) -> None:
+    quirks = msgspec.convert(ROWS[name].quirks, Quirks)
+    assert msgspec.to_builtins(quirks) == ROWS[name].quirks
 
 
 def test_no_variable_gives_keys_to_two_accounts() -> None:

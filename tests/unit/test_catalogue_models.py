@@ -143,6 +143,8 @@ def test_what_is_not_known_is_nothing(model: str) -> None:
         ("mistral", "mistral-medium-latest", {"reasoning_efforts": ["none", "high"], "json_schema": "native"}),
         ("groq", "openai/gpt-oss-120b", {"reasoning_efforts": ["low", "medium", "high"]}),
         ("zai", "glm-5.3", {"reasoning_can_disable": False}),
+        ("bedrock", "anthropic.claude-opus-4-20250514-v1:0", {"json_schema": "tool", "strict_tools": False}),
+        ("bedrock", "us.anthropic.claude-opus-5", {"default_max_output": None, "max_output": 128_000}),
         ("bedrock", "us.anthropic.claude-opus-5", {"media_by_url": False, "reasoning_style": "adaptive"}),
     ],
 )

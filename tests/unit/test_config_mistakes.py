@@ -155,6 +155,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "{model} may stand in it once"
         ],
     ),
+    "a quirk that is none": (
+        NEAR + "quirks: {dorp: [seed], clamp: {top_p: [0]}}}}\n",
+        [
+            '1:82: providers.here.quirks.dorp: unknown key; did you mean "drop"?',
+            "1:111: providers.here.quirks.clamp.top_p: does not fit the schema",
+        ],
+    ),
     "a region of an address of one's own": (
         NEAR + "region: eu, vars: {account: a}}}\n",
         [

@@ -9,6 +9,7 @@ import pytest
 
 from fastroute.address import Address
 from fastroute.catalogue import find_providers
+from fastroute.config.quirks import Quirks
 from fastroute.config.schema import Config, Model, Patience, Provider, Routing, Timeouts, WeightedTarget
 from fastroute.errors import ConfigError
 from fastroute.facts import Facts, Plan
@@ -254,7 +255,7 @@ def test_quirks_of_a_configuration_stand_above_those_of_the_catalogue(monkeypatc
     monkeypatch.setattr("fastroute.table.TELLS_FACTS", True)
     openai = msgspec.structs.replace(KEYS.rows["openai"], quirks={"drop": ["seed"], "one_choice": True})
     found = KEYS._replace(rows={**KEYS.rows, "openai": openai})
-    table = compile_table(Config(providers={"openai": Provider(quirks={"drop": ["user"]})}), found, 1)
+    table = compile_table(Config(providers={"openai": Provider(quirks=Quirks(drop=["user"]))}), found, 1)
     assert as_wire(table)["providers"][0]["quirks"] == {"drop": ["user"], "one_choice": True}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from fastroute.config.quirks import Quirks
 from fastroute.secret import Secret
 
 Dialect = Literal[
@@ -239,12 +240,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, Secret], Meta(description="Headers sent with each request.", examples=[{"x-title": "mine"}])
     ] = {}
     quirks: Annotated[
-        dict[str, Any],
-        Meta(
-            description="How the provider departs from its dialects, beside what the catalogue says of it; a quirk "
-            "that stands here replaces the catalogue's."
-        ),
-    ] = {}
+        Quirks | None, Meta(description="How it departs from the chat dialect, beside what the catalogue says of it.")
+    ] = None
     timeouts: Annotated[Timeouts | None, Meta(description="Where it differs from `routing.timeouts`.")] = None
     min_idle: Annotated[int, Meta(ge=0, le=1_000, description="Connections kept open in advance.")] = 0
     ca_file: Annotated[
