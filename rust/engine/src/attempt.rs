@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::relay::{Relay, ReplyFacts, Slices, TailInspector, quotes};
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
@@ -87,7 +88,7 @@ pub(crate) struct Failed {
 impl Failed {
     /// Not in words that quote what we told the upstream about ourselves: a key, or another of the provider's headers.
     fn hiding(mut self, head: &Head) -> Self {
-        self.reply = self.reply.filter(|reply| !quotes(reply, &head.secrets));
+        self.reply = self.reply.filter(|reply| !quotes(reply, &head.secrets()));
         self
     }
 }
@@ -120,16 +121,20 @@ pub(crate) async fn attempt(
             .saying(format!("{} does not serve this endpoint", target.provider))
             .into());
     };
+    head.credential.ready(io, due).await?;
     let frames = edited(ingress, target)?;
     let pool = io.pools.of(origin);
     let (response, lease) = send(&pool, head, ingress, &frames, due, id).await?;
     failpoint::pass("attempt.head");
     if !response.status().is_success() {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            head.credential.refused();
+        }
         return Err(Box::pin(refused(response, lease, due.by)).await.hiding(head));
     }
     acceptable(&response)?;
     let tried = if ingress.stream() && is_event_stream(response.headers()) {
-        let secrets = head.secrets.clone();
+        let secrets = head.secrets();
         first_content(response, lease, target, secrets, ingress, patience, due).await
     } else {
         whole(response, lease, target, ingress, patience, due).await

@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fastroute_core::failure::{Failure, Kind};
 use fastroute_core::json::{Edit, Field, splice};
@@ -118,6 +118,8 @@ fn compose(head: &Head, ingress: &Ingress, frames: &Frames, id: Option<HeaderVal
     if let Some(id) = id {
         headers.insert(X_ATTEMPT, id);
     }
+    // Last: a signature covers what stands here.
+    head.credential.prove(&mut request, frames, SystemTime::now());
     request
 }
 

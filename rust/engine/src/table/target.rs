@@ -18,6 +18,7 @@ use hyper::http::uri::PathAndQuery;
 use tokio::time::Instant;
 
 use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
+use crate::credentials::Credential;
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
@@ -26,7 +27,16 @@ pub struct Head {
     pub path: PathAndQuery,
     pub headers: HeaderMap,
     /// What among the headers is nobody else's business.
-    pub secrets: Secrets,
+    secrets: Secrets,
+    /// What proves each request, beyond the headers.
+    pub(crate) credential: Credential,
+}
+
+impl Head {
+    /// What an upstream knows of us that no client may see, as things are now.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.credential.secrets(&self.secrets)
+    }
 }
 
 /// Where a target's bytes come from.
@@ -140,6 +150,7 @@ fn compile_head(
     let full = format!("{}{}", provider.prefix, path);
     let path = full.parse().ok().filter(|_| full.starts_with('/'));
     let path = path.ok_or_else(|| format!("speaks: `{full}` is no path"))?;
+    let (credential, key) = Credential::of(provider, key)?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
     // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -160,6 +171,7 @@ fn compile_head(
         headers.insert(header, value);
     }
     let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
+    let secrets = secrets.chain(credential.fixed_secrets());
     let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
-    Ok(Head { path, headers, secrets })
+    Ok(Head { path, headers, secrets, credential })
 }
