@@ -6,6 +6,7 @@ several keys has each of its targets once per key.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from math import gcd, lcm
 from typing import Any
@@ -16,9 +17,12 @@ from msgspec import Struct
 from fastroute.address import Address, parse_address
 from fastroute.catalogue import Found
 from fastroute.config import schema
+from fastroute.config.auth import credential_of
 from fastroute.config.flaws import find_flaws
 from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
-from fastroute.config.source import Source
+from fastroute.config.source import Flaw, Source
+from fastroute.credentials import Credential
+from fastroute.credentials import as_wire as credential_as_wire
 from fastroute.errors import ConfigError
 from fastroute.secret import Secret
 
@@ -32,7 +36,7 @@ class Key(Struct, frozen=True):
     name: str
     """Where it is configured: what may be shown of it."""
     header: str
-    """In lower case."""
+    """In lower case; where the key goes into the query its name there, and empty where it is not sent as it is."""
     value: Secret
     """The bytes that are sent."""
 
@@ -51,6 +55,9 @@ class Provider(Struct, frozen=True):
     min_idle: int = 0
     ca_file: str | None = None
     on_client_gone: schema.OnClientGone = "cancel"
+    credential: Credential | None = None
+    """What signs its requests, or fetches tokens for them; `keys` then tells it from others and is not sent."""
+    keys_in_query: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -152,7 +159,9 @@ def as_wire(table: Table) -> dict[str, Any]:
             {
                 "provider": order[target.provider.name],
                 "model": target.model,
-                "key": None if target.key is None else target.provider.keys.index(target.key),
+                "key": None
+                if target.key is None or target.provider.credential is not None
+                else target.provider.keys.index(target.key),
                 "key_id": _key_id(target.key),
             }
             for target in table.targets
@@ -210,10 +219,16 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     paths = _plain(speaks or {})
     if row is not None:
         address, paths = address or row.address, paths or row.speaks
-    keys = _keys(wanted)
+    keys, credential = _keys(wanted), _credential(name, wanted)
     # A key goes only to the address it was found for: another one needs its key written down.
-    if not keys and detected is not None and wanted.address is None:
-        keys = (_key(wanted, detected.variable, detected.key),)
+    if not keys and credential is None and detected is not None and wanted.address is None:
+        if isinstance(detected.key, Secret):
+            keys = (_key(wanted, detected.variable, detected.key),)
+        else:
+            credential = detected.key
+            keys = (_identity(credential, detected.variable, address or ""),)
+    elif credential is not None:
+        keys = (_identity(credential, "auth", address or ""),)
     return Provider(
         name=name,
         address=parse_address(address or ""),
@@ -224,6 +239,8 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         min_idle=wanted.min_idle,
         ca_file=wanted.ca_file,
         on_client_gone=wanted.on_client_gone,
+        credential=credential,
+        keys_in_query=wanted.auth is not None and wanted.auth.kind == "query",
     )
 
 
@@ -237,12 +254,39 @@ def _keys(wanted: schema.Provider) -> tuple[Key, ...]:
     return tuple(_key(wanted, f"keys[{at}]", value) for at, value in enumerate(wanted.keys))
 
 
+def _credential(name: str, wanted: schema.Provider) -> Credential | None:
+    if wanted.auth is None:
+        return None
+    try:
+        return credential_of(wanted.auth)
+    except ValueError as error:
+        # A key file that was good when the file was checked.
+        flaw = Flaw(("providers", name, "auth", "file"), str(error))
+        raise ConfigError([Source("").mistake(flaw)._replace(line=0, column=0)]) from None
+
+
+def _identity(credential: Credential, name: str, address: str) -> Key:
+    """Stands for a credential where keys are told apart: in health, and on record."""
+    return Key(name, "", Secret(json.dumps(credential_as_wire(credential, address), sort_keys=True)))
+
+
 def _key(wanted: schema.Provider, name: str, value: Secret) -> Key:
+    auth = wanted.auth
+    if auth is not None and auth.kind in ("header", "query"):
+        where = auth.name or ""
+        return Key(name, where.lower() if auth.kind == "header" else where, value)
     header = wanted.key_header.lower()
     return Key(name, header, Secret(f"Bearer {value.reveal()}") if header == "authorization" else value)
 
 
+def _auth_as_wire(provider: Provider) -> dict[str, Any] | None:
+    if provider.credential is not None:
+        return credential_as_wire(provider.credential, provider.address.host)
+    return {"kind": "query"} if provider.keys_in_query else None
+
+
 def _provider_as_wire(provider: Provider) -> dict[str, Any]:
+    sealed = provider.credential is not None
     return {
         "name": provider.name,
         "scheme": provider.address.scheme,
@@ -251,7 +295,8 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "prefix": provider.address.prefix,
         "speaks": dict(provider.speaks),
         "headers": [[name, value.reveal()] for name, value in provider.headers],
-        "keys": [[key.header, key.value.reveal()] for key in provider.keys],
+        "keys": [] if sealed else [[key.header, key.value.reveal()] for key in provider.keys],
+        "auth": _auth_as_wire(provider),
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,

@@ -27,6 +27,16 @@ SEED: dict[str, Any] = {
             "headers": {"x-key": "${SECRET}"},
             "timeouts": {"connect_timeout_s": 1.5},
         },
+        "signed": {
+            "dialect": "openai_chat",
+            "address": "https://signed.example/v1",
+            "auth": {
+                "kind": "aws_sigv4",
+                "region": "eu-west-1",
+                "access_key_id": "${SECRET}",
+                "secret_access_key": "${SECRET}",
+            },
+        },
     },
     "models": {
         "smart": {"targets": ["here/tiny", "there/tiny"], "policy": "ordered", "patience": {"attempts": 2}},

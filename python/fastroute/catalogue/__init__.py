@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from fastroute.address import leads_to, parse_address
+from fastroute.credentials import AwsKeys, BearerKey, Credential, from_environment, region_of
 from fastroute.secret import Secret
 
 
@@ -24,6 +25,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_env: tuple[str, ...]
     speaks: dict[str, str]
     address_env: str | None = None
+    auth: str | None = None
+    """Where a key in a header does not do: a kind that `credentials.from_environment` knows."""
 
 
 class Unsupported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +48,8 @@ class FoundProvider(NamedTuple):
     address: str
     speaks: Mapping[str, str]
     variable: str
-    key: Secret
+    key: Secret | Credential
+    """A key for the usual header, or what signs or fetches tokens."""
 
 
 class Found(NamedTuple):
@@ -82,17 +86,38 @@ def find_providers(environ: Mapping[str, str], listeners: Iterable[tuple[str, in
         if reason is not None and row.address_env is not None:
             ignored.append((row.address_env, reason))
         rows[name] = msgspec.structs.replace(row, address=address)
-        variable = _first_set(row.key_env, environ)
-        if variable is None:
-            continue
-        key = Secret(environ[variable].strip())
-        if key.fits_a_header():
+        variable, key, reason = _key(rows[name], environ)
+        if key is not None:
             providers[name] = FoundProvider(name, address, row.speaks, variable, key)
-        else:
-            ignored.append((variable, "it has characters that a header cannot carry"))
+        elif reason is not None:
+            ignored.append((variable, reason))
     not_yet = ((name, _first_set(row.key_env, environ)) for name, row in catalogue.not_yet.items())
     seen = tuple((name, variable) for name, variable in not_yet if variable is not None)
     return Found(providers, rows, seen, tuple(ignored))
+
+
+def _detected(
+    kind: str, address: str, environ: Mapping[str, str]
+) -> tuple[str, Credential | BearerKey | None, str | None]:
+    detected = from_environment(kind, environ)
+    found = detected.credential
+    if isinstance(found, AwsKeys) and found.region is None and region_of(parse_address(address).host) is None:
+        return detected.variable, None, "AWS_REGION must be set with it"
+    return detected.variable, found, detected.problem
+
+
+def _key(row: Row, environ: Mapping[str, str]) -> tuple[str, Secret | Credential | None, str | None]:
+    """The variable that gives the key, the key, and why there is none although the variable is set."""
+    if row.auth is not None:
+        variable, found, reason = _detected(row.auth, row.address, environ)
+        return variable, found.key if isinstance(found, BearerKey) else found, reason
+    variable = _first_set(row.key_env, environ)
+    if variable is None:
+        return "", None, None
+    key = Secret(environ[variable].strip())
+    if key.fits_a_header():
+        return variable, key, None
+    return variable, None, "it has characters that a header cannot carry"
 
 
 def _address(row: Row, environ: Mapping[str, str], listeners: tuple[tuple[str, int], ...]) -> tuple[str, str | None]:
