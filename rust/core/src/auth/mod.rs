@@ -1,7 +1,7 @@
 //! How a request proves who sends it, beyond a header that never changes: signatures, and requests for tokens.
 //!
-//! Its one rule: the clock is an argument and nothing is sent; who fetches a token and where is the caller's concern. The
-//! surprise: nothing here can be printed that holds a key, and no error repeats what it was given.
+//! Its one rule: the clock is an argument and nothing is sent; who fetches a token and where is the caller's concern.
+//! The surprise: nothing here can be printed that holds a key, and no error repeats what it was given.
 
 pub mod entra;
 pub mod google;

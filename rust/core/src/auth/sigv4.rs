@@ -1,7 +1,8 @@
 //! AWS Signature Version 4, as services other than S3 want it: the path is encoded once more before it is signed.
 //!
-//! The rule: what is signed is what is sent, byte for byte; nothing may touch path, query or a signed header afterwards.
-//! The surprise: a header is signed only where nobody on the way has reason to change it (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
+//! The rule: what is signed is what is sent, byte for byte; nothing may touch path, query or a signed header
+//! afterwards. The surprise: a header is signed only where nobody on the way has reason to change it.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::fmt::{self, Write as _};
 
@@ -58,8 +59,8 @@ impl fmt::Debug for Signed<'_> {
     }
 }
 
-/// Headers that a signature covers beside those of its own: where the request goes, what it is, and what is said to AWS.
-/// Proxies and load balancers change others.
+/// Headers that a signature covers beside those of its own: where the request goes, what it is, and what is said to
+/// AWS. Proxies and load balancers change others.
 pub fn is_signed(name: &str) -> bool {
     matches!(name, "host" | "content-type") || name.starts_with("x-amz-")
 }

@@ -3,6 +3,7 @@
 //! The rule: of a refusal only its code is kept, a word from a short alphabet; descriptions may quote what was sent.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -83,8 +84,7 @@ fn granted(body: &[u8]) -> Option<Token> {
 }
 
 fn whole(seconds: f64) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-    seconds.is_finite().then(|| seconds.clamp(0.0, LONGEST_S as f64) as u64)
+    Some(Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_S as f64)).ok()?.as_secs())
 }
 
 /// `{"error": "invalid_grant"}`, or Google's `{"error": {"status": "PERMISSION_DENIED"}}`.

@@ -1,8 +1,8 @@
 //! Keeps one token: fetches it when it is first wanted, and another in good time before it expires.
 //!
-//! The rule: one fetch at a time, whoever wants it; while a token is good nobody waits, and one that could not be replaced
-//! is used until its end. The surprise: nobody watches the clock. A request that finds the token old has the next one
-//! fetched, so a provider that is not called is not asked for tokens either.
+//! The rule: one fetch at a time, whoever wants it; while a token is good nobody waits, and one that could not be
+//! replaced is used until its end. The surprise: nobody watches the clock. A request that finds the token old has the
+//! next one fetched, so a provider that is not called is not asked for tokens either.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -283,8 +283,8 @@ fn tell(provider: &str, what: &str) {
     defect::say(format!("provider {provider} {what}"));
 }
 
-/// A client is told the same in both cases; the reason is the operator's. An endpoint in trouble is a way to the provider
-/// that is closed for a while. A refusal is a key that is out, and rests for longer.
+/// A client is told the same in both cases; the reason is the operator's. An endpoint in trouble is a way to the
+/// provider that is closed for a while. A refusal is a key that is out, and rests for longer.
 fn no_token(refused: bool) -> Failure {
     let out = Failure::new(Kind::Auth);
     let failure = if refused {

@@ -1,12 +1,14 @@
 //! How a request proves to its provider who sends it, where a header that never changes does not do.
 //!
-//! Its one rule: a request is proved last, when nothing of it changes any more, and without waiting; what has to be waited
-//! for, a first token, is waited for before ([`Credential::ready`]). The surprise: tokens outlive tables, so that a reload
-//! fetches none.
+//! Its one rule: a request is proved last, when nothing of it changes any more, and without waiting; what has to be
+//! waited for, a first token, is waited for before ([`Credential::ready`]). The surprise: tokens outlive tables, so
+//! that a reload fetches none.
 
 mod fetch;
 mod keeper;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,8 +36,11 @@ const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security
 pub(crate) enum Credential {
     /// Nothing: its headers say it all.
     Headers,
-    /// `name=value`, encoded, for the query.
-    Query(Box<str>),
+    /// `name=value`, encoded, for the query; and the value as it is, which an upstream may quote.
+    Query {
+        pair: Box<str>,
+        key: Box<str>,
+    },
     Aws(Box<Signer>),
     Token(Arc<Keeper>),
 }
@@ -51,7 +56,7 @@ impl Credential {
             None => return Ok((Self::Headers, key)),
             Some(AuthSpec::Query) => match key {
                 None => Self::Headers,
-                Some((name, value)) => Self::Query(pair(name, value)?),
+                Some((name, value)) => Self::Query { pair: pair(name, value)?, key: value.as_str().into() },
             },
             Some(AuthSpec::AwsSigv4 { region, service, access_key_id, secret_access_key, session_token }) => {
                 for part in [Some(region), Some(service), Some(access_key_id), session_token.as_ref()] {
@@ -73,7 +78,10 @@ impl Credential {
     pub(crate) fn fixed_secrets(&self) -> SmallVec<[&[u8]; 3]> {
         match self {
             Self::Headers | Self::Token(_) => SmallVec::new(),
-            Self::Query(pair) => pair.split_once('=').map(|(_, value)| value.as_bytes()).into_iter().collect(),
+            Self::Query { pair, key } => {
+                let encoded = pair.split_once('=').map(|(_, value)| value.as_bytes());
+                encoded.into_iter().chain([key.as_bytes()]).collect()
+            }
             Self::Aws(signer) => signer.secrets().map(str::as_bytes).collect(),
         }
     }
@@ -105,7 +113,7 @@ impl Credential {
     pub(crate) fn prove(&self, request: &mut Request<Outgoing>, frames: &[Bytes], now: SystemTime) {
         match self {
             Self::Headers => {}
-            Self::Query(pair) => {
+            Self::Query { pair, .. } => {
                 if let Some(uri) = with_pair(request.uri(), pair) {
                     *request.uri_mut() = uri;
                 }

@@ -1,22 +1,22 @@
-//! Proving who asks: signatures, keys in the query, and tokens through all of their life.
+//! Tokens through all of their life: the first, its successors, and what becomes of requests while there is none.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::Request;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::advance;
 
 use super::rig::{self, PATIENCE, Reply, Rig, at_once, header, read_request, upstream_of};
 use crate::clocks::Patience;
-use crate::credentials::{AuthSpec, Credential, EndpointSpec, GrantSpec, TokenSpec};
-use crate::table::{ProviderSpec, Table, TableSpec};
-use crate::upstream::Outgoing;
+use crate::credentials::{AuthSpec, EndpointSpec, GrantSpec, TokenSpec};
+use crate::table::{Table, TableSpec};
 
-const ANSWER: &str = r#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
+const ANSWER: &str = concat!(
+    r#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"#,
+    r#""assistant","content":"hi"},"finish_reason":"stop"}],"#,
+    r#""usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#
+);
 
 /// What a server was asked, whole requests in their order.
 type Asked = Arc<Mutex<Vec<String>>>;
@@ -105,79 +105,6 @@ async fn until(what: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("it never came to be");
-}
-
-fn request(path: &str, headers: &[(&'static str, &'static str)]) -> Request<Outgoing> {
-    let mut request = Request::new(Outgoing::new(None));
-    *request.method_mut() = hyper::Method::POST;
-    *request.uri_mut() = path.parse().unwrap();
-    for (name, value) in headers {
-        request.headers_mut().append(*name, HeaderValue::from_static(value));
-    }
-    request
-}
-
-#[test]
-fn a_key_for_the_query_is_encoded_and_leaves_what_stands_there() {
-    let provider = ProviderSpec { auth: Some(AuthSpec::Query), ..ProviderSpec::default() };
-    let key = ("key".to_owned(), "a+b&c=/ü".to_owned());
-    let (credential, in_header) = Credential::of(&provider, Some(&key)).unwrap();
-    assert!(in_header.is_none());
-    for (path, proved) in [
-        ("/v1/models/m", "/v1/models/m?key=a%2Bb%26c%3D%2F%C3%BC"),
-        ("/v1/models/m?alt=sse", "/v1/models/m?alt=sse&key=a%2Bb%26c%3D%2F%C3%BC"),
-    ] {
-        let mut request = request(path, &[]);
-        credential.prove(&mut request, &[], UNIX_EPOCH);
-        assert_eq!(request.uri().to_string(), proved);
-    }
-}
-
-fn aws(session_token: Option<&str>) -> Credential {
-    let auth = AuthSpec::AwsSigv4 {
-        region: "eu-central-1".into(),
-        service: "bedrock".into(),
-        access_key_id: "AKIDEXAMPLE".into(),
-        secret_access_key: "secret-of-the-test".into(),
-        session_token: session_token.map(Into::into),
-    };
-    Credential::of(&ProviderSpec { auth: Some(auth), ..ProviderSpec::default() }, None).unwrap().0
-}
-
-fn signed(path: &str, headers: &[(&'static str, &'static str)], frames: &[&'static str]) -> HeaderMap {
-    let mut request = request(path, headers);
-    let frames: Vec<Bytes> = frames.iter().map(|frame| Bytes::from_static(frame.as_bytes())).collect();
-    aws(Some("session-of-the-test")).prove(&mut request, &frames, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-    request.headers().clone()
-}
-
-#[test]
-fn a_signature_depends_on_the_body_and_not_on_its_frames_or_headers_that_proxies_change() {
-    let host = ("host", "bedrock.example");
-    let of = |path, headers: &[(&'static str, &'static str)], frames: &[&'static str]| {
-        signed(path, headers, frames).get(AUTHORIZATION).unwrap().to_str().unwrap().to_owned()
-    };
-    let whole = of("/model/a%3A1/converse", &[host], &[r#"{"a": 1}"#]);
-    assert_eq!(whole, of("/model/a%3A1/converse", &[host], &[r#"{"a""#, "", ": 1}"]));
-    assert_eq!(whole, of("/model/a%3A1/converse", &[host, ("user-agent", "x"), ("accept", "y")], &[r#"{"a": 1}"#]));
-    assert_ne!(whole, of("/model/a%3A1/converse", &[host], &[r#"{"a": 2}"#]));
-    assert_ne!(whole, of("/model/a:1/converse", &[host], &[r#"{"a": 1}"#]));
-    assert_ne!(whole, of("/model/a%3A1/converse", &[host, ("x-amz-more", "1")], &[r#"{"a": 1}"#]));
-}
-
-#[test]
-fn a_signed_request_carries_its_date_and_its_session_and_hides_them_from_printing() {
-    let headers = signed("/model/m/converse", &[("host", "bedrock.example")], &["{}"]);
-    assert_eq!(headers.get("x-amz-date").unwrap(), "20231114T221320Z");
-    assert_eq!(headers.get("x-amz-security-token").unwrap(), "session-of-the-test");
-    let printed = format!("{headers:?}");
-    assert!(!printed.contains("session-of-the-test") && !printed.contains("AKID"), "{printed}");
-}
-
-#[test]
-fn whatever_an_upstream_knows_of_aws_keys_is_a_secret() {
-    assert_eq!(aws(Some("session")).fixed_secrets().len(), 3);
-    assert_eq!(aws(None).fixed_secrets().len(), 2);
 }
 
 #[test]
