@@ -6,6 +6,7 @@ several keys has each of its targets once per key.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from math import gcd, lcm
 from typing import Any
@@ -16,10 +17,13 @@ from msgspec import Struct
 from fastroute.address import Address, parse_address
 from fastroute.catalogue import Found, Models, Row, read_models
 from fastroute.config import schema
+from fastroute.config.auth import credential_of
 from fastroute.config.flaws import find_flaws
 from fastroute.config.quirks import Quirks
 from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
-from fastroute.config.source import Source
+from fastroute.config.source import Flaw, Source
+from fastroute.credentials import Credential
+from fastroute.credentials import as_wire as credential_as_wire
 from fastroute.errors import ConfigError
 from fastroute.needs import REGION
 from fastroute.secret import Secret
@@ -34,7 +38,7 @@ class Key(Struct, frozen=True):
     name: str
     """Where it is configured: what may be shown of it."""
     header: str
-    """In lower case."""
+    """In lower case; where the key goes into the query its name there, and empty where it is not sent as it is."""
     value: Secret
     """The bytes that are sent."""
 
@@ -53,11 +57,11 @@ class Provider(Struct, frozen=True):
     min_idle: int = 0
     ca_file: str | None = None
     on_client_gone: schema.OnClientGone = "cancel"
-    auth: str = "bearer"
-    """How a request proves who we are beyond `keys`; one of the catalogue's kinds."""
-    region: str | None = None
     quirks: Mapping[str, Any] = {}
     """How it departs from its dialects; what the names mean is the engine's affair."""
+    credential: Credential | None = None
+    """What signs its requests, or fetches tokens for them; `keys` then tells it from others and is not sent."""
+    keys_in_query: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -217,15 +221,22 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     values = {**found.vars.get(name, {}), **wanted.vars}
     if wanted.region is not None:
         values[REGION] = wanted.region
-    keys = _keys(wanted, row.key_header)
+    address = wanted.address or row.address_in(values)
+    keys, credential = _keys(wanted, row.key_header), _credential(name, wanted)
     # A key goes only to the address it was found for: another one needs its key written down.
-    if not keys and detected is not None and wanted.address is None:
-        keys = (_key(detected.variable, wanted.key_header or detected.header, detected.value),)
+    if not keys and credential is None and detected is not None and wanted.address is None:
+        if isinstance(detected.value, Secret):
+            keys = (_key(wanted, detected.variable, wanted.key_header or detected.header, detected.value),)
+        else:
+            credential = detected.value
+            keys = (_identity(credential, detected.variable, address),)
+    elif credential is not None:
+        keys = (_identity(credential, "auth", address),)
     headers = {name.lower(): Secret(value) for name, value in row.headers.items()}
     headers.update((name.lower(), value) for name, value in wanted.headers.items())
     return Provider(
         name=name,
-        address=parse_address(wanted.address or row.address_in(values)),
+        address=parse_address(address),
         speaks=_plain(speaks or {}) or row.speaks,
         headers=tuple(headers.items()),
         keys=keys,
@@ -233,9 +244,9 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         min_idle=wanted.min_idle,
         ca_file=wanted.ca_file,
         on_client_gone=wanted.on_client_gone,
-        auth=row.auth,
-        region=values.get(REGION),
         quirks={**row.quirks, **msgspec.to_builtins(wanted.quirks or Quirks())},
+        credential=credential,
+        keys_in_query=wanted.auth is not None and wanted.auth.kind == "query",
     )
 
 
@@ -251,26 +262,54 @@ def _plain(speaks: Mapping[schema.Dialect, str]) -> dict[str, str]:
 def _keys(wanted: schema.Provider, usual_header: str) -> tuple[Key, ...]:
     header = wanted.key_header or usual_header
     if wanted.key is not None:
-        return (_key("key", header, wanted.key),)
-    return tuple(_key(f"keys[{at}]", header, value) for at, value in enumerate(wanted.keys))
-
-
-def _key(name: str, header: str, value: Secret) -> Key:
-    header = header.lower()
-    return Key(name, header, Secret(f"Bearer {value.reveal()}") if header == "authorization" else value)
+        return (_key(wanted, "key", header, wanted.key),)
+    return tuple(_key(wanted, f"keys[{at}]", header, value) for at, value in enumerate(wanted.keys))
 
 
 def _target_as_wire(target: Target, provider: int) -> dict[str, Any]:
+    sent = target.key is not None and target.provider.credential is None
     return {
         "provider": provider,
         "model": target.model,
-        "key": None if target.key is None else target.provider.keys.index(target.key),
+        "key": target.provider.keys.index(target.key) if sent and target.key is not None else None,
         "key_id": _key_id(target.key),
         "capabilities": dict(target.capabilities),
     }
 
 
+def _credential(name: str, wanted: schema.Provider) -> Credential | None:
+    if wanted.auth is None:
+        return None
+    try:
+        return credential_of(wanted.auth)
+    except ValueError as error:
+        # A key file that was good when the file was checked.
+        flaw = Flaw(("providers", name, "auth", "file"), str(error))
+        raise ConfigError([Source("").mistake(flaw)._replace(line=0, column=0)]) from None
+
+
+def _identity(credential: Credential, name: str, address: str) -> Key:
+    """Stands for a credential where keys are told apart: in health, and on record."""
+    return Key(name, "", Secret(json.dumps(credential_as_wire(credential, address), sort_keys=True)))
+
+
+def _key(wanted: schema.Provider, name: str, header: str, value: Secret) -> Key:
+    auth = wanted.auth
+    if auth is not None and auth.kind in ("header", "query"):
+        where = auth.name or ""
+        return Key(name, where.lower() if auth.kind == "header" else where, value)
+    header = header.lower()
+    return Key(name, header, Secret(f"Bearer {value.reveal()}") if header == "authorization" else value)
+
+
+def _auth_as_wire(provider: Provider) -> dict[str, Any] | None:
+    if provider.credential is not None:
+        return credential_as_wire(provider.credential, provider.address.host)
+    return {"kind": "query"} if provider.keys_in_query else None
+
+
 def _provider_as_wire(provider: Provider) -> dict[str, Any]:
+    sealed = provider.credential is not None
     return {
         "name": provider.name,
         "scheme": provider.address.scheme,
@@ -279,7 +318,8 @@ def _provider_as_wire(provider: Provider) -> dict[str, Any]:
         "prefix": provider.address.prefix,
         "speaks": dict(provider.speaks),
         "headers": [[name, value.reveal()] for name, value in provider.headers],
-        "keys": [[key.header, key.value.reveal()] for key in provider.keys],
+        "keys": [] if sealed else [[key.header, key.value.reveal()] for key in provider.keys],
+        "auth": _auth_as_wire(provider),
         "timeouts": msgspec.structs.asdict(provider.timeouts),
         "min_idle": provider.min_idle,
         "ca_file": provider.ca_file,

@@ -36,6 +36,16 @@ SEED: dict[str, Any] = {
             "timeouts": {"connect_timeout_s": 1.5},
         },
         "cloud": {"region": "east", "vars": {"account": "a1"}, "quirks": {"drop": ["seed"]}, "key": "${SECRET}"},
+        "signed": {
+            "dialect": "openai_chat",
+            "address": "https://signed.example/v1",
+            "auth": {
+                "kind": "aws_sigv4",
+                "region": "eu-west-1",
+                "access_key_id": "${SECRET}",
+                "secret_access_key": "${SECRET}",
+            },
+        },
     },
     "models": {
         "smart": {"targets": ["here/tiny", "there/tiny"], "policy": "ordered", "patience": {"attempts": 2}},

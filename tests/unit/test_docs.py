@@ -34,6 +34,8 @@ NAMES = (
     "PROXY_KEY",
 )
 KEYS: dict[str, str] = dict.fromkeys(NAMES, "x")
+KEYS |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OTHER_KEY"), "x")
+KEYS |= dict.fromkeys(("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"), "x")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -102,7 +104,7 @@ def test_examples_of_configurations_have_no_mistakes(page: Path, tmp_path: Path)
 
 def test_there_are_examples_of_configurations_to_check() -> None:
     assert len(blocks(ROOT / "README.md", "yaml")) == 2
-    assert len(blocks(DOCS / "add-a-provider.md", "yaml")) == 1
+    assert len(blocks(DOCS / "add-a-provider.md", "yaml")) == 2
     assert len(blocks(DOCS / "configure.md", "yaml")) == 1
 
 

@@ -12,16 +12,17 @@ import msgspec
 
 from fastroute.address import fits_an_address, leads_to, parse_address
 from fastroute.catalogue.rows import SIGNED, Row, read_catalogue
-from fastroute.needs import Needs
+from fastroute.credentials import AwsKeys, BearerKey, Credential, from_environment, region_of
+from fastroute.needs import REGION, Needs
 from fastroute.secret import Secret
 
 
 class FoundKey(NamedTuple):
-    """A key, the variable it is in, and the header it goes in."""
+    """A key, the variable it is in, and the header it goes in; or what signs requests or fetches tokens for them."""
 
     variable: str
     header: str
-    value: Secret
+    value: Secret | Credential
 
 
 class FoundProvider(NamedTuple):
@@ -31,7 +32,7 @@ class FoundProvider(NamedTuple):
     address: str
     speaks: Mapping[str, str]
     variable: str
-    key: Secret
+    key: Secret | Credential
 
 
 class Found(NamedTuple):
@@ -121,6 +122,10 @@ def _values(row: Row, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _key(row: Row, environ: Mapping[str, str]) -> tuple[FoundKey | None, str | None]:
     """The first key that is set, and why it cannot be used if it cannot."""
+    if row.auth in SIGNED:
+        found, reason = _credential(row, environ)
+        if found is not None:
+            return found, reason
     headers = dict.fromkeys(row.key_env, row.key_header) | dict.fromkeys(row.bearer_env, "authorization")
     for variable, header in headers.items():
         key = Secret(environ.get(variable, "").strip())
@@ -128,6 +133,21 @@ def _key(row: Row, environ: Mapping[str, str]) -> tuple[FoundKey | None, str | N
             reason = None if key.fits_a_header() else "it has characters that a header cannot carry"
             return FoundKey(variable, header, key), reason
     return None, None
+
+
+def _credential(row: Row, environ: Mapping[str, str]) -> tuple[FoundKey | None, str | None]:
+    detected = from_environment(row.auth, environ)
+    found, reason = detected.credential, detected.problem
+    if found is None:
+        nothing = Secret("")
+        return (None, None) if reason is None else (FoundKey(detected.variable, "", nothing), reason)
+    if isinstance(found, BearerKey):
+        return FoundKey(detected.variable, "authorization", found.key), reason
+    if isinstance(found, AwsKeys) and found.region is None and REGION not in row.variables():
+        host = parse_address(row.address).host
+        if region_of(host) is None:
+            reason = "AWS_REGION must be set with it"
+    return FoundKey(detected.variable, "", found), reason
 
 
 def _unfilled(row: Row, variable: str) -> str:

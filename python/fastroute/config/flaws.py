@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from fastroute.address import fits_an_address, is_host, parse_address
+from fastroute.config.auth import auth_flaws, takes_no_key
 from fastroute.config.listeners import unguarded_listeners, wanted_listeners
 from fastroute.config.names import did_you_mean
 from fastroute.config.schema import MOCK, POLICIES, Config, Listen, Model, Provider, WeightedTarget
@@ -100,9 +101,12 @@ def _provider_flaws(name: str, provider: Provider, known: Known) -> Iterator[Fla
         yield Flaw(at, 'needs "address"', hint=hint, at_key=True, relies_on=((*at, "address"),))
     yield from _dialect_flaws(at, provider, name in known)
     needs = known.get(name, Needs())
-    if provider.key is None and not provider.keys and provider.address is None and needs.keys:
+    keyless = takes_no_key(provider)
+    if not keyless and provider.key is None and not provider.keys and provider.address is None and needs.keys:
         hint = f'set {" or ".join(needs.keys)}, or write "key"'
-        yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=((*at, "key"), (*at, "keys"), (*at, "address")))
+        yield Flaw(at, "has no key", at_key=True, hint=hint, relies_on=_key_places(at))
+    has_a_key = provider.key is not None or bool(provider.keys) or (name in known and provider.address is None)
+    yield from auth_flaws(at, provider, _host(provider), has_a_key)
     # Where the address is written down, a region still may be what requests are signed for.
     yield from _address_flaws(at, provider, needs if provider.address is None else needs._replace(open=frozenset()))
     yield from _key_flaws(at, provider)
@@ -135,6 +139,17 @@ def _address_flaws(at: Path, provider: Provider, needs: Needs) -> Iterator[Flaw]
         yield Flaw(at, f"its address has no {name}", hint=hint, at_key=True, relies_on=places)
 
 
+def _key_places(at: Path) -> tuple[Path, ...]:
+    return ((*at, "key"), (*at, "keys"), (*at, "address"), (*at, "auth", "kind"))
+
+
+def _host(provider: Provider) -> str | None:
+    try:
+        return None if provider.address is None else parse_address(provider.address).host
+    except ValueError:
+        return None
+
+
 def _dialect_flaws(at: Path, provider: Provider, in_catalogue: bool) -> Iterator[Flaw]:
     if provider.dialect is not None and provider.speaks is not None:
         yield Flaw((*at, "speaks"), 'says the same as "dialect"', hint="keep one of the two", at_key=True)
@@ -164,13 +179,14 @@ def _key_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
 
 
 def _header_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
-    # What a row of the catalogue says instead is not repeated in a configuration's headers by accident.
-    key_header = "authorization" if provider.key_header is None else provider.key_header.lower()
-    if not _TOKEN.fullmatch(key_header):
-        yield Flaw((*at, "key_header"), "not a header name")
-    elif key_header in _ENGINE_HEADERS:
-        yield Flaw((*at, "key_header"), "this header cannot carry a key")
-    seen = {key_header} if provider.key is not None or provider.keys else set[str]()
+    carrier, place = _carrier(provider)
+    place = (*at, *place)
+    if carrier and not _TOKEN.fullmatch(carrier):
+        yield Flaw(place, "not a header name")
+    elif carrier in _ENGINE_HEADERS:
+        yield Flaw(place, "this header cannot carry a key")
+    proves = provider.key is not None or bool(provider.keys) or takes_no_key(provider)
+    seen = {carrier} if proves and carrier else set[str]()
     for name, value in provider.headers.items():
         path = (*at, "headers", name)
         if not _TOKEN.fullmatch(name):
@@ -178,9 +194,21 @@ def _header_flaws(at: Path, provider: Provider) -> Iterator[Flaw]:
         elif name.lower() in _ENGINE_HEADERS:
             yield Flaw(path, "this header is written for each request", hint="leave it out", at_key=True)
         elif name.lower() in seen:
-            yield Flaw(path, "this header is set twice", at_key=True, relies_on=((*at, "key_header"),))
+            yield Flaw(
+                path, "this header is set twice", at_key=True, relies_on=(place, (*at, "auth"), *_key_places(at))
+            )
         seen.add(name.lower())
         yield from _value_flaws(value, path)
+
+
+def _carrier(provider: Provider) -> tuple[str | None, Path]:
+    """The header that proves a request, in lower case, and the key that names it; None where none does."""
+    auth = provider.auth
+    if auth is None:
+        return (provider.key_header or "authorization").lower(), ("key_header",)
+    if auth.kind == "header":
+        return (auth.name or "").lower() or None, ("auth", "name")
+    return None if auth.kind == "query" else "authorization", ("auth", "kind")
 
 
 def _value_flaws(value: Secret, path: Path) -> Iterator[Flaw]:

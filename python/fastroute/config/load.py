@@ -11,6 +11,7 @@ from typing import cast
 
 import msgspec
 
+from fastroute.config.auth import file_flaws
 from fastroute.config.flaws import Known, find_flaws
 from fastroute.config.schema import Config, decode
 from fastroute.config.source import Flaw, Path, Place, Source
@@ -26,6 +27,9 @@ _MAX_FILE_BYTES = 4 << 20
 
 # Headers that carry a key by nature.
 _KEY_HEADERS = frozenset(("api-key", "authorization", "proxy-authorization", "x-api-key", "x-goog-api-key"))
+
+# Keys of `auth` that are no names of something.
+_AUTH_SECRETS = ("secret_access_key", "session_token", "client_secret", "json")
 
 
 def load(path: str | os.PathLike[str], known: Known | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -131,6 +135,8 @@ def _semantic_flaws(config: Config, known: Known) -> list[Flaw]:
     for name, provider in config.providers.items():
         if provider.ca_file is not None and not os.access(provider.ca_file, os.R_OK):
             flaws.append(Flaw(("providers", name, "ca_file"), "this file cannot be read"))
+        if provider.auth is not None:
+            flaws += file_flaws(("providers", name), provider.auth)
     return flaws
 
 
@@ -141,6 +147,8 @@ def _literal_keys(source: Source) -> Iterator[Flaw]:
             ("headers", name): value for name, value in headers if name.lower() in _KEY_HEADERS
         }
         written["key",] = child(provider, "key")
+        auth = section(provider, "auth")
+        written.update((("auth", name), auth.get(name)) for name in _AUTH_SECRETS)
         several = child(provider, "keys")
         if isinstance(several, list):
             written.update((("keys", index), value) for index, value in enumerate(cast("list[object]", several)))

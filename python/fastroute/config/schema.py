@@ -32,6 +32,7 @@ Dialect = Literal[
 ]
 Shorthand = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "cohere_v2", "ollama"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+AuthKind = Literal["bearer", "header", "query", "aws_sigv4", "google_service_account", "google_metadata", "azure_entra"]
 OnClientGone = Literal["cancel", "drain", "finish"]
 OnLoss = Literal["drop", "reject", "emulate"]
 
@@ -176,6 +177,69 @@ class Patience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stream_total_timeout_s: Annotated[Seconds, Meta(description="A whole streamed request.")] = 1_800.0
 
 
+class Auth(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How requests prove who sends them. Each kind has keys of its own; one that does nothing there is a mistake."""
+
+    kind: Annotated[
+        AuthKind,
+        Meta(
+            description="The provider's key as a bearer token, in a `header` or in the `query`; a signature by AWS "
+            "keys (SigV4); or a token that is fetched and kept: for a Google service account, for the Google machine "
+            "this is, or for an application in Microsoft Entra ID."
+        ),
+    ] = "bearer"
+    name: Annotated[str | None, Meta(description="`header`, `query`: where the key goes.", examples=["x-api-key"])] = (
+        None
+    )
+    region: Annotated[
+        str | None,
+        Meta(
+            description="`aws_sigv4`: region that is signed for; null: the one in the address.", examples=["eu-west-1"]
+        ),
+    ] = None
+    service: Annotated[str | None, Meta(description='`aws_sigv4`: service that is signed for; null: "bedrock".')] = None
+    access_key_id: Annotated[
+        Secret | None, Meta(description="`aws_sigv4`: who signs.", examples=["${AWS_ACCESS_KEY_ID}"])
+    ] = None
+    secret_access_key: Annotated[
+        Secret | None, Meta(description="`aws_sigv4`: what signs.", examples=["${AWS_SECRET_ACCESS_KEY}"])
+    ] = None
+    session_token: Annotated[
+        Secret | None,
+        Meta(description="`aws_sigv4`: sent along with temporary keys.", examples=["${AWS_SESSION_TOKEN}"]),
+    ] = None
+    file: Annotated[
+        str | None,
+        Meta(description="`google_service_account`: its key file.", examples=["${GOOGLE_APPLICATION_CREDENTIALS}"]),
+    ] = None
+    json: Annotated[
+        Secret | None, Meta(description="`google_service_account`: what the key file holds, in place of `file`.")
+    ] = None
+    tenant_id: Annotated[
+        str | None, Meta(description="`azure_entra`: GUID or domain of the tenant.", examples=["${AZURE_TENANT_ID}"])
+    ] = None
+    client_id: Annotated[
+        str | None, Meta(description="`azure_entra`: the application.", examples=["${AZURE_CLIENT_ID}"])
+    ] = None
+    client_secret: Annotated[
+        Secret | None, Meta(description="`azure_entra`: its secret.", examples=["${AZURE_CLIENT_SECRET}"])
+    ] = None
+    scope: Annotated[
+        str | None,
+        Meta(
+            description="What tokens are for; null: "
+            "`https://www.googleapis.com/auth/cloud-platform` or `https://cognitiveservices.azure.com/.default`."
+        ),
+    ] = None
+    token_address: Annotated[
+        str | None,
+        Meta(
+            description="URL that tokens are fetched from; null: the key file's, Google's metadata server, or "
+            "Microsoft's login for the tenant."
+        ),
+    ] = None
+
+
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Somebody who can be called. A provider of the catalogue needs no key here but those it should change."""
 
@@ -235,6 +299,9 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "provider's own, else `authorization`.",
             examples=["x-api-key"],
         ),
+    ] = None
+    auth: Annotated[
+        Auth | None, Meta(description="How requests prove who sends them, where that is not by `key` in `key_header`.")
     ] = None
     headers: Annotated[
         dict[str, Secret], Meta(description="Headers sent with each request.", examples=[{"x-title": "mine"}])

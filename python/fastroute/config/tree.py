@@ -39,18 +39,26 @@ def _with_default(entry: object, key: str, default: Tree) -> object:
 
 
 def anchored(tree: object, folder: FilePath) -> object:
-    """The tree with each `ca_file` seen from the folder the configuration is in."""
+    """The tree with each `ca_file` and key file seen from the folder the configuration is in."""
     providers = section(tree, "providers")
-    if not any("ca_file" in entry for entry in providers.values() if isinstance(entry, dict)):
+    if not any("ca_file" in entry or "auth" in entry for entry in providers.values() if isinstance(entry, dict)):
         return tree
     return {**cast(Tree, tree), "providers": {name: _anchored(entry, folder) for name, entry in providers.items()}}
 
 
 def _anchored(provider: object, folder: FilePath) -> object:
-    name = cast(Tree, provider).get("ca_file") if isinstance(provider, dict) else None
-    if not isinstance(name, str) or not name:
-        return cast(object, provider)
-    return {**cast(Tree, provider), "ca_file": os.fspath(folder / name)}
+    if not isinstance(provider, dict):
+        return provider
+    entry = cast(Tree, provider)
+    auth = entry.get("auth")
+    if isinstance(auth, dict):
+        entry = {**entry, "auth": _file_anchored(cast(Tree, auth), "file", folder)}
+    return _file_anchored(entry, "ca_file", folder)
+
+
+def _file_anchored(entry: Tree, key: str, folder: FilePath) -> Tree:
+    name = entry.get(key)
+    return {**entry, key: os.fspath(folder / name)} if isinstance(name, str) and name else entry
 
 
 def pruned(tree: object, paths: list[Path]) -> object:

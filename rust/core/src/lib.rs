@@ -4,6 +4,8 @@
 //! stands. The engine crate puts sockets and timers around it; the `fastroute.core` Python module exports it as is.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod cursor;
 pub mod dialects;
 pub mod echo;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::relay::{ReplyFacts, Slices, Stream, TailInspector, quotes};
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
@@ -89,7 +90,7 @@ pub(crate) struct Failed {
 impl Failed {
     /// Not in words that quote what we told the upstream about ourselves: a key, or another of the provider's headers.
     fn hiding(mut self, head: &Head) -> Self {
-        self.reply = self.reply.filter(|reply| !quotes(reply, &head.secrets));
+        self.reply = self.reply.filter(|reply| !quotes(reply, &head.secrets()));
         self
     }
 }
@@ -133,12 +134,16 @@ pub(crate) async fn attempt(
         let dropped = crossed.dropped.clone();
         (frames, Some(Box::new(crossed)), dropped)
     };
+    head.credential.ready(io, due).await?;
     let pool = io.pools.of(origin);
     let letter = Letter::new(head, target, ingress, &frames)?;
     let (response, lease) = send(&pool, &letter, due, id).await?;
     failpoint::pass("attempt.head");
     let answer = Answer { target, head, ingress, patience, due, crossed, dropped };
     if !response.status().is_success() {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            head.credential.refused();
+        }
         return Err(Box::pin(answer.refused(response, lease)).await.hiding(head));
     }
     acceptable(&response)?;

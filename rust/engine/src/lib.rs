@@ -11,6 +11,7 @@ mod budget;
 mod clocks;
 mod count;
 mod course;
+mod credentials;
 pub mod decider;
 pub mod defect;
 mod delivery;
@@ -44,6 +45,7 @@ mod walk;
 mod walking;
 
 pub use clocks::{Ambiguous, Patience, Timeouts};
+pub use credentials::{AuthSpec, EndpointSpec, GrantSpec, TokenSpec};
 pub use delivery::{BrokenOff, ReplyBody};
 pub use engine::{Engine, StartError};
 pub use exchange::{by_snapshot, contained, defective, run, standing};

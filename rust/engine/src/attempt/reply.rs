@@ -271,7 +271,7 @@ impl Answer<'_> {
                 other => Inspect::Events(other),
             },
             choices: ingress.scan.n.unwrap_or_default(),
-            secrets: self.head.secrets.clone(),
+            secrets: self.head.secrets(),
             usage_rule: self.target.usage_rule,
             hide_usage: ingress.forces_usage(),
             limits: sse::Limits::default(),

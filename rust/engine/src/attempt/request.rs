@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind, Origin};
@@ -181,6 +181,8 @@ impl<'r> Letter<'r> {
         if let Some(id) = id {
             headers.insert(X_ATTEMPT, id);
         }
+        // Last: a signature covers what stands here.
+        self.head.credential.prove(&mut request, self.frames, SystemTime::now());
         request
     }
 }

@@ -7,6 +7,7 @@ use fastroute_core::quirks::Quirks;
 use serde::Deserialize;
 
 use crate::clocks::{Patience, Timeouts};
+use crate::credentials::AuthSpec;
 
 /// A table as Python compiles it.
 #[derive(Default, Deserialize)]
@@ -45,6 +46,8 @@ pub struct ProviderSpec {
     pub headers: Vec<(String, String)>,
     /// Header and value of each key; a request carries the one of its target.
     pub keys: Vec<(String, String)>,
+    /// How a request proves who sends it, where that is not by a header of `keys`.
+    pub auth: Option<AuthSpec>,
     pub timeouts: Timeouts,
     /// Connections kept warm, per process.
     pub min_idle: u32,

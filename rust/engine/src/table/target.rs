@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::paths::Paths;
 use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
+use crate::credentials::Credential;
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
@@ -33,7 +34,16 @@ pub struct Head {
     /// A request in its own dialect must be read and written anew for it.
     pub rewrites: bool,
     /// What among the headers is nobody else's business.
-    pub secrets: Secrets,
+    secrets: Secrets,
+    /// What proves each request, beyond the headers.
+    pub(crate) credential: Credential,
+}
+
+impl Head {
+    /// What an upstream knows of us that no client may see, as things are now.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.credential.secrets(&self.secrets)
+    }
 }
 
 impl Head {
@@ -160,6 +170,7 @@ fn compile_head(
     target: &TargetSpec,
 ) -> Result<Head, String> {
     let paths = Paths::compile(&format!("{}{}", provider.prefix, path), target.model.as_deref())?;
+    let (credential, key) = Credential::of(provider, key)?;
     let mut headers = HeaderMap::with_capacity(8 + provider.headers.len());
     // Its place only: each request sets its own, and a copy that does not grow is cheaper than one that does.
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -180,9 +191,10 @@ fn compile_head(
         headers.insert(header, value);
     }
     let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
+    let secrets = secrets.chain(credential.fixed_secrets());
     let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
     let demands = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate]
         .map(|on_loss| Demands::new(dialect, target.capabilities.clone(), provider.quirks.clone(), on_loss));
     let rewrites = demands.iter().any(|demands| demands.rewrites(dialect));
-    Ok(Head { dialect, paths, headers, secrets, demands: Box::new(demands), rewrites })
+    Ok(Head { dialect, paths, headers, secrets, credential, demands: Box::new(demands), rewrites })
 }

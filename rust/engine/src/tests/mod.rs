@@ -5,6 +5,7 @@
 
 mod clocks;
 mod comments;
+mod credentials;
 mod deciding;
 mod doors;
 mod dropping;

@@ -82,6 +82,11 @@ impl Origin {
         }))
     }
 
+    /// Equal for origins of different tables that mean the same connections.
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
     /// The `host` header.
     pub fn authority(&self) -> &HeaderValue {
         &self.authority
