@@ -59,7 +59,7 @@ fn recorded(kind: &str) -> Vec<(Dialect, Value)> {
             found.extend(ours(&exchange).map(|dialect| (dialect, exchange)));
         }
     }
-    assert_eq!(found.len(), 38, "exchanges of these kinds");
+    assert_eq!(found.len(), 39, "exchanges of these kinds");
     found
 }
 

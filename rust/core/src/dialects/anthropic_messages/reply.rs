@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::write::{self, Side};
 use super::{DIALECT, blocks, finish, usage};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{
-    Block, ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Role, Spelling, Text, Turn,
+    Block, ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Role, Spelling, Turn,
 };
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer};
@@ -88,9 +89,4 @@ fn explanation<'b>(blocks: &'b [Block<'b>], finish: Option<&Finish<'_>>) -> Opti
         [Block { content: Content::Refusal { text, .. }, .. }] if finish::explains(finish) => Some(text),
         _ => None,
     }
-}
-
-/// The upstream's own word, or ours where it said nothing.
-pub(super) fn or<'t>(said: &'t Text<'_>, ours: &'t str) -> &'t str {
-    if said.is_empty() { ours } else { said }
 }

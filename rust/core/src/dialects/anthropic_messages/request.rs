@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, blocks, dropped, tools, wish, write};
+use crate::dialects::chatlike::sampling;
 use crate::dialects::message::{
     Block, ChatRequest, Extra, Extras, Json, Rendered, Role, Sampling, Spelling, Stop, Text, Turn,
 };
@@ -109,14 +110,7 @@ fn parse_turn<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Turn<'a>, Diale
 
 fn take_stop<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
     let place = Place::Document.member("stop_sequences");
-    let Some(items) = request.take_filled_list("stop_sequences")? else {
-        return Ok(None);
-    };
-    let sequences = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
+    request.take_filled_list("stop_sequences")?.map(|items| sampling::stop_of(items, place)).transpose()
 }
 
 /// Takes the one key that `metadata` has. It names a user without saying who it is, as `safety_identifier` does.

@@ -1,13 +1,17 @@
-//! What the dialects share that took OpenAI's chat for a model: the words for an end, sampling, counts, and how things
-//! are named that cannot be said.
+//! What the dialects share that took OpenAI's chat for a model: messages, parts, tools, sampling, chunks, counts, and how
+//! things are named that cannot be said.
 //!
 //! Its rule: a function here does the same for everybody who calls it; what is somebody's own stays in their module.
 
+pub(crate) mod chunks;
 pub(crate) mod finish;
+pub(crate) mod parts;
 pub(crate) mod sampling;
+pub(crate) mod tools;
+pub(crate) mod turns;
 pub(crate) mod usage;
 
-use super::message::{ChatRequest, Extra, Extras, StreamOptions};
+use super::message::{ChatRequest, Extra, Extras, ResponseFormat, StreamOptions};
 use super::object::{Mode, Object};
 use super::output::Members;
 use super::{Dialect, DialectError, Place};
@@ -18,10 +22,12 @@ pub(crate) fn foreign<'e>(dialect: Dialect, extras: &'e Extras<'_>) -> impl Iter
     extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
 }
 
-/// Names what is said of a request as a whole that only OpenAI's own dialects have words for.
-pub(crate) fn openai_only(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
+/// Names what is said of a request as a whole that only OpenAI's dialects have words for, all but those in `known`.
+pub(crate) fn openai_only(request: &ChatRequest<'_>, known: &[&str], dropped: &mut Vec<String>) {
     for (name, said) in [
         ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("n", request.sampling.n.is_some_and(|n| n != 1)),
+        ("user", request.user.is_some()),
         ("safety_identifier", request.safety_identifier.is_some()),
         ("prompt_cache_key", request.prompt_cache_key.is_some()),
         ("service_tier", request.service_tier.is_some()),
@@ -29,10 +35,29 @@ pub(crate) fn openai_only(request: &ChatRequest<'_>, dropped: &mut Vec<String>) 
         ("store", request.store.is_some()),
         ("metadata", request.metadata.is_some()),
     ] {
-        if said {
+        if said && !known.contains(&name) {
             dropped.push(name.to_owned());
         }
     }
+}
+
+/// Names what a schema for the answer says beside itself, for dialects that take the schema alone.
+pub(crate) fn schema_details(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
+    let Some(ResponseFormat::JsonSchema { name, description, strict, .. }) = &request.response_format else {
+        return;
+    };
+    for (member, said) in
+        [("name", name.is_some()), ("description", description.is_some()), ("strict", strict.is_some())]
+    {
+        if said {
+            dropped.push(format!("response_format.{member}"));
+        }
+    }
+}
+
+/// The upstream's own word, or ours where it said nothing.
+pub(crate) fn or<'t>(said: &'t str, ours: &'t str) -> &'t str {
+    if said.is_empty() { ours } else { said }
 }
 
 pub(crate) fn take_stream_options<'a>(

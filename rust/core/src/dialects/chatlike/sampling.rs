@@ -1,5 +1,7 @@
 //! Sampling as OpenAI names it, and the sequences at which a model stops.
 
+use serde_json::value::RawValue;
+
 use crate::dialects::message::{Sampling, Spelling, Stop, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Members};
@@ -52,14 +54,16 @@ pub(crate) fn take_stop_list<'a>(
 ) -> Result<Option<Stop<'a>>, DialectError> {
     let here: Place<'_> = request.place;
     let place = here.member(name);
-    let Some(items) = request.take_list(name)? else {
-        return Ok(None);
-    };
+    request.take_list(name)?.map(|items| stop_of(items, place)).transpose()
+}
+
+/// The strings of a list that stands at `place`.
+pub(crate) fn stop_of<'a>(items: Vec<&'a RawValue>, place: Place<'_>) -> Result<Stop<'a>, DialectError> {
     let sequences = items
         .into_iter()
         .enumerate()
         .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
+    Ok(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured })
 }
 
 pub(crate) fn write_stop_list(members: &mut Members<'_>, name: &'static str, sequences: &[Text<'_>]) {

@@ -11,7 +11,7 @@ use crate::dialects::object::{Object, whole};
 use crate::dialects::output::Members;
 
 /// The names of the counts in one dialect.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Counts {
     dialect: Dialect,
     prompt: &'static str,

@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, citations, parts, tools};
+use crate::dialects::chatlike::turns::{self, Piece};
 use crate::dialects::message::{Block, CallKind, Content, Extra, Json, Reasoning, Role, Spelling, ToolResult, Turn};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -77,24 +78,11 @@ fn parse_assistant<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectE
 
 /// Writes the messages that a turn of a request means: one per tool result, then one for the rest.
 pub(super) fn write_messages<'t>(turns: &'t [Turn<'t>], messages: &mut Members<'_>) {
-    let pieces = turns.iter().flat_map(|turn| {
-        let results = turn.blocks.iter().filter_map(move |block| match &block.content {
-            Content::ToolResult(result) => Some(Piece::Result(turn, result)),
-            _ => None,
-        });
-        let only_results = turn.blocks.iter().all(|block| matches!(block.content, Content::ToolResult(_)));
-        let rest = (turn.blocks.is_empty() || !only_results).then_some(Piece::Rest(turn));
-        results.chain(rest)
-    });
+    let pieces = turns::pieces(turns, |_| false);
     messages.list("messages", pieces, |out, piece| match piece {
         Piece::Result(turn, result) => write_result(out, turn, result),
         Piece::Rest(turn) => output::object(out, |message| write_request_turn(message, turn)),
     });
-}
-
-enum Piece<'t> {
-    Result(&'t Turn<'t>, &'t ToolResult<'t>),
-    Rest(&'t Turn<'t>),
 }
 
 fn write_result(out: &mut Buffer, turn: &Turn<'_>, result: &ToolResult<'_>) {

@@ -5,7 +5,8 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::dialects::message::{Block, Content, Extra, Json, MediaSource, Reasoning, Spelling, Text};
+use crate::dialects::chatlike::parts;
+use crate::dialects::message::{Block, Content, Extra, Json, Reasoning, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -17,41 +18,15 @@ const DOCUMENT: &str = "document";
 /// is told as a plan where there can be one.
 pub(super) const THINKING: &str = "thinking";
 
-/// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
+/// Takes `content` of a message.
 pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
-    let place = message.place.member("content");
-    let Some(raw) = message.peek("content") else {
-        let spelling = if message.has("content") { Spelling::Plain } else { Spelling::Absent };
-        message.forget("content");
-        return Ok((Vec::new(), spelling));
-    };
-    let content = if let Some(text) = object::text(raw) {
-        (vec![Block::text(text)], Spelling::Plain)
-    } else if let Some(items) = object::list(raw) {
-        let blocks =
-            items.into_iter().enumerate().map(|(index, item)| parse_part(item, place.item(index), message.mode));
-        (blocks.collect::<Result<_, _>>()?, Spelling::Structured)
-    } else if message.mode == Mode::Strict {
-        return Err(place.refuse("must be a string or a list of parts"));
-    } else {
-        return Ok((Vec::new(), Spelling::Absent));
-    };
-    message.forget("content");
-    Ok(content)
+    parts::take_content(message, parse_part)
 }
 
 fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
     let opaque = || Block::new(Content::Opaque { dialect: DIALECT, raw: Json::from(raw) });
-    let mut part = match Object::open(raw, place, mode) {
-        Ok(part) => part,
-        Err(_) if mode == Mode::Lenient => return Ok(opaque()),
-        Err(error) => return Err(error),
-    };
-    let Some(kind) = part.take_text("type")? else {
-        return match mode {
-            Mode::Lenient => Ok(opaque()),
-            Mode::Strict => Err(place.member("type").refuse("is required")),
-        };
+    let Some((mut part, kind)) = parts::open(raw, place, mode)? else {
+        return Ok(opaque());
     };
     let plain = |text| Content::Text { text, citations: Vec::new() };
     let mut document = None;
@@ -60,7 +35,7 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         THINKING => {
             take_string(&mut part, THINKING)?.map(|text| Content::Reasoning(Reasoning { text, ..Reasoning::default() }))
         }
-        "image_url" => part.take_if("image_url", image),
+        "image_url" => part.take_if("image_url", parts::image),
         "document" => part.take_if("document", parse_document).map(|(text, rest)| {
             document = Some(rest);
             plain(text)
@@ -86,13 +61,6 @@ fn take_string<'a>(part: &mut Object<'a, '_>, name: &'static str) -> Result<Opti
         Mode::Strict => part.require_text(name).map(Some),
         Mode::Lenient => part.take_text(name),
     }
-}
-
-fn image(raw: &RawValue) -> Option<Content<'_>> {
-    let mut image = Object::lenient(raw)?;
-    let source = MediaSource::from_url(image.take_if("url", object::text)?);
-    let detail = image.take_if("detail", object::text);
-    image.is_empty().then_some(Content::Image { source, detail })
 }
 
 /// A document is its data, as JSON text. Data that is a string is said as that string and also stays as it is, since
@@ -122,26 +90,8 @@ pub(super) fn is_part(block: &Block<'_>) -> bool {
 
 /// Writes `content`: a string where nothing would be lost by that, else parts.
 pub(super) fn write_content(message: &mut Members<'_>, parts: &[&Block<'_>], spelling: Spelling) {
-    if spelling == Spelling::Structured {
-        message.list("content", parts, |out, part| write_part(out, part));
-    } else if parts.is_empty() {
-        if spelling == Spelling::Plain {
-            message.null("content");
-        }
-    } else if let Some(text) = bare_text(parts) {
-        message.text("content", &text);
-    } else {
-        message.list("content", parts, |out, part| write_part(out, part));
-    }
-}
-
-/// Blocks that are nothing but text, joined without a separator, as the blocks of one stream would be.
-fn bare_text(parts: &[&Block<'_>]) -> Option<String> {
-    let texts = parts.iter().map(|part| match &part.content {
-        Content::Text { text, .. } if part.extras.of(DIALECT).next().is_none() => Some(text.as_ref()),
-        _ => None,
-    });
-    texts.collect()
+    let is_bare = |part: &Block<'_>| part.extras.of(DIALECT).next().is_none();
+    parts::write_content(message, parts, spelling, is_bare, write_part);
 }
 
 pub(super) fn write_part(out: &mut Buffer, block: &Block<'_>) {
@@ -160,11 +110,7 @@ pub(super) fn write_part(out: &mut Buffer, block: &Block<'_>) {
                 part.text(THINKING, &reasoning.text);
             }
             Content::Image { source, detail } => {
-                part.text("type", "image_url");
-                part.object("image_url", |image| {
-                    image.text_if("url", source.to_url().as_deref());
-                    image.text_if("detail", detail.as_deref());
-                });
+                parts::write_image(part, source, detail.as_deref());
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, message, usage};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -78,7 +79,7 @@ pub(super) fn write_finish(members: &mut Members<'_>, finish: &Finish<'_>) {
 pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Bytes {
     let mut out = Buffer::with_capacity(1024);
     output::object(&mut out, |members| {
-        members.text("id", if reply.id.is_empty() { envelope.id } else { &reply.id });
+        members.text("id", or(&reply.id, envelope.id));
         if let Some(choice) = reply.choices.first() {
             members.object("message", |message| message::write_reply(message, &choice.turn));
             if let Some(finish) = &choice.finish {

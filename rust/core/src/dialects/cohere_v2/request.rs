@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, message, parts, tools};
+use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extra, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling,
-    Spelling, Stop, Turn,
+    Block, ChatRequest, Content, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -15,10 +15,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let mut request = Object::document(body, Mode::Strict)?;
     let model = request.require_text("model")?;
     let place = Place::Document.member("messages");
-    let messages = request.take_list("messages")?.unwrap_or_default();
-    if messages.is_empty() {
-        return Err(place.refuse("must hold at least one message"));
-    }
+    let messages = turns::take_messages(&mut request)?;
     let turns =
         messages.into_iter().enumerate().map(|(index, raw)| message::parse(raw, place.item(index), Mode::Strict));
     Ok(ChatRequest {
@@ -45,21 +42,9 @@ fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, Diale
         presence_penalty: request.take_f64("presence_penalty")?,
         seed: request.take_i64("seed")?,
         logprobs: request.take_bool("logprobs")?,
-        stop: take_stop(request)?,
+        stop: sampling::take_stop_list(request, "stop_sequences")?,
         ..Sampling::default()
     })
-}
-
-fn take_stop<'a>(request: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
-    let place = Place::Document.member("stop_sequences");
-    let Some(items) = request.take_list("stop_sequences")? else {
-        return Ok(None);
-    };
-    let sequences = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
 }
 
 /// The schema stands beside the type. An object with anything else stays as it is.
@@ -116,7 +101,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     members.signed_if("seed", sampling.seed);
     members.flag_if("logprobs", sampling.logprobs);
     if let Some(stop) = &sampling.stop {
-        members.list("stop_sequences", &stop.sequences, |out, text| output::text(out, text));
+        sampling::write_stop_list(members, "stop_sequences", &stop.sequences);
     }
     members.whole_if("max_tokens", request.max_output_tokens());
     if let Some((mode, budget)) = request.reasoning.as_ref().and_then(thinking_of) {
@@ -153,37 +138,16 @@ fn thinking_of(wish: &ReasoningWish<'_>) -> Option<(&'static str, Option<u64>)> 
 
 /// The names and places of what another dialect said and Cohere has no words for.
 fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
-    let mut dropped: Vec<String> = foreign(&request.extras).collect();
+    let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
     tools::dropped(request, &mut dropped);
     // Usage ends every stream, asked for or not.
-    let options = request.stream_options.iter().flat_map(|options| foreign(&options.extras));
+    let options = request.stream_options.iter().flat_map(|options| foreign(DIALECT, &options.extras));
     dropped.extend(options.map(|name| format!("stream_options.{name}")));
-    let sampling = &request.sampling;
-    for (name, said) in [
-        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
-        ("n", sampling.n.is_some_and(|n| n != 1)),
-        ("top_logprobs", sampling.top_logprobs.is_some()),
-        ("user", request.user.is_some()),
-        ("safety_identifier", request.safety_identifier.is_some()),
-        ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("service_tier", request.service_tier.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("store", request.store.is_some()),
-        ("metadata", request.metadata.is_some()),
-    ] {
-        if said {
-            dropped.push(name.to_owned());
-        }
+    openai_only(request, &[], &mut dropped);
+    if request.sampling.top_logprobs.is_some() {
+        dropped.push("top_logprobs".to_owned());
     }
-    if let Some(ResponseFormat::JsonSchema { name, description, strict, .. }) = &request.response_format {
-        for (member, said) in
-            [("name", name.is_some()), ("description", description.is_some()), ("strict", strict.is_some())]
-        {
-            if said {
-                dropped.push(format!("response_format.{member}"));
-            }
-        }
-    }
+    schema_details(request, &mut dropped);
     if let Some(wish) = &request.reasoning {
         for (member, said) in [
             ("effort", wish.effort.as_deref().is_some_and(|effort| effort != "none")),
@@ -206,7 +170,7 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
     if turn.name.is_some() {
         dropped.push(format!("{place}.name"));
     }
-    dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     let plans = message::calls_tools(&turn.blocks);
     for (index, block) in turn.blocks.iter().enumerate() {
         let place = format!("{place}.content[{index}]");
@@ -249,11 +213,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
     if block.cache_mark.is_some() {
         dropped.push(format!("{place}.cache_control"));
     }
-    dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
-}
-
-/// The names of what only other dialects understand; null says nothing.
-pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
-    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+    dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));
 }

@@ -6,8 +6,10 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
+use crate::dialects::chatlike::foreign;
+use crate::dialects::chatlike::tools::{self, required};
 use crate::dialects::message::{
-    Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
+    Block, CallKind, ChatRequest, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -26,32 +28,15 @@ pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a
     items.into_iter().enumerate().map(|(index, raw)| parse_tool(raw, place.item(index), strict)).collect()
 }
 
+/// A function must say what it takes, here.
 fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>, strict: Option<bool>) -> Result<Tool<'a>, DialectError> {
-    let mut tool = Object::open(raw, place, Mode::Strict)?;
-    if tool.require_text("type")? != "function" {
-        return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) });
+    let tool = tools::parse_function(DIALECT, raw, place, strict)?;
+    match &tool {
+        Tool::Callable(callable) if callable.parameters.is_none() => {
+            Err(place.member("function").member("parameters").refuse("is required"))
+        }
+        _ => Ok(tool),
     }
-    let inner = place.member("function");
-    let Some(body) = tool.take_object("function")? else {
-        return Err(inner.refuse("is required"));
-    };
-    let mut function = Object::open(body, inner, Mode::Strict)?;
-    let mut callable = Callable {
-        kind: CallKind::Function,
-        name: function.require_text("name")?,
-        description: function.take_text("description")?,
-        parameters: function.take_object("parameters")?.map(Json::from),
-        strict,
-        cache_mark: None,
-        extras: tool.into_extras(DIALECT),
-    };
-    if callable.parameters.is_none() {
-        return Err(inner.member("parameters").refuse("is required"));
-    }
-    if !function.is_empty() {
-        callable.extras.push(function.into_rest(DIALECT, "function"));
-    }
-    Ok(Tool::Callable(callable))
 }
 
 /// The two words Cohere has; anything else is left where it is.
@@ -112,27 +97,10 @@ pub(super) fn write_tools(members: &mut Members<'_>, request: &ChatRequest<'_>) 
     let (tools, choice) =
         chosen(request).unwrap_or_else(|| (request.tools.iter().filter(|tool| is_sayable(tool)).collect(), None));
     if !tools.is_empty() {
-        members.list("tools", tools, write_tool);
+        members.list("tools", tools, |out, tool| tools::write_function(DIALECT, out, tool));
         members.flag_if(STRICT, strictness(&request.tools));
     }
     members.text_if("tool_choice", choice);
-}
-
-fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
-    match tool {
-        Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
-        Tool::Callable(callable) => output::object(out, |tool| {
-            tool.text("type", "function");
-            tool.object("function", |function| {
-                function.text("name", &callable.name);
-                function.text_if("description", callable.description.as_deref());
-                let parameters = callable.parameters.as_ref().map(Json::as_str);
-                function.raw("parameters", parameters.unwrap_or(r#"{"type":"object","properties":{}}"#));
-                function.rest_of("function", DIALECT, &callable.extras);
-            });
-            tool.extras(DIALECT, &callable.extras);
-        }),
-    }
 }
 
 /// Names what of the tools and the choice among them cannot be said.
@@ -156,7 +124,7 @@ pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
         if callable.cache_mark.is_some() {
             dropped.push(format!("{place}.cache_control"));
         }
-        dropped.extend(super::request::foreign(&callable.extras).map(|name| format!("{place}.{name}")));
+        dropped.extend(foreign(DIALECT, &callable.extras).map(|name| format!("{place}.{name}")));
     }
     if chosen(request).is_none() {
         dropped.push("tool_choice".to_owned());
@@ -165,13 +133,8 @@ pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
 
 /// Takes `tool_calls` of an assistant's message.
 pub(super) fn take_calls<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Block<'a>>) -> Result<(), DialectError> {
-    let here = message.place;
-    let place = here.member("tool_calls");
-    let calls = message.take_filled_list("tool_calls")?;
-    for (index, raw) in calls.into_iter().flatten().enumerate() {
-        blocks.push(parse_call(raw, place.item(index), message.mode)?);
-    }
-    Ok(())
+    let mode = message.mode;
+    tools::take_calls(message, blocks, |raw, place, _| parse_call(raw, place, mode))
 }
 
 fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
@@ -199,26 +162,12 @@ fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
     Ok(block)
 }
 
-fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> Result<Text<'a>, DialectError> {
-    match object.mode {
-        Mode::Strict => object.require_text(name),
-        Mode::Lenient => Ok(object.take_text(name)?.unwrap_or_default()),
-    }
-}
-
 /// In a request, the free text that a custom tool takes must be JSON as well.
 pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], request: bool) {
-    let calls: Vec<_> = blocks
-        .iter()
-        .filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some((block, call)),
-            _ => None,
-        })
-        .collect();
-    if calls.is_empty() {
+    if tools::calls(blocks).next().is_none() {
         return;
     }
-    message.list("tool_calls", calls, |out, (block, call)| {
+    message.list("tool_calls", tools::calls(blocks), |out, (block, call)| {
         output::object(out, |entry| {
             entry.text("id", &call.id);
             entry.text("type", "function");

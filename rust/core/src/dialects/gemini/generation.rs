@@ -5,8 +5,9 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, names, schema};
+use crate::dialects::chatlike::sampling;
 use crate::dialects::message::{
-    ChatRequest, Extra, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat, Sampling, Spelling, Stop,
+    ChatRequest, Extra, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat, Sampling,
 };
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Members};
@@ -40,7 +41,7 @@ pub(super) fn take<'a>(
         n: config.take_u64("candidateCount")?,
         logprobs: config.take_bool("responseLogprobs")?,
         top_logprobs: config.take_u64("logprobs")?,
-        stop: take_stop(&mut config)?,
+        stop: sampling::take_stop_list(&mut config, "stopSequences")?,
     };
     request.max_completion_tokens = config.take_u64("maxOutputTokens")?;
     request.response_format = take_format(&mut config)?;
@@ -62,19 +63,6 @@ fn rest_of<'a>(name: &'static str, rest: &Extras<'_>) -> Extra<'a> {
     let mut out = Vec::new();
     output::object(&mut out, |members| members.extras(DIALECT, rest));
     Extra { dialect: DIALECT, name: name.into(), value: Json::written(out) }
-}
-
-fn take_stop<'a>(config: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
-    let here = config.place;
-    let place = here.member("stopSequences");
-    let Some(items) = config.take_list("stopSequences")? else {
-        return Ok(None);
-    };
-    let sequences = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
 }
 
 /// The form of the answer. A schema in Google's older form is read and stays among the extras as well, as what was said.

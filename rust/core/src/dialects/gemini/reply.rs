@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::finish::{self, Said};
 use super::{DIALECT, citations, logprobs, turn, usage};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{
     Block, ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json, Role, Spelling, Text, Turn,
 };
@@ -174,11 +175,6 @@ fn write_candidate(out: &mut Buffer, choice: &Choice<'_>) {
 
 pub(super) fn write_index(candidate: &mut Members<'_>, index: u32) {
     candidate.whole_if("index", (index > 0).then_some(index.into()));
-}
-
-/// The upstream's own word, or ours where it said nothing.
-pub(super) fn or<'t>(said: &'t str, ours: &'t str) -> &'t str {
-    if said.is_empty() { ours } else { said }
 }
 
 /// Seconds since 1970 of a UTC time as RFC 3339 writes it, `2025-01-31T12:00:00.25Z` (Hinnant's `days_from_civil`).

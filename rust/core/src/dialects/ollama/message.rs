@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, tools};
+use crate::dialects::chatlike::turns::{self, Piece};
 use crate::dialects::message::{
     Block, CallKind, Content, MediaSource, Reasoning, Role, Spelling, Text, ToolResult, Turn,
 };
@@ -83,18 +84,7 @@ pub(super) fn write_messages(turns: &[Turn<'_>], members: &mut Members<'_>) {
         _ => None,
     });
     let names: HashMap<&str, &str> = calls.collect();
-    let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(turns.len());
-    for turn in turns {
-        let results = turn.blocks.iter().filter_map(|block| match &block.content {
-            Content::ToolResult(result) => Some(Piece::Result(turn, result)),
-            _ => None,
-        });
-        let before = pieces.len();
-        pieces.extend(results);
-        if turn.blocks.is_empty() || pieces.len() - before < turn.blocks.len() {
-            pieces.push(Piece::Rest(turn));
-        }
-    }
+    let pieces = turns::pieces(turns, |_| false);
     members.list("messages", pieces, |out, piece| match piece {
         Piece::Result(turn, result) => write_result(out, turn, result, &names),
         Piece::Rest(turn) => output::object(out, |message| {
@@ -107,11 +97,6 @@ pub(super) fn write_messages(turns: &[Turn<'_>], members: &mut Members<'_>) {
             write_body(message, turn, "");
         }),
     });
-}
-
-enum Piece<'t> {
-    Result(&'t Turn<'t>, &'t ToolResult<'t>),
-    Rest(&'t Turn<'t>),
 }
 
 /// A result is told by the name of its tool, which other dialects do not repeat: it is that of the call.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{DIALECT, message, time};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{
     ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json, TokenUsage, Usage,
 };
@@ -138,7 +139,7 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
     let seed = seed.as_deref().and_then(object::text).unwrap_or_default();
     let mut out = Buffer::with_capacity(1024);
     output::object(&mut out, |members| {
-        members.text("model", if reply.model.is_empty() { envelope.model } else { &reply.model });
+        members.text("model", or(&reply.model, envelope.model));
         match created {
             Some(created) => members.raw(CREATED, created.as_str()),
             None => members.text(CREATED, &time::format(reply.created_s.unwrap_or(envelope.created_s))),

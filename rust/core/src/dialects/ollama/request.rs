@@ -3,9 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, message, tools};
+use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extra, Extras, Json, MediaSource, ReasoningMode, ReasoningWish, Rendered,
-    ResponseFormat, Sampling, Spelling, Stop, ToolCall, Turn,
+    Block, ChatRequest, Content, Extra, Json, MediaSource, ReasoningMode, ReasoningWish, Rendered, ResponseFormat,
+    Sampling, ToolCall, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -17,10 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let mut request = Object::document(body, Mode::Strict)?;
     let model = request.require_text("model")?;
     let place = Place::Document.member("messages");
-    let messages = request.take_list("messages")?.unwrap_or_default();
-    if messages.is_empty() {
-        return Err(place.refuse("must hold at least one message"));
-    }
+    let messages = turns::take_messages(&mut request)?;
     let turns =
         messages.into_iter().enumerate().map(|(index, raw)| message::parse(raw, place.item(index), Mode::Strict, ""));
     let turns = turns.collect::<Result<_, _>>()?;
@@ -62,25 +60,12 @@ fn take_options<'a>(request: &mut Object<'a, '_>) -> Result<Options<'a>, Dialect
         frequency_penalty: options.take_f64("frequency_penalty")?,
         presence_penalty: options.take_f64("presence_penalty")?,
         seed: options.take_i64("seed")?,
-        stop: take_stop(&mut options)?,
+        stop: sampling::take_stop_list(&mut options, "stop")?,
         ..Sampling::default()
     };
     // Less than nothing means without a limit, which is a matter of Ollama's alone.
     let max_tokens = options.take_if("num_predict", object::whole);
     Ok((sampling, max_tokens, Some(options.into_rest(DIALECT, OPTIONS))))
-}
-
-fn take_stop<'a>(options: &mut Object<'a, '_>) -> Result<Option<Stop<'a>>, DialectError> {
-    let here = options.place;
-    let place = here.member("stop");
-    let Some(items) = options.take_list("stop")? else {
-        return Ok(None);
-    };
-    let sequences = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| object::text(item).ok_or_else(|| place.item(index).refuse("must be a string")));
-    Ok(Some(Stop { sequences: sequences.collect::<Result<_, _>>()?, spelling: Spelling::Structured }))
 }
 
 /// The word json, or a schema. An empty word says nothing and stays as it is.
@@ -154,7 +139,7 @@ fn write_options(members: &mut Members<'_>, request: &ChatRequest<'_>) {
         options.float_if("presence_penalty", sampling.presence_penalty);
         options.signed_if("seed", sampling.seed);
         if let Some(stop) = &sampling.stop {
-            options.list("stop", &stop.sequences, |out, text| output::text(out, text));
+            sampling::write_stop_list(options, "stop", &stop.sequences);
         }
         options.whole_if("num_predict", max_tokens);
         options.rest_of(OPTIONS, DIALECT, &request.extras);
@@ -180,31 +165,15 @@ fn think_of<'w>(wish: &'w ReasoningWish<'_>) -> Option<Think<'w>> {
 
 /// The names and places of what another dialect said and Ollama has no words for.
 fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
-    let mut dropped: Vec<String> = foreign(&request.extras).collect();
+    let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
     tools::dropped(request, &mut dropped);
     // Usage ends every stream, asked for or not.
-    let options = request.stream_options.iter().flat_map(|options| foreign(&options.extras));
+    let options = request.stream_options.iter().flat_map(|options| foreign(DIALECT, &options.extras));
     dropped.extend(options.map(|name| format!("stream_options.{name}")));
+    openai_only(request, &[], &mut dropped);
+    schema_details(request, &mut dropped);
     let wish = request.reasoning.as_ref();
-    let [named, described, strict] = match &request.response_format {
-        Some(ResponseFormat::JsonSchema { name, description, strict, .. }) => {
-            [name.is_some(), description.is_some(), strict.is_some()]
-        }
-        _ => [false; 3],
-    };
     for (name, said) in [
-        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
-        ("n", request.sampling.n.is_some_and(|n| n != 1)),
-        ("user", request.user.is_some()),
-        ("safety_identifier", request.safety_identifier.is_some()),
-        ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("service_tier", request.service_tier.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("store", request.store.is_some()),
-        ("metadata", request.metadata.is_some()),
-        ("response_format.name", named),
-        ("response_format.description", described),
-        ("response_format.strict", strict),
         ("reasoning.summary", wish.is_some_and(|wish| wish.summary.is_some())),
         ("reasoning.budget_tokens", wish.is_some_and(|wish| wish.budget_tokens.is_some())),
         ("reasoning.include", wish.is_some_and(|wish| wish.include.is_some())),
@@ -223,7 +192,7 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
     if turn.name.is_some() {
         dropped.push(format!("{place}.name"));
     }
-    dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
+    dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     for (index, block) in turn.blocks.iter().enumerate() {
         dropped_of_block(block, &format!("{place}.content[{index}]"), dropped);
     }
@@ -265,11 +234,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
     if block.cache_mark.is_some() {
         dropped.push(format!("{place}.cache_control"));
     }
-    dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
-}
-
-/// The names of what only other dialects understand; null says nothing.
-pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    let says = |extra: &&Extra<'_>| extra.dialect != DIALECT && extra.value.as_str() != "null";
-    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+    dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));
 }

@@ -5,43 +5,22 @@
 
 use serde_json::value::RawValue;
 
-use super::{DIALECT, request};
-use crate::dialects::message::{
-    Block, CallKind, Callable, ChatRequest, Content, Json, Text, Tool, ToolCall, ToolChoiceMode,
-};
+use super::DIALECT;
+use crate::dialects::chatlike::foreign;
+use crate::dialects::chatlike::tools::{self, required};
+use crate::dialects::message::{Block, CallKind, ChatRequest, Content, Json, Text, Tool, ToolCall, ToolChoiceMode};
 use crate::dialects::object::{self, Mode, Object};
-use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::output::{self, Members};
 use crate::dialects::{DialectError, Place, mint};
 
 pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
     let place = Place::Document.member("tools");
     let items = request.take_filled_list("tools")?.unwrap_or_default();
-    items.into_iter().enumerate().map(|(index, raw)| parse_tool(raw, place.item(index))).collect()
-}
-
-fn parse_tool<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
-    let mut tool = Object::open(raw, place, Mode::Strict)?;
-    if tool.require_text("type")? != "function" {
-        return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) });
-    }
-    let inner = place.member("function");
-    let Some(body) = tool.take_object("function")? else {
-        return Err(inner.refuse("is required"));
-    };
-    let mut function = Object::open(body, inner, Mode::Strict)?;
-    let mut callable = Callable {
-        kind: CallKind::Function,
-        name: function.require_text("name")?,
-        description: function.take_text("description")?,
-        parameters: function.take_object("parameters")?.map(Json::from),
-        strict: None,
-        cache_mark: None,
-        extras: tool.into_extras(DIALECT),
-    };
-    if !function.is_empty() {
-        callable.extras.push(function.into_rest(DIALECT, "function"));
-    }
-    Ok(Tool::Callable(callable))
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(index, raw)| tools::parse_function(DIALECT, raw, place.item(index), None))
+        .collect()
 }
 
 /// Whether a tool is written. A choice cannot be said, but tools that may not be called can be left out.
@@ -62,24 +41,7 @@ fn is_written(tool: &Tool<'_>, request: &ChatRequest<'_>) -> bool {
 pub(super) fn write_tools(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     let tools: Vec<_> = request.tools.iter().filter(|tool| is_written(tool, request)).collect();
     if !tools.is_empty() {
-        members.list("tools", tools, write_tool);
-    }
-}
-
-fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
-    match tool {
-        Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
-        Tool::Callable(callable) => output::object(out, |tool| {
-            tool.text("type", "function");
-            tool.object("function", |function| {
-                function.text("name", &callable.name);
-                function.text_if("description", callable.description.as_deref());
-                let parameters = callable.parameters.as_ref().map(Json::as_str);
-                function.raw("parameters", parameters.unwrap_or(r#"{"type":"object","properties":{}}"#));
-                function.rest_of("function", DIALECT, &callable.extras);
-            });
-            tool.extras(DIALECT, &callable.extras);
-        }),
+        members.list("tools", tools, |out, tool| tools::write_function(DIALECT, out, tool));
     }
 }
 
@@ -99,7 +61,7 @@ pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
                         dropped.push(format!("{place}.{name}"));
                     }
                 }
-                dropped.extend(request::foreign(&callable.extras).map(|name| format!("{place}.{name}")));
+                dropped.extend(foreign(DIALECT, &callable.extras).map(|name| format!("{place}.{name}")));
             }
         }
     }
@@ -120,13 +82,10 @@ pub(super) fn take_calls<'a>(
     seed: &str,
     blocks: &mut Vec<Block<'a>>,
 ) -> Result<(), DialectError> {
-    let here = message.place;
-    let place = here.member("tool_calls");
-    let calls = message.take_filled_list("tool_calls")?;
-    for (raw, number) in calls.into_iter().flatten().zip(0..) {
-        blocks.push(parse_call(raw, place.item(number as usize), message.mode, seed, number)?);
-    }
-    Ok(())
+    let mode = message.mode;
+    tools::take_calls(message, blocks, |raw, place, number| {
+        parse_call(raw, place, mode, seed, u32::try_from(number).unwrap_or(u32::MAX))
+    })
 }
 
 pub(super) fn parse_call<'a>(
@@ -143,10 +102,7 @@ pub(super) fn parse_call<'a>(
         return Err(inner.refuse("is required"));
     };
     let mut function = Object::open(body, inner, mode)?;
-    let name = match mode {
-        Mode::Strict => function.require_text("name")?,
-        Mode::Lenient => function.take_text("name")?.unwrap_or_default(),
-    };
+    let name = required(&mut function, "name")?;
     let arguments = function.take_object("arguments")?.map_or("{}".into(), |raw| Text::Borrowed(raw.get()));
     let id = id.unwrap_or_else(|| mint::call_id(seed, 0, number).into());
     let kind = CallKind::Function;
@@ -159,17 +115,10 @@ pub(super) fn parse_call<'a>(
 }
 
 pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], seed: &str) {
-    let calls: Vec<_> = blocks
-        .iter()
-        .filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some((block, call)),
-            _ => None,
-        })
-        .collect();
-    if calls.is_empty() {
+    if tools::calls(blocks).next().is_none() {
         return;
     }
-    message.list("tool_calls", calls.into_iter().zip(0..), |out, ((block, call), number)| {
+    message.list("tool_calls", tools::calls(blocks).zip(0..), |out, ((block, call), number)| {
         output::object(out, |entry| {
             write_id(entry, &call.id, seed, number);
             entry.object("function", |function| {

@@ -5,46 +5,21 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text};
+use crate::dialects::chatlike::parts;
+use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
-/// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
+/// Takes `content` of a message.
 pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
-    let place = message.place.member("content");
-    let Some(raw) = message.peek("content") else {
-        let spelling = if message.has("content") { Spelling::Plain } else { Spelling::Absent };
-        message.forget("content");
-        return Ok((Vec::new(), spelling));
-    };
-    let blocks = if let Some(text) = object::text(raw) {
-        (vec![Block::text(text)], Spelling::Plain)
-    } else if let Some(items) = object::list(raw) {
-        let blocks =
-            items.into_iter().enumerate().map(|(index, item)| parse_part(item, place.item(index), message.mode));
-        (blocks.collect::<Result<_, _>>()?, Spelling::Structured)
-    } else if message.mode == Mode::Strict {
-        return Err(place.refuse("must be a string or a list of parts"));
-    } else {
-        return Ok((Vec::new(), Spelling::Absent));
-    };
-    message.forget("content");
-    Ok(blocks)
+    parts::take_content(message, parse_part)
 }
 
 fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
     let opaque = || Block::new(Content::Opaque { dialect: DIALECT, raw: Json::from(raw) });
-    let mut part = match Object::open(raw, place, mode) {
-        Ok(part) => part,
-        Err(_) if mode == Mode::Lenient => return Ok(opaque()),
-        Err(error) => return Err(error),
-    };
-    let Some(kind) = part.take_text("type")? else {
-        return match mode {
-            Mode::Lenient => Ok(opaque()),
-            Mode::Strict => Err(place.member("type").refuse("is required")),
-        };
+    let Some((mut part, kind)) = parts::open(raw, place, mode)? else {
+        return Ok(opaque());
     };
     let content = match kind.as_ref() {
         "text" => {
@@ -56,7 +31,7 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         "refusal" => {
             part.take_if("refusal", object::text).map(|text| Content::Refusal { text, spelling: Spelling::Structured })
         }
-        "image_url" => part.take_if("image_url", image),
+        "image_url" => part.take_if("image_url", parts::image),
         "input_audio" => part.take_if("input_audio", audio),
         "file" => part.take_if("file", file),
         "thinking" => part.take_if("thinking", thinking),
@@ -66,13 +41,6 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         return Ok(opaque());
     };
     Ok(Block { content, cache_mark: part.take_json("cache_control"), extras: part.into_extras(DIALECT) })
-}
-
-fn image(raw: &RawValue) -> Option<Content<'_>> {
-    let mut image = Object::lenient(raw)?;
-    let source = MediaSource::from_url(image.take_if("url", object::text)?);
-    let detail = image.take_if("detail", object::text);
-    image.is_empty().then_some(Content::Image { source, detail })
 }
 
 fn audio(raw: &RawValue) -> Option<Content<'_>> {
@@ -119,35 +87,8 @@ pub(super) fn is_part(block: &Block<'_>) -> bool {
 
 /// Writes `content`: a string where nothing would be lost by that, else parts.
 pub(super) fn write_content(message: &mut Members<'_>, parts: &[&Block<'_>], spelling: Spelling) {
-    if spelling == Spelling::Structured {
-        message.list("content", parts, |out, part| write_part(out, part));
-    } else if parts.is_empty() {
-        if spelling == Spelling::Plain {
-            message.null("content");
-        }
-    } else if let Some(text) = bare_text(parts) {
-        message.text("content", &text);
-    } else {
-        message.list("content", parts, |out, part| write_part(out, part));
-    }
-}
-
-/// Blocks that are nothing but text, joined without a separator, as the blocks of one stream would be.
-fn bare_text<'b>(parts: &[&'b Block<'_>]) -> Option<Text<'b>> {
-    let mut joined: Option<Text<'b>> = None;
-    for part in parts {
-        let Content::Text { text, .. } = &part.content else {
-            return None;
-        };
-        if part.cache_mark.is_some() || part.extras.of(DIALECT).next().is_some() {
-            return None;
-        }
-        match &mut joined {
-            None => joined = Some(Text::Borrowed(text)),
-            Some(joined) => joined.to_mut().push_str(text),
-        }
-    }
-    joined
+    let is_bare = |part: &Block<'_>| part.cache_mark.is_none() && part.extras.of(DIALECT).next().is_none();
+    parts::write_content(message, parts, spelling, is_bare, write_part);
 }
 
 fn write_part(out: &mut Buffer, block: &Block<'_>) {
@@ -165,11 +106,7 @@ fn write_part(out: &mut Buffer, block: &Block<'_>) {
                 part.text("refusal", text);
             }
             Content::Image { source, detail } => {
-                part.text("type", "image_url");
-                part.object("image_url", |image| {
-                    image.text_if("url", source.to_url().as_deref());
-                    image.text_if("detail", detail.as_deref());
-                });
+                parts::write_image(part, source, detail.as_deref());
             }
             Content::Audio { source } => {
                 part.text("type", "input_audio");

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, turn};
-use crate::dialects::chatlike::finish;
-use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason, Text};
+use crate::dialects::chatlike::{finish, or};
+use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason};
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{DialectError, Place};
@@ -90,9 +90,4 @@ fn write_choice(out: &mut Buffer, choice: &Choice<'_>) {
         }
         members.extras(DIALECT, &choice.extras);
     });
-}
-
-/// The upstream's own word, or ours where it said nothing.
-pub(super) fn or<'t>(said: &'t Text<'_>, ours: &'t str) -> &'t str {
-    if said.is_empty() { ours } else { said }
 }

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, tools, turn};
-use crate::dialects::chatlike::{foreign, sampling, take_stream_options, write_stream_options};
+use crate::dialects::chatlike::{foreign, sampling, take_stream_options, turns, write_stream_options};
 use crate::dialects::message::{
     Block, ChatRequest, Content, Json, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Tool, Turn,
 };
@@ -15,10 +15,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let mut request = Object::document(body, Mode::Strict)?;
     let model = request.require_text("model")?;
     let place = Place::Document.member("messages");
-    let messages = request.take_list("messages")?.unwrap_or_default();
-    if messages.is_empty() {
-        return Err(place.refuse("must hold at least one message"));
-    }
+    let messages = turns::take_messages(&mut request)?;
     let turns = messages.into_iter().enumerate().map(|(index, raw)| turn::parse(raw, place.item(index), Mode::Strict));
     let turns = turns.collect::<Result<_, _>>()?;
     Ok(ChatRequest {

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
+use crate::dialects::chatlike::tools::{self, required};
 use crate::dialects::message::{
     Block, CallKind, Callable, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
 };
@@ -212,12 +213,9 @@ fn write_named_tool(out: &mut Buffer, kind: CallKind, name: &str) {
 
 /// Takes `tool_calls` and `function_call` of an assistant's message.
 pub(super) fn take_calls<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Block<'a>>) -> Result<(), DialectError> {
+    let mode = message.mode;
+    tools::take_calls(message, blocks, |raw, place, _| parse_call(raw, place, mode))?;
     let here = message.place;
-    let place = here.member("tool_calls");
-    let calls = message.take_filled_list("tool_calls")?;
-    for (index, raw) in calls.into_iter().flatten().enumerate() {
-        blocks.push(parse_call(raw, place.item(index), message.mode)?);
-    }
     let place = here.member("function_call");
     if let Some(raw) = message.take_object("function_call")? {
         let mut call = Object::open(raw, place, message.mode)?;
@@ -233,13 +231,6 @@ pub(super) fn take_calls<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Bloc
         blocks.push(block);
     }
     Ok(())
-}
-
-fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> Result<Text<'a>, DialectError> {
-    match object.mode {
-        Mode::Strict => object.require_text(name),
-        Mode::Lenient => Ok(object.take_text(name)?.unwrap_or_default()),
-    }
 }
 
 fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a>, DialectError> {
@@ -289,13 +280,7 @@ pub(super) fn write_signature(entry: &mut Members<'_>, signature: Option<&str>) 
 }
 
 pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>]) {
-    let calls = || {
-        blocks.iter().filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some((block, call)),
-            _ => None,
-        })
-    };
-    let current = || calls().filter(|(_, call)| call.kind != CallKind::LegacyFunction);
+    let current = || tools::calls(blocks).filter(|(_, call)| call.kind != CallKind::LegacyFunction);
     if current().next().is_some() {
         message.list("tool_calls", current(), |out, (block, call)| {
             output::object(out, |entry| {
@@ -315,7 +300,7 @@ pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>]) {
             });
         });
     }
-    if let Some((block, call)) = calls().find(|(_, call)| call.kind == CallKind::LegacyFunction) {
+    if let Some((block, call)) = tools::calls(blocks).find(|(_, call)| call.kind == CallKind::LegacyFunction) {
         message.object("function_call", |function| {
             function.text("name", &call.name);
             function.text("arguments", &call.arguments);

@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, parts, tools};
+use crate::dialects::chatlike::turns::{self, Piece};
 use crate::dialects::message::{
     Block, CallKind, Citation, Content, Extras, Reasoning, ReasoningField, Role, Spelling, Text, ToolResult, Turn,
 };
@@ -146,29 +147,13 @@ pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
 
 /// Writes the messages that a turn of a request means: one per tool result, then one for the rest.
 pub(super) fn write_messages<'t>(turns: &'t [Turn<'t>], messages: &mut Members<'_>) {
-    let pieces = turns.iter().flat_map(|turn| {
-        let results = turn.blocks.iter().filter_map(move |block| match &block.content {
-            Content::ToolResult(result) => Some(Piece::Result(turn, result)),
-            _ => None,
-        });
-        // Of what only another dialect knows, no message would be left.
-        let only_results = turn.blocks.iter().all(|block| match &block.content {
-            Content::ToolResult(_) => true,
-            Content::Opaque { dialect, .. } => *dialect != DIALECT,
-            _ => false,
-        });
-        let rest = (turn.blocks.is_empty() || !only_results).then_some(Piece::Rest(turn));
-        results.chain(rest)
-    });
+    // Of what only another dialect knows, no message would be left.
+    let lost = |block: &Block<'_>| matches!(block.content, Content::Opaque { dialect, .. } if dialect != DIALECT);
+    let pieces = turns::pieces(turns, lost);
     messages.list("messages", pieces, |out, piece| match piece {
         Piece::Result(turn, result) => write_result(out, turn, result),
         Piece::Rest(turn) => output::object(out, |message| write_request_turn(message, turn)),
     });
-}
-
-enum Piece<'t> {
-    Result(&'t Turn<'t>, &'t ToolResult<'t>),
-    Rest(&'t Turn<'t>),
 }
 
 fn write_result(out: &mut Buffer, turn: &Turn<'_>, result: &ToolResult<'_>) {

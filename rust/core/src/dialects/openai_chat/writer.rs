@@ -1,50 +1,33 @@
-//! Writes a stream as OpenAI's own SDKs expect it: one role, calls started before they are filled, one finish per choice,
-//! usage only for those who asked, `[DONE]` at the end of what ended well.
-//!
-//! The surprise: an error ends the stream without `[DONE]`, because clients take that for success.
+//! Writes a stream as OpenAI's own SDKs expect it: one role, calls started before they are filled, one finish per choice.
 
-use super::reply::or;
 use super::tools::write_signature;
 use super::turn::{is_link, write_citation, write_reasoning_detail};
 use super::{DIALECT, USAGE};
+use crate::dialects::chatlike::chunks::Chunks;
 use crate::dialects::chatlike::finish;
-use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text, Usage};
-use crate::dialects::openai_error;
+use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text};
 use crate::dialects::output::{self, Buffer, Members};
 
 #[derive(Debug)]
 pub struct Writer {
-    id: String,
-    model: String,
-    created_s: u64,
-    include_usage: bool,
-    /// What every chunk begins with: written once, copied afterwards.
-    head: Buffer,
+    chunks: Chunks,
     greeted: Vec<u32>,
-    usage: Option<Usage<'static>>,
-    ended: bool,
 }
 
 impl Writer {
     pub(super) fn new(envelope: &Envelope<'_>) -> Self {
-        Self {
-            id: envelope.id.to_owned(),
-            model: envelope.model.to_owned(),
-            created_s: envelope.created_s,
-            include_usage: envelope.include_usage,
-            head: Buffer::new(),
-            greeted: Vec::new(),
-            usage: None,
-            ended: false,
-        }
+        Self { chunks: Chunks::new(DIALECT, "chat.completion.chunk", USAGE, envelope), greeted: Vec::new() }
     }
 
     pub(super) fn render(&mut self, event: &Event<'_>, out: &mut Buffer) {
-        if self.ended {
+        if self.chunks.ended() {
             return;
         }
         match event {
-            Event::MessageStart { id, model, created_s, extras } => self.start(id, model, *created_s, extras, out),
+            Event::MessageStart { id, model, created_s, extras } => {
+                self.chunks.start(id, model, *created_s, extras);
+                self.greet(0, out);
+            }
             Event::TextDelta { choice, text, logprobs } => self.text(*choice, text, logprobs.as_ref(), out),
             Event::RefusalDelta { choice, text } => {
                 self.delta(*choice, out, |delta| delta.text("refusal", text));
@@ -73,12 +56,9 @@ impl Writer {
                 });
             }),
             Event::Finish { choice, finish } => self.finish(*choice, finish, out),
-            Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
-            Event::Error(error) => {
-                self.ended = true;
-                frame(out, |out| openai_error::write_document(DIALECT, error, out));
-            }
-            Event::Done => self.done(out),
+            Event::Usage(usage) => self.chunks.usage(usage),
+            Event::Error(error) => self.chunks.fail(error, out),
+            Event::Done => self.chunks.done(out),
             Event::TextStart { .. }
             | Event::TextEnd { .. }
             | Event::ReasoningStart { .. }
@@ -88,42 +68,13 @@ impl Writer {
         }
     }
 
-    fn start(
-        &mut self,
-        id: &Text<'_>,
-        model: &Text<'_>,
-        created_s: Option<u64>,
-        extras: &Extras<'_>,
-        out: &mut Buffer,
-    ) {
-        self.id = or(id, &self.id).to_owned();
-        self.model = or(model, &self.model).to_owned();
-        self.created_s = created_s.unwrap_or(self.created_s);
-        self.write_head(extras);
-        self.greet(0, out);
-    }
-
-    fn write_head(&mut self, extras: &Extras<'_>) {
-        let mut head = Buffer::with_capacity(192);
-        output::object(&mut head, |chunk| {
-            chunk.text("id", &self.id);
-            chunk.text("object", "chat.completion.chunk");
-            chunk.whole("created", self.created_s);
-            chunk.text("model", &self.model);
-            chunk.extras(DIALECT, extras);
-        });
-        // Left open, for the members that differ from chunk to chunk.
-        head.pop();
-        self.head = head;
-    }
-
     /// The role goes out once per choice, before anything else of it: some clients append every role they see.
     fn greet(&mut self, choice: u32, out: &mut Buffer) {
         if self.greeted.contains(&choice) {
             return;
         }
         self.greeted.push(choice);
-        self.choice(choice, out, |members| {
+        self.chunks.choice(choice, out, |members| {
             members.object("delta", |delta| {
                 delta.text("role", "assistant");
                 delta.text("content", "");
@@ -136,7 +87,7 @@ impl Writer {
 
     fn delta(&mut self, choice: u32, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
         self.greet(choice, out);
-        self.choice(choice, out, |members| {
+        self.chunks.choice(choice, out, |members| {
             members.object("delta", fill);
             members.null("logprobs");
             members.null("finish_reason");
@@ -145,7 +96,7 @@ impl Writer {
 
     fn text(&mut self, choice: u32, text: &str, logprobs: Option<&Json<'_>>, out: &mut Buffer) {
         self.greet(choice, out);
-        self.choice(choice, out, |members| {
+        self.chunks.choice(choice, out, |members| {
             members.object("delta", |delta| delta.text("content", text));
             match logprobs {
                 Some(logprobs) => members.raw("logprobs", logprobs.as_str()),
@@ -217,45 +168,11 @@ impl Writer {
 
     fn finish(&mut self, choice: u32, finish: &Finish<'_>, out: &mut Buffer) {
         self.greet(choice, out);
-        self.choice(choice, out, |members| {
+        self.chunks.choice(choice, out, |members| {
             members.object("delta", |_| {});
             members.null("logprobs");
             finish::write(members, finish);
         });
-    }
-
-    fn done(&mut self, out: &mut Buffer) {
-        if let Some(usage) = self.usage.take().filter(|_| self.include_usage) {
-            self.chunk(out, |chunk| {
-                chunk.list("choices", [(); 0], |_, ()| {});
-                chunk.object("usage", |members| USAGE.write(&usage, members));
-            });
-        }
-        self.ended = true;
-        frame(out, |out| out.extend_from_slice(b"[DONE]"));
-    }
-
-    fn choice(&mut self, index: u32, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
-        let include_usage = self.include_usage;
-        self.chunk(out, |chunk| {
-            let choices = chunk.key("choices");
-            choices.push(b'[');
-            output::object(choices, |members| {
-                members.whole("index", index.into());
-                fill(members);
-            });
-            choices.push(b']');
-            if include_usage {
-                chunk.null("usage");
-            }
-        });
-    }
-
-    fn chunk(&mut self, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
-        if self.head.is_empty() {
-            self.write_head(&Extras::default());
-        }
-        frame(out, |out| output::continue_object(out, &self.head, fill));
     }
 }
 
@@ -265,10 +182,4 @@ fn form_of(kind: CallKind) -> (&'static str, &'static str) {
         CallKind::Custom => ("custom", "input"),
         CallKind::Function | CallKind::LegacyFunction => ("function", "arguments"),
     }
-}
-
-fn frame(out: &mut Buffer, write: impl FnOnce(&mut Buffer)) {
-    out.extend_from_slice(b"data: ");
-    write(out);
-    out.extend_from_slice(b"\n\n");
 }

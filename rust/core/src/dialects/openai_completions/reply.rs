@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, logprobs};
-use crate::dialects::chatlike::finish;
-use crate::dialects::message::{Block, ChatReply, Choice, Content, Envelope, Finish, FinishReason, Role, Text, Turn};
+use crate::dialects::chatlike::{finish, or};
+use crate::dialects::message::{Block, ChatReply, Choice, Content, Envelope, Finish, FinishReason, Role, Turn};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -114,9 +114,4 @@ pub(super) fn write_finish(members: &mut Members<'_>, said: &Finish<'_>) {
         }
         _ => finish::write(members, said),
     }
-}
-
-/// The upstream's own word, or ours where it said nothing.
-pub(super) fn or<'t>(said: &'t Text<'_>, ours: &'t str) -> &'t str {
-    if said.is_empty() { ours } else { said }
 }

@@ -142,7 +142,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
             dropped.push(name.to_owned());
         }
     }
-    openai_only(request, &mut dropped);
+    openai_only(request, &["n", "user"], &mut dropped);
     for (index, turn) in request.turns.iter().enumerate() {
         let place = format!("messages[{index}]");
         if turn.name.is_some() {

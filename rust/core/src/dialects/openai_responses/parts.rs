@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
+use crate::dialects::chatlike::parts;
 use crate::dialects::message::{Block, Citation, Content, Extras, Json, MediaSource, Spelling};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -29,16 +30,8 @@ pub(super) fn parse<'a>(
         block.extras.mark(DIALECT, PART, Json::null());
         block
     };
-    let mut part = match Object::open(raw, place, mode) {
-        Ok(part) => part,
-        Err(_) if mode == Mode::Lenient => return Ok(opaque()),
-        Err(error) => return Err(error),
-    };
-    let Some(kind) = part.take_text("type")? else {
-        return match mode {
-            Mode::Lenient => Ok(opaque()),
-            Mode::Strict => Err(place.member("type").refuse("is required")),
-        };
+    let Some((mut part, kind)) = parts::open(raw, place, mode)? else {
+        return Ok(opaque());
     };
     let is_text = matches!(kind.as_ref(), INPUT_TEXT | OUTPUT_TEXT | "text");
     if is_text && mode == Mode::Strict && part.peek("text").is_none_or(|raw| object::text(raw).is_none()) {

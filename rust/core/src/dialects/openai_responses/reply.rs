@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::items::{self, Manner};
 use super::{DIALECT, USAGE};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{
-    Block, ChatReply, Choice, Content, Envelope, ErrorReply, Extras, Finish, FinishReason, Json, Role, Text, Turn,
-    Usage,
+    Block, ChatReply, Choice, Content, Envelope, ErrorReply, Extras, Finish, FinishReason, Json, Role, Turn, Usage,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -241,9 +241,4 @@ fn write_error(members: &mut Members<'_>, code: &str, message: &str, extras: &Ex
         error.text("message", message);
         error.rest_of("error", DIALECT, extras);
     });
-}
-
-/// The upstream's own word, or ours where it said nothing.
-pub(super) fn or<'t>(said: &'t Text<'_>, ours: &'t str) -> &'t str {
-    if said.is_empty() { ours } else { said }
 }

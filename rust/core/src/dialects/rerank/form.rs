@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::dialects::chatlike::foreign;
+use crate::dialects::chatlike::{foreign, or};
 use crate::dialects::message::{
     Document, Envelope, Extras, Json, Ranked, Rendered, Reply, Request, RerankReply, RerankRequest, Text, TokenUsage,
     Usage,
@@ -187,11 +187,11 @@ impl Form {
         output::object(&mut out, |members| {
             match self.told {
                 Told::Meta => {
-                    members.text("id", if reply.id.is_empty() { envelope.id } else { &reply.id });
+                    members.text("id", or(&reply.id, envelope.id));
                 }
                 Told::Usage { .. } => {
                     members.text("object", "list");
-                    members.text("model", if reply.model.is_empty() { envelope.model } else { &reply.model });
+                    members.text("model", or(&reply.model, envelope.model));
                     members.text_if("id", Some(reply.id.as_ref()).filter(|id| !id.is_empty()));
                 }
             }

@@ -8,8 +8,8 @@ mod blocks;
 #[cfg(test)]
 mod tests;
 
-use super::reply::or;
 use super::{DIALECT, error, finish, opaque, usage};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{Envelope, ErrorReply, Event, Extra, Extras, Finish, FinishReason, Json, Text, Usage};
 use crate::dialects::object::Object;
 use crate::dialects::output::{self, Buffer, Members};

@@ -6,8 +6,9 @@
 
 mod own;
 
-use super::reply::{or, write_index, write_names};
+use super::reply::{write_index, write_names};
 use super::{DIALECT, citations, error, finish, logprobs, parts, usage};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{
     Block, CallKind, Citation, Content, Envelope, ErrorReply, Event, Extras, Finish, FinishReason, Json, Reasoning,
     Text, ToolCall, Usage,

@@ -12,8 +12,9 @@ mod tests;
 
 use super::items::BETWEEN;
 use super::reader::{FIRST, OUTPUT};
-use super::reply::{Response, State, list_of_logprobs, or};
+use super::reply::{Response, State, list_of_logprobs};
 use super::{DIALECT, parts};
+use crate::dialects::chatlike::or;
 use crate::dialects::message::{Citation, Envelope, ErrorReply, Event, Extras, Finish, Json, Text, Usage};
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Buffer, Members};
