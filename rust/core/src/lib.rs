@@ -7,6 +7,7 @@
 pub mod cursor;
 pub mod dialects;
 pub mod echo;
+pub mod eventstream;
 pub mod failure;
 pub mod journal;
 pub mod json;
