@@ -3,6 +3,7 @@
 //! `source` is who wrote the bytes, `target` who will read them. The rule: the end of a stream is told as it was. One that
 //! breaks off ends with an error event of the target's dialect, and no finish reason is made up for it.
 
+mod array;
 mod errors;
 mod frames;
 
@@ -14,6 +15,7 @@ use crate::dialects::{Dialect, DialectError, Reader, Writer};
 use crate::failure::{Failure, Kind};
 use crate::passes::{Names, Passed, Shape, shape_to};
 use crate::sse::Limits;
+pub use array::JsonArray;
 pub use errors::{error, error_event, told};
 pub use frames::Frames;
 
@@ -131,6 +133,12 @@ impl StreamTranslator {
         })
     }
 
+    /// For a stream that is not framed as its dialect is by itself: see [`Frames::of_reply`].
+    #[must_use]
+    pub fn framed(self, frames: Frames) -> Self {
+        Self { frames, ..self }
+    }
+
     /// The stream has had its end, or an error in its place; nothing more comes.
     pub fn ended(&self) -> bool {
         self.ended
@@ -142,11 +150,11 @@ impl StreamTranslator {
             return;
         }
         let mut frames = std::mem::take(&mut self.frames);
-        let within = frames.feed(chunk, |name, data| self.event(name, data, out));
-        self.frames = frames;
-        if !within {
-            self.fail(&Failure::new(Kind::Malformed).saying("an event of the stream is longer than its limit"), out);
+        let read = frames.feed(chunk, |name, data| self.event(name, data, out));
+        if !read {
+            self.fail(&Failure::new(Kind::Malformed).saying(frames.fault()), out);
         }
+        self.frames = frames;
     }
 
     /// The upstream's body has ended as HTTP means it: tells the end, or that there was none. A cut is for [`Self::fail`].

@@ -5,6 +5,7 @@
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
 pub mod anthropic_messages;
+pub mod bedrock_converse;
 pub mod cohere_v2;
 pub mod fold;
 pub mod gemini;
@@ -143,6 +144,7 @@ dialects! {
     CohereV2 = cohere_v2 at "/v2/chat";
     Ollama = ollama at "/api/chat";
     Gemini = gemini at "/models/{model}:generateContent";
+    BedrockConverse = bedrock_converse at "/model/{model}/converse";
 }
 
 impl Reader {
