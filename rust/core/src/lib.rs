@@ -9,6 +9,7 @@ pub mod auth;
 pub mod cursor;
 pub mod dialects;
 pub mod echo;
+pub mod eventstream;
 pub mod failure;
 pub mod journal;
 pub mod json;

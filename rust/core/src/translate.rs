@@ -3,6 +3,7 @@
 //! `source` is who wrote the bytes, `target` who will read them. The rule: the end of a stream is told as it was. One that
 //! breaks off ends with an error event of the target's dialect, and no finish reason is made up for it.
 
+mod array;
 mod errors;
 mod frames;
 
@@ -16,6 +17,7 @@ use crate::json::{self, splice};
 use crate::passes::{Demands, NOT_HELD, OnLoss, Prepared, Returning, WayBack, prepare, refusal};
 use crate::quirks;
 use crate::sse::Limits;
+pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
 
@@ -204,6 +206,12 @@ impl StreamTranslator {
         })
     }
 
+    /// For a stream that is not framed as its dialect is by itself: see [`Frames::of_reply`].
+    #[must_use]
+    pub fn framed(self, frames: Frames) -> Self {
+        Self { frames, ..self }
+    }
+
     /// The stream has had its end, or an error in its place; nothing more comes.
     pub fn ended(&self) -> bool {
         self.ended
@@ -227,17 +235,15 @@ impl StreamTranslator {
     /// failure, the watcher's or one of reading, is given back and not said: that is left to [`Self::fail`].
     pub fn push_watched(&mut self, chunk: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         let (mut frames, mut failed) = (std::mem::take(&mut self.frames), Ok(()));
-        let within = frames.feed(chunk, |name, data| {
+        let read = frames.feed(chunk, |name, data| {
             if failed.is_ok() {
                 failed = self.event(name, data, out, watch);
             }
         });
+        let fault = frames.fault();
         self.frames = frames;
         failed?;
-        if within || self.ended {
-            return Ok(());
-        }
-        Err(Failure::new(Kind::Malformed).saying("an event of the stream is longer than its limit"))
+        if read || self.ended { Ok(()) } else { Err(Failure::new(Kind::Malformed).saying(fault)) }
     }
 
     /// As [`Self::finish`], likewise. Not `proper` is a body that broke off: what it had said until then stands, and what
@@ -266,6 +272,13 @@ impl StreamTranslator {
         } else {
             Err(Failure::new(Kind::Truncated))
         }
+    }
+
+    /// For a reply with this `content-type`, which may say of its framing what the dialect does not.
+    #[must_use]
+    pub fn framed_as(mut self, content_type: &[u8], limits: Limits) -> Self {
+        self.frames = Frames::of_reply(self.source, content_type, limits);
+        self
     }
 
     /// The dialect that the client reads.

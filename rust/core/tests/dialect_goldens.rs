@@ -12,6 +12,8 @@ use serde_json::Value;
 #[path = "dialects/same.rs"]
 mod same;
 use same::assert_same;
+#[path = "dialects/wire.rs"]
+mod wire;
 
 /// The files of one kind, by name; a kind without files would prove nothing.
 fn cases(dialect: Dialect, kind: &str) -> Vec<(PathBuf, String)> {
@@ -73,10 +75,15 @@ fn data_lines(stream: &str) -> impl Iterator<Item = &str> {
     stream.lines().filter_map(|line| line.strip_prefix("data: "))
 }
 
-/// Name and data of each event; cases have one line of data each. Ollama has lines alone, without frames.
-fn frames(dialect: Dialect, stream: &str) -> Vec<(&str, &str)> {
+/// Name and data of each event; cases have one line of data each. Ollama has lines alone, without frames, and Bedrock
+/// binary messages.
+fn frames(dialect: Dialect, stream: &[u8]) -> Vec<(String, String)> {
+    if dialect == Dialect::BedrockConverse {
+        return wire::events(dialect, stream);
+    }
+    let stream = std::str::from_utf8(stream).unwrap();
     if dialect == Dialect::Ollama {
-        return stream.lines().map(|line| ("", line)).collect();
+        return stream.lines().map(|line| (String::new(), line.to_owned())).collect();
     }
     let mut name = "";
     let mut found = Vec::new();
@@ -84,7 +91,7 @@ fn frames(dialect: Dialect, stream: &str) -> Vec<(&str, &str)> {
         if let Some(named) = line.strip_prefix("event: ") {
             name = named;
         } else if let Some(data) = line.strip_prefix("data: ") {
-            found.push((std::mem::take(&mut name), data));
+            found.push((std::mem::take(&mut name).to_owned(), data.to_owned()));
         }
     }
     found
@@ -99,18 +106,18 @@ fn a_stream_in_a_dialects_own_form_comes_out_as_it_went_in() {
         for (path, stream) in cases(dialect, "streams") {
             let envelope = Envelope { include_usage: stream.contains("\"usage\""), ..Envelope::default() };
             let (mut reader, mut writer) = (dialect.reader().unwrap(), dialect.writer(&envelope).unwrap());
+            let stream = wire::bytes(dialect, &stream);
             let mut out = Vec::new();
             for (name, data) in frames(dialect, &stream) {
-                for event in reader.parse_event(name, data.as_bytes()).unwrap() {
+                for event in reader.parse_event(&name, data.as_bytes()).unwrap() {
                     writer.render_event(&event, &mut out);
                 }
             }
             for event in reader.end() {
                 writer.render_event(&event, &mut out);
             }
-            let out = String::from_utf8(out).unwrap();
             let (said, expected) = (frames(dialect, &out), frames(dialect, &stream));
-            assert_eq!(said.len(), expected.len(), "{}:\n{out}", path.display());
+            assert_eq!(said.len(), expected.len(), "{}:\n{said:#?}", path.display());
             for ((named, said), (name, expected)) in said.into_iter().zip(expected) {
                 assert_eq!(named, name, "{}", path.display());
                 if expected == "[DONE]" {
@@ -381,17 +388,16 @@ fn broken_events_are_refused_or_read_and_what_is_read_can_be_said_in_every_diale
     let envelope = Envelope { include_usage: true, ..Envelope::default() };
     for dialect in streaming() {
         for (_, stream) in cases(dialect, "streams") {
-            for (name, data) in frames(dialect, &stream) {
+            for (name, data) in frames(dialect, &wire::bytes(dialect, &stream)) {
                 for data in broken(data.as_bytes()) {
                     let mut reader = dialect.reader().unwrap();
-                    let Ok(events) = reader.parse_event(name, &data) else { continue };
+                    let Ok(events) = reader.parse_event(&name, &data) else { continue };
                     for target in streaming() {
                         let mut writer = target.writer(&envelope).unwrap();
                         let mut out = Vec::new();
                         for event in &events {
                             writer.render_event(event, &mut out);
                         }
-                        let out = String::from_utf8(out).unwrap();
                         for (_, data) in frames(target, &out) {
                             assert!(data == "[DONE]" || json(data.as_bytes()).is_object());
                         }

@@ -139,6 +139,7 @@ fn what_real_clients_send_is_said_again_as_it_was_said() {
     // These are spoken to upstreams, or by clients of which none was recorded.
     let unheard = [
         Dialect::Ollama,
+        Dialect::BedrockConverse,
         Dialect::OpenAiCompletions,
         Dialect::CohereEmbeddings,
         Dialect::JinaRerank,

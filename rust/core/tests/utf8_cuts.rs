@@ -14,6 +14,9 @@ use fastroute_core::sse::{Limits, Parser};
 use fastroute_core::translate::Frames;
 use serde_json::json;
 
+#[path = "dialects/wire.rs"]
+mod wire;
+
 /// Two, three and four bytes, right to left, joined and combining characters, and emoji that are sequences.
 const TEXTS: [&str; 8] = [
     "Größe – naïve œuvre, ½ ﬁn",
@@ -95,6 +98,11 @@ fn told_in(dialect: Dialect, stream: &[u8], escaped: bool) -> Vec<u8> {
         }
     });
     told.unwrap();
+    if dialect == Dialect::BedrockConverse {
+        let lines = wire::events(dialect, &out).into_iter().map(|(name, data)| format!("{{\"{name}\":{data}}}\n"));
+        let lines = lines.collect::<String>();
+        return wire::bytes(dialect, &if escaped { escape(&lines) } else { lines });
+    }
     if escaped { escape(std::str::from_utf8(&out).unwrap()).into_bytes() } else { out }
 }
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
 use self::reply::{Answer, acceptable, is_stream};
-use self::request::{Letter, edited, model_of, send};
+use self::request::{Letter, addressed, edited, model_of, send};
 use crate::clocks::{Due, Patience};
 use crate::ingress::Ingress;
 use crate::io::Io;
@@ -133,6 +133,10 @@ pub(crate) async fn attempt(
         let (frames, crossed) = Box::pin(told).await?;
         let dropped = crossed.dropped.clone();
         (frames, Some(Box::new(crossed)), dropped)
+    };
+    let frames = match head.version {
+        Some(version) => addressed(&frames, version)?,
+        None => frames,
     };
     head.credential.ready(io, due).await?;
     let pool = io.pools.of(origin);

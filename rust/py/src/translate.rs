@@ -366,7 +366,7 @@ impl StreamReader {
             }
         });
         read?;
-        if framed { Ok(told) } else { Err(PyValueError::new_err("an event of the stream is longer than its limit")) }
+        if framed { Ok(told) } else { Err(PyValueError::new_err(frames.fault())) }
     }
 
     fn finish(&self) -> PyResult<Vec<StreamEvent>> {

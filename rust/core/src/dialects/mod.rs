@@ -5,6 +5,7 @@
 //! through a [`Reader`] (upstream's dialect) and a [`Writer`] (client's dialect), one of each per stream.
 
 pub mod anthropic_messages;
+pub mod bedrock_converse;
 pub mod cohere_embeddings;
 pub mod cohere_v2;
 pub mod fold;
@@ -188,6 +189,7 @@ dialects! {
     Rerank = rerank at "/v2/rerank";
     JinaRerank = jina_rerank at "/rerank";
     VoyageRerank = voyage_rerank at "/rerank";
+    BedrockConverse = bedrock_converse at "/model/{model}/converse";
 }
 
 impl Reader {
@@ -222,7 +224,8 @@ impl Dialect {
     /// richest serves best.
     pub const fn richness(self) -> u8 {
         match self {
-            Self::AnthropicMessages => 6,
+            Self::AnthropicMessages => 7,
+            Self::BedrockConverse => 6,
             Self::OpenAiResponses => 5,
             Self::Gemini => 4,
             Self::OpenAiChat => 3,

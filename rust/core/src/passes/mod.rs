@@ -131,6 +131,7 @@ impl Shape {
         call_ids: CallIds::Any,
         ..Self::ANTHROPIC_MESSAGES
     };
+    pub const BEDROCK_CONVERSE: Self = Self { tool_names: OPENAI_NAMES, ..Self::ANTHROPIC_MESSAGES };
     pub const COHERE_V2: Self =
         Self { instructions: Instructions::SystemOnly, legacy_functions: false, ..Self::OPENAI_CHAT };
 
@@ -149,6 +150,7 @@ impl Shape {
             Dialect::OpenAiResponses => Self::OPENAI_RESPONSES,
             Dialect::AnthropicMessages => Self::ANTHROPIC_MESSAGES,
             Dialect::Gemini => Self::GEMINI,
+            Dialect::BedrockConverse => Self::BEDROCK_CONVERSE,
             Dialect::CohereV2 | Dialect::Ollama => Self::COHERE_V2,
         }
     }

@@ -63,7 +63,7 @@ pub fn told(failure: &Failure, target: Dialect) -> ErrorReply<'static> {
 /// Leaves the word for the kind of error to the target where it has words of its own: each has one for every status.
 fn suit(error: &mut ErrorReply<'_>, target: Dialect, status: u16) {
     error.status = Some(status);
-    if matches!(target, Dialect::AnthropicMessages | Dialect::Gemini) {
+    if matches!(target, Dialect::AnthropicMessages | Dialect::Gemini | Dialect::BedrockConverse) {
         error.kind = None;
     }
 }

@@ -135,3 +135,76 @@ fn anthropics_clients_find_the_id_of_their_request_in_the_body_of_an_error() {
     assert_eq!(told["request_id"], "req_9");
     assert_eq!(said(plain, CHAT, CHAT).get("request_id"), None);
 }
+
+/// A Gemini stream, chunk by chunk.
+const CHUNKS: [&str; 2] = [
+    r#"{"candidates":[{"content":{"parts":[{"text":"Hé ]}"}],"role":"model"}}]}"#,
+    r#"{"candidates":[{"content":{"parts":[{"text":"!"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}}"#,
+];
+
+/// As it comes without `alt=sse`.
+fn list(chunks: &[&str]) -> String {
+    format!("[{}\n]", chunks.join("\n,\r\n"))
+}
+
+fn from_gemini(pieces: &[&[u8]]) -> String {
+    let stream = StreamTranslator::new(
+        Dialect::Gemini,
+        CHAT,
+        WayBack::default(),
+        &Envelope { include_usage: true, ..Envelope::default() },
+        Limits::default(),
+    );
+    let mut stream = stream.unwrap();
+    let mut out = Vec::new();
+    for piece in pieces {
+        stream.push(piece, &mut out);
+    }
+    stream.finish(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_list_of_chunks_is_a_stream_like_any_other() {
+    let events = CHUNKS.map(|chunk| format!("data: {chunk}\n\n")).concat();
+    let list = list(&CHUNKS);
+    let whole = from_gemini(&[list.as_bytes()]);
+    assert!(whole.contains("Hé ]}") && whole.ends_with("data: [DONE]\n\n"), "{whole}");
+    assert_eq!(from_gemini(&[events.as_bytes()]), whole);
+    for at in 0..=list.len() {
+        let (head, tail) = list.as_bytes().split_at(at);
+        assert_eq!(from_gemini(&[b"\n", head, tail]), whole, "cut at {at}");
+    }
+}
+
+#[test]
+fn a_list_that_breaks_off_or_holds_an_error_ends_in_one() {
+    let [first, _] = CHUNKS;
+    let broken = from_gemini(&[b"[", first.as_bytes(), b",{\"cand"]);
+    assert!(broken.contains("upstream_truncated") && !broken.contains("[DONE]"), "{broken}");
+    let failed = list(&[first, r#"{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}"#]);
+    let failed = from_gemini(&[failed.as_bytes()]);
+    assert!(failed.contains("busy") && !failed.contains("[DONE]"), "{failed}");
+    let no_list = from_gemini(&[b"[{}] and more"]);
+    assert!(no_list.contains("upstream_malformed"), "{no_list}");
+}
+
+#[test]
+fn a_client_without_server_sent_events_gets_a_list_that_is_read_as_one() {
+    let envelope = Envelope { include_usage: true, ..Envelope::default() };
+    let mut stream =
+        StreamTranslator::new(CHAT, Dialect::Gemini, WayBack::default(), &envelope, Limits::default()).unwrap();
+    let (mut list, mut events, mut out) = (JsonArray::default(), Vec::new(), Vec::new());
+    for piece in STREAM.as_bytes().chunks(7) {
+        events.clear();
+        stream.push(piece, &mut events);
+        list.push(&events, &mut out);
+    }
+    events.clear();
+    stream.finish(&mut events);
+    list.push(&events, &mut out);
+    list.end(&mut out);
+    let chunks: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+    assert_eq!(chunks.first().unwrap()["candidates"][0]["content"]["parts"][0]["text"], "Hé");
+    assert!(from_gemini(&[&out]).ends_with("data: [DONE]\n\n"));
+}

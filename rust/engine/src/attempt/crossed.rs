@@ -113,12 +113,26 @@ impl Crossed {
         }
     }
 
+    /// For a reply that is in the client's dialect, and comes in a framing that the client does not read.
+    pub(super) fn reframed(ingress: &Ingress) -> Self {
+        Self {
+            dialects: [ingress.dialect(); 2],
+            way_back: WayBack::default(),
+            include_usage: true,
+            wanted: None,
+            dropped: None,
+            model: ingress.model().into(),
+            id: ingress.request_id.clone(),
+        }
+    }
+
     /// For the stream of this attempt.
-    pub(super) fn stream(&self, spec: RelaySpec) -> Result<Crossing, Failure> {
+    pub(super) fn stream(&self, spec: RelaySpec, content_type: &[u8]) -> Result<Crossing, Failure> {
         let [source, target] = self.dialects;
         let translator = StreamTranslator::new(source, target, self.way_back.clone(), &self.envelope(), spec.limits);
         let translator =
             translator.ok_or_else(|| Failure::new(Kind::Internal).saying("this dialect has no streams"))?;
+        let translator = translator.framed_as(content_type, spec.limits);
         Ok(Crossing::new(spec, source, translator))
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fastroute_core::dialects::{Dialect, Family};
+use fastroute_core::eventstream::is_event_stream;
 use fastroute_core::failure::{ErrorReply, Failure, Kind};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailInspector, inspect_reply_of};
 use fastroute_core::sse;
@@ -221,7 +222,8 @@ impl Answer<'_> {
     pub(super) async fn first_content(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
         let Self { patience, due, .. } = self;
         let (parts, mut body) = response.into_parts();
-        let mut relay = self.stream()?;
+        let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let mut relay = self.stream(kind)?;
         let mut first = Frames::new();
         let mut ended = false;
         let mut next_by = due;
@@ -263,7 +265,7 @@ impl Answer<'_> {
         })))
     }
 
-    fn stream(&self) -> Result<Box<Stream>, Failure> {
+    fn stream(&self, content_type: &[u8]) -> Result<Box<Stream>, Failure> {
         let ingress = self.ingress;
         let spec = RelaySpec {
             inspect: match self.head.dialect {
@@ -277,8 +279,9 @@ impl Answer<'_> {
             limits: sse::Limits::default(),
         };
         Ok(Box::new(match &self.crossed {
-            None => Stream::Passed(Relay::new(spec)),
-            Some(crossed) => Stream::Crossed(crossed.stream(spec)?),
+            None if !is_event_stream(content_type) => Stream::Passed(Relay::new(spec)),
+            None => Stream::Crossed(Crossed::reframed(ingress).stream(spec, content_type)?),
+            Some(crossed) => Stream::Crossed(crossed.stream(spec, content_type)?),
         }))
     }
 
@@ -295,6 +298,8 @@ impl Answer<'_> {
 pub(super) fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
     let framings: &[&[u8]] = match dialect {
         Dialect::Ollama => &[b"application/x-ndjson"],
+        Dialect::BedrockConverse => &[b"application/vnd.amazon.eventstream"],
+        Dialect::AnthropicMessages => &[b"text/event-stream", b"application/vnd.amazon.eventstream"],
         _ => &[b"text/event-stream"],
     };
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();

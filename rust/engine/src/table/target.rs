@@ -33,6 +33,8 @@ pub struct Head {
     demands: Box<[Demands; 3]>,
     /// A request in its own dialect must be read and written anew for it.
     pub rewrites: bool,
+    /// The version of Anthropic's dialect where it stands in the body, at those who have the model in the address.
+    pub version: Option<&'static str>,
     /// What among the headers is nobody else's business.
     secrets: Secrets,
     /// What proves each request, beyond the headers.
@@ -151,6 +153,14 @@ pub(super) fn compile(
     })
 }
 
+fn version(dialect: Dialect, path: &str) -> Option<&'static str> {
+    match dialect {
+        Dialect::AnthropicMessages if path.ends_with("/invoke") => Some("\"bedrock-2023-05-31\""),
+        Dialect::AnthropicMessages if path.ends_with(":rawPredict") => Some("\"vertex-2023-10-16\""),
+        _ => None,
+    }
+}
+
 /// A header's value shorter than this is a word that stands in many replies, and no key.
 const SECRET_BYTES: usize = 8;
 
@@ -196,5 +206,5 @@ fn compile_head(
     let demands = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate]
         .map(|on_loss| Demands::new(dialect, target.capabilities.clone(), provider.quirks.clone(), on_loss));
     let rewrites = demands.iter().any(|demands| demands.rewrites(dialect));
-    Ok(Head { dialect, paths, headers, secrets, credential, demands: Box::new(demands), rewrites })
+    Ok(Head { dialect, paths, headers, secrets, credential, demands: Box::new(demands), rewrites, version: version(dialect, path) })
 }

@@ -11,10 +11,10 @@ use crate::dialects::output::{self, Buffer};
 
 const RAW: &str = "_raw";
 /// The one parameter of a free text tool that is declared as a function.
-pub(super) const FREE_TEXT: &str = "input";
+pub(in crate::dialects) const FREE_TEXT: &str = "input";
 
 /// The arguments as compact JSON text.
-pub(super) fn arguments(input: &RawValue) -> Text<'_> {
+pub(in crate::dialects) fn arguments(input: &RawValue) -> Text<'_> {
     unwrapped(input).unwrap_or_else(|| compact(input.get()))
 }
 
@@ -25,7 +25,7 @@ fn unwrapped(input: &RawValue) -> Option<Text<'_>> {
 }
 
 /// Servers say in several ways that a call has no arguments.
-pub(super) fn says_nothing(arguments: &str) -> bool {
+pub(in crate::dialects) fn says_nothing(arguments: &str) -> bool {
     matches!(arguments.trim(), "" | "null" | "{}")
 }
 
@@ -33,7 +33,7 @@ fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && Json::parse(text).is_some()
 }
 
-pub(super) fn write(out: &mut Buffer, kind: CallKind, arguments: &str) {
+pub(in crate::dialects) fn write(out: &mut Buffer, kind: CallKind, arguments: &str) {
     if kind == CallKind::Custom {
         output::object(out, |input| input.text(FREE_TEXT, arguments));
     } else if says_nothing(arguments) {
@@ -43,6 +43,15 @@ pub(super) fn write(out: &mut Buffer, kind: CallKind, arguments: &str) {
     } else {
         output::object(out, |input| input.text(RAW, arguments));
     }
+}
+
+/// Free text goes out as the only member of an object, piece by piece: JSON escapes each character by itself.
+pub(in crate::dialects) fn free_text(piece: &str, first: bool) -> String {
+    let mut quoted = Buffer::new();
+    output::text(&mut quoted, piece);
+    let quoted = String::from_utf8(quoted).unwrap_or_default();
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    if first { format!("{{\"{FREE_TEXT}\":\"{inner}") } else { inner.to_owned() }
 }
 
 /// Takes the blanks between tokens out; those inside strings are content.

@@ -8,7 +8,8 @@ mod citations;
 mod dropped;
 mod error;
 mod finish;
-mod input;
+pub(super) mod input;
+mod invoked;
 mod media;
 mod reader;
 mod reply;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 
 use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
+pub use invoked::invoked;
 pub use reader::Reader;
 pub use writer::Writer;
 

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 
 use super::frame;
-use crate::dialects::anthropic_messages::input::{FREE_TEXT, Progress, says_nothing};
+use crate::dialects::anthropic_messages::input::{Progress, free_text, says_nothing};
 use crate::dialects::anthropic_messages::{DIALECT, citations};
 use crate::dialects::message::{CallKind, Event, Extras, Json, Text};
 use crate::dialects::mint;
-use crate::dialects::output::{self, Buffer, Members};
+use crate::dialects::output::{Buffer, Members};
 
 /// Bytes that may wait for a block before them to end.
 const MOST_HELD: usize = 8 << 20;
@@ -293,15 +293,6 @@ impl Blocks {
         self.text_begun = false;
         self.end(|_| true, out);
     }
-}
-
-/// Free text goes out as the only member of an object, piece by piece: JSON escapes each character by itself.
-fn free_text(piece: &str, first: bool) -> String {
-    let mut quoted = Buffer::new();
-    output::text(&mut quoted, piece);
-    let quoted = String::from_utf8(quoted).unwrap_or_default();
-    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
-    if first { format!("{{\"{FREE_TEXT}\":\"{inner}") } else { inner.to_owned() }
 }
 
 fn write_delta(out: &mut Buffer, index: u64, kind: &'static str, fill: impl FnOnce(&mut Members<'_>)) {

@@ -1,0 +1,90 @@
+//! Names what another dialect said and this one has no words for: places of the conversation, never values.
+
+use super::write::{self, Side};
+use super::{DIALECT, request, tools, wish};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Turn};
+
+pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
+    let mut dropped = Vec::new();
+    foreign(&chat.extras, "", &mut dropped);
+    settings(chat, &mut dropped);
+    wish::dropped(chat, &mut dropped);
+    tools::dropped(chat, foreign, &mut dropped);
+    for (index, turn) in chat.turns.iter().enumerate() {
+        of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+    }
+    dropped
+}
+
+/// Fields of other dialects stay behind with their name.
+fn foreign(extras: &Extras<'_>, before: &str, dropped: &mut Vec<String>) {
+    let names = extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| &extra.name);
+    dropped.extend(names.map(|name| format!("{before}{name}")));
+}
+
+fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
+    let sampling = &chat.sampling;
+    let tier = chat.service_tier.as_deref();
+    let lost = [
+        // Said, but not as high.
+        (request::temperature(chat).1, "temperature"),
+        (sampling.frequency_penalty.is_some(), "frequency_penalty"),
+        (sampling.presence_penalty.is_some(), "presence_penalty"),
+        (sampling.seed.is_some(), "seed"),
+        (sampling.n.is_some_and(|n| n > 1), "n"),
+        (sampling.logprobs == Some(true), "logprobs"),
+        (sampling.top_logprobs.is_some(), "top_logprobs"),
+        (chat.max_tokens.is_some() && chat.max_tokens != chat.max_output_tokens(), "max_tokens"),
+        (chat.user.is_some(), "user"),
+        (chat.safety_identifier.is_some(), "safety_identifier"),
+        (chat.prompt_cache_key.is_some(), "prompt_cache_key"),
+        (tier.is_some_and(|tier| tier != "auto" && !request::is_tier(tier)), "service_tier"),
+        (chat.verbosity.is_some(), "verbosity"),
+        (chat.store.is_some(), "store"),
+        (chat.metadata.as_ref().is_some_and(|metadata| !request::is_metadata(metadata)), "metadata"),
+    ];
+    dropped.extend(lost.into_iter().filter(|(lost, _)| *lost).map(|(_, name)| name.to_owned()));
+    if let Some(options) = &chat.stream_options {
+        foreign(&options.extras, "stream_options.", dropped);
+    }
+}
+
+fn of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+    if turn.name.is_some() {
+        dropped.push(format!("{place}.name"));
+    }
+    foreign(&turn.extras, &format!("{place}."), dropped);
+    of_blocks(&turn.blocks, place, true, dropped);
+}
+
+fn of_blocks(blocks: &[Block<'_>], place: &str, takes_marks: bool, dropped: &mut Vec<String>) {
+    for (index, block) in blocks.iter().enumerate() {
+        let place = format!("{place}.content[{index}]");
+        if write::says(block, Side::Model) {
+            of_block(block, &place, takes_marks, dropped);
+        } else {
+            dropped.push(place);
+        }
+    }
+}
+
+fn of_block(block: &Block<'_>, place: &str, takes_marks: bool, dropped: &mut Vec<String>) {
+    let lost = match &block.content {
+        Content::Text { citations, .. } => {
+            let lost = citations.iter().any(|citation| !write::says_citation(citation, Side::Model));
+            lost.then_some("citations")
+        }
+        Content::Image { detail, .. } => detail.is_some().then_some("detail"),
+        Content::File { .. } => request::renames(block).then_some("filename"),
+        Content::ToolCall(call) => call.signature.is_some().then_some("signature"),
+        Content::ToolResult(result) => {
+            of_blocks(&result.blocks, place, false, dropped);
+            None
+        }
+        _ => None,
+    };
+    let marked = block.cache_mark.is_some();
+    let unmarked = marked && (!takes_marks || matches!(block.content, Content::Reasoning(_)));
+    dropped.extend(lost.into_iter().chain(unmarked.then_some("cache_control")).map(|name| format!("{place}.{name}")));
+    foreign(&block.extras, &format!("{place}."), dropped);
+}
