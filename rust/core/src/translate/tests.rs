@@ -90,3 +90,14 @@ fn an_upstream_is_asked_for_usage_whether_or_not_its_client_asked() {
     let sent: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     assert_eq!(sent["stream_options"]["include_usage"], true);
 }
+
+#[test]
+fn a_call_that_nothing_is_said_beside_has_no_content_and_not_an_empty_one() {
+    let request = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"},
+        {"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"look","input":{}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"rain"}]}]}"#;
+    let (source, target) = (Dialect::AnthropicMessages, Dialect::OpenAiChat);
+    let told = super::request(request, source, target, &Shape::OPENAI_CHAT, Address::default()).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(said["messages"][1]["content"], serde_json::Value::Null, "{said}");
+}
