@@ -189,8 +189,10 @@ fn decide_and_start(
             failpoint::pass("border.task");
             let id = ingress.request_id.clone();
             let reply = if spoken.is_foreign() {
+                // Its errors are in the client's dialect, and what that has no word for in chat would be lost again.
                 let answer = Box::pin(foreign::run(io.clone(), spoken, ingress));
-                restyled(contained(&io.shared, &id, answer).await, dialect)
+                let defect = || restyled(defective(&io.shared, &id), dialect);
+                defect::outlived(answer).await.unwrap_or_else(defect)
             } else {
                 contained(&io.shared, &id, Box::pin(run(io.clone(), ingress, decided))).await
             };
