@@ -156,7 +156,10 @@ def fault_of(kind: str, reply: Reply, request: dict[str, Any], body: Any) -> str
     if reply.status != 200 or "content-encoding" in reply.headers:
         return f"{reply.status} {reply.headers} {reply.text}"
     if kind == "models":
-        ids = [model["id"] for model in json.loads(reply.text)["data"]]
+        listed = json.loads(reply.text)
+        ids = [
+            model.get("id") or model["name"].removeprefix("models/") for model in listed.get("data") or listed["models"]
+        ]
         return None if "mock/echo" in ids else f"lists {ids}"
     if reply.headers["x-fastroute-target"] != "mock/echo":
         return f"answered by {reply.headers['x-fastroute-target']}"

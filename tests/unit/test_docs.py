@@ -143,6 +143,8 @@ def codes_in_the_code() -> set[tuple[int, str]]:
         found += re.findall(r"Problem::request\(\s*(\d{3}),\s*\"(\w+)\"", source)
         found += re.findall(r"=>\s*\{?\s*\((\d{3}), \"(\w+)\"\)", source)
         found += re.findall(r"status: (\d{3}),(?:\s*kind: \"\w+\",)?\s*code: \"(\w+)\"", source)
+    held = text_of("rust", "core", "src", "passes", "held.rs")
+    found += [("400", code) for code in re.findall(r"\(Dialect::\w+, \"\w+\", \"(\w+)\"\)", held)]
     found += re.findall(r"Refusal\((\d{3}), \"(\w+)\"", text_of("python", "fastroute", "gateway.py"))
     return {(int(status), code) for status, code in found}
 

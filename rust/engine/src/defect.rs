@@ -67,7 +67,7 @@ pub fn caught<T>(act: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// What a future gives; `None` where a defect ended it. Whatever the future held is dropped by then.
-pub(crate) async fn outlived<F: Future + ?Sized>(mut future: Pin<Box<F>>) -> Option<F::Output> {
+pub async fn outlived<F: Future + ?Sized>(mut future: Pin<Box<F>>) -> Option<F::Output> {
     poll_fn(|task| caught(|| future.as_mut().poll(task)).map_or(Poll::Ready(None), |polled| polled.map(Some))).await
 }
 

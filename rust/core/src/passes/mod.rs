@@ -183,6 +183,7 @@ pub fn shape_to(request: &mut ChatRequest<'_>, shape: &Shape) -> Result<Passed, 
     if shape.pairs_results {
         calls::pair(&mut request.turns, &mut passed.changed);
     }
+    turns::spell_bare_calls(&mut request.turns);
     turns::place_results(&mut request.turns, shape.results_in_user_turns);
     if shape.alternates {
         turns::merge(&mut request.turns);

@@ -50,6 +50,16 @@ pub(super) fn is_blank(block: &Block<'_>) -> bool {
     matches!(&block.content, Content::Text { text, .. } if text.trim().is_empty())
 }
 
+/// Calls that nothing is said beside have no content: an empty list in its place is refused.
+pub(super) fn spell_bare_calls(turns: &mut [Turn<'_>]) {
+    let calls = |block: &Block<'_>| matches!(block.content, Content::ToolCall(_));
+    for turn in turns.iter_mut().filter(|turn| turn.role == Role::Assistant) {
+        if !turn.blocks.is_empty() && turn.blocks.iter().all(calls) {
+            turn.spelling = Spelling::Plain;
+        }
+    }
+}
+
 /// Puts tool results where the target looks for them: in turns of their own, or in front of the user's.
 pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool) {
     if in_user_turns {

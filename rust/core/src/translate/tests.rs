@@ -208,3 +208,14 @@ fn a_client_without_server_sent_events_gets_a_list_that_is_read_as_one() {
     assert_eq!(chunks.first().unwrap()["candidates"][0]["content"]["parts"][0]["text"], "Hé");
     assert!(from_gemini(&[&out]).ends_with("data: [DONE]\n\n"));
 }
+
+#[test]
+fn a_call_that_nothing_is_said_beside_has_no_content_and_not_an_empty_one() {
+    let request = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"},
+        {"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"look","input":{}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"rain"}]}]}"#;
+    let (source, target) = (Dialect::AnthropicMessages, Dialect::OpenAiChat);
+    let told = super::request(request, source, &Demands::of(target), Address::default()).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(said["messages"][1]["content"], serde_json::Value::Null, "{said}");
+}
