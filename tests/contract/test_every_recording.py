@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from contract.asked import missing
 from contract.recorded import CHAT_DIALECTS, SPOKEN, Line, lines
 from contract.said import LOSSES, Said, differences, read_stream, said_in_reply
 from fastroute import core
@@ -19,6 +20,21 @@ UNREADABLE = {
     "33994ae0569f8aa328b7": "an empty object with status 200, which a recorder kept in place of the reply",
 }
 """Answers that are none, and why."""
+
+REFUSED = {
+    "75051a312722a5d3542e": "a result of a tool without the id of its call",
+    "d955e27da54fef8050cd": "a result of a tool without the id of its call",
+    "a8b1a8149bdbeba0ee6a": "no message; its provider refused it too",
+    "ba26b305454c502155bf": "a message without content; its provider refused it too",
+    "2a8c93ed12b1c381d44b": "a temperature that is a word; its provider refused it too",
+}
+"""Requests that their own dialect refuses, and why."""
+
+HELD = ("previous_response_id", "conversation", "thread")
+"""Requests with one of these go on with what their provider holds, and are not whole."""
+
+NOTHING_LEFT = {"messages": "cohere_v2", "contents": "gemini"}
+"""Where a message was but a sound or a file that the target does not take, and is named, nothing is left of it."""
 
 SEED = int(os.environ.get("FASTROUTE_SEED", "1"))
 SHORT_STREAM_BYTES = 6_000
@@ -247,3 +263,37 @@ def test_every_recorded_request_for_embeddings_is_read_and_its_reply_is_one() ->
         read += 1
     print(f"{read} replies with embeddings")
     assert read
+
+
+def test_what_was_asked_is_still_asked_in_every_dialect_or_named_as_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    crossed: Counter[tuple[str, str]] = Counter()
+    refused: set[str] = set()
+    failures: list[str] = []
+    held = 0
+    for line in lines():
+        body = line.asked() if line.chats else None
+        if body is None:
+            continue
+        source = line.dialect or ""
+        if any((line.request or {}).get(name) for name in HELD):
+            held += 1
+            continue
+        try:
+            core.translate_request(body, source, source)
+        except core.DialectError:
+            refused.add(line.id)
+            continue
+        for target in CHAT_DIALECTS:
+            crossed[line.provider, target] += 1
+            try:
+                parts = list(missing(body, source, target))
+            except core.DialectError as unreadable:
+                gone = core.translate_request(body, source, target).dropped
+                emptied = NOTHING_LEFT.get(unreadable.args[1].split("/")[1]) == target
+                parts = [] if emptied and gone else [f"cannot be read again: {unreadable.args[0]}"]
+            failures += [f"{line.id}: {source} to {target}: {part}" for part in parts]
+    with capsys.disabled():
+        print("\nrequests\n" + table(crossed, CHAT_DIALECTS))
+        print(f"{len(refused)} requests that their own dialect refuses, {held} that go on with what a provider holds")
+    assert refused == set(REFUSED)
+    assert not failures, summary(failures)

@@ -111,6 +111,8 @@ pub struct StreamTranslator {
     writer: Writer,
     target: Dialect,
     names: Names,
+    /// Source and target are one dialect.
+    at_home: bool,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
     finished: bool,
@@ -132,6 +134,7 @@ impl StreamTranslator {
             writer: target.writer(envelope)?,
             target,
             names,
+            at_home: source == target,
             open: SmallVec::new(),
             finished: false,
             ended: false,
@@ -223,6 +226,10 @@ impl StreamTranslator {
         for mut event in events {
             if let Event::ToolCallStart { name, .. } = &mut event {
                 call_back(name, &self.names);
+            }
+            // Some servers say that it is over without having said how; other dialects have no end without a finish.
+            if matches!(event, Event::Done) && !self.at_home && !(self.finished && self.open.is_empty()) {
+                return Err(Failure::new(Kind::Truncated));
             }
             watch(&event, data)?;
             self.tell(&event, out);
