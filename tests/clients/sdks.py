@@ -1,4 +1,4 @@
-"""What the official SDKs make of an answer: each as a function from an address to what was said, for replies and streams.
+"""What the official SDKs make of an answer, as a reply and as a stream: each tells what was said.
 
 One rule: values come from the SDK's own objects, never from the bytes.
 """
@@ -128,7 +128,8 @@ def _response(response: Any) -> Said:
             choice.calls.append((item.name, _value(item.input)))
     reason = response.incomplete_details and response.incomplete_details.reason
     finishes = {"max_output_tokens": "length", "content_filter": "content_filter", None: "stop"}
-    choice.finish = "tool_calls" if choice.calls and reason is None else finishes[reason]
+    if response.status in {"completed", "incomplete"}:
+        choice.finish = "tool_calls" if choice.calls and reason is None else finishes[reason]
     usage = response.usage
     counts = usage and Usage(
         usage.input_tokens,
@@ -177,13 +178,14 @@ def _message(message: Any) -> Said:
 
 class GeminiSdk:
     def __init__(self, address: str) -> None:
-        self._models = genai.Client(api_key="unused", http_options=types.HttpOptions(base_url=address)).models
+        # Its connections close with the client, so it is kept.
+        self._client = genai.Client(api_key="unused", http_options=types.HttpOptions(base_url=address))
 
     def reply(self) -> Said:
-        return _contents([self._models.generate_content(model="m", contents="hi")])
+        return _contents([self._client.models.generate_content(model="m", contents="hi")])
 
     def stream(self) -> Said:
-        return _contents(self._models.generate_content_stream(model="m", contents="hi"))
+        return _contents(self._client.models.generate_content_stream(model="m", contents="hi"))
 
 
 def _contents(chunks: Iterable[types.GenerateContentResponse]) -> Said:

@@ -45,6 +45,12 @@ NOT_TRANSLATED = (
 """Ends of addresses that are no conversation of a dialect, and why."""
 
 
+UNREADABLE = {
+    "33994ae0569f8aa328b7": "an empty object with status 200, which a recorder kept in place of the reply",
+}
+"""Answers that are none, and why."""
+
+
 class Line(NamedTuple):
     """One exchange. `dialect` is None where `reason` says why."""
 
@@ -71,7 +77,7 @@ class Line(NamedTuple):
     @property
     def answered(self) -> bool:
         """It holds an answer of a model."""
-        return self.chats and not self.failed
+        return self.chats and not self.failed and self.id not in UNREADABLE
 
     def asked(self) -> bytes | None:
         """The body of the request. Where the address alone names the model, it is put in, as a gateway does."""
