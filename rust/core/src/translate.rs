@@ -312,6 +312,11 @@ impl StreamTranslator {
     fn turn_back(&mut self, event: Event<'_>, data: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         let events = self.returning.events(event).ok_or_else(|| Failure::new(Kind::Malformed).saying(NOT_HELD))?;
         for event in &events {
+            // Some servers say that it is over without having said how; other dialects have no end without a finish.
+            let unfinished = !(self.finished && self.open.is_empty());
+            if matches!(event, Event::Done) && self.source != self.target && unfinished {
+                return Err(Failure::new(Kind::Truncated));
+            }
             watch(event, data)?;
             self.tell(event, out);
         }

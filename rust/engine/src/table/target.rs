@@ -206,5 +206,14 @@ fn compile_head(
     let demands = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate]
         .map(|on_loss| Demands::new(dialect, target.capabilities.clone(), provider.quirks.clone(), on_loss));
     let rewrites = demands.iter().any(|demands| demands.rewrites(dialect));
-    Ok(Head { dialect, paths, headers, secrets, credential, demands: Box::new(demands), rewrites, version: version(dialect, path) })
+    Ok(Head {
+        dialect,
+        paths,
+        headers,
+        secrets,
+        credential,
+        demands: Box::new(demands),
+        rewrites,
+        version: version(dialect, path),
+    })
 }

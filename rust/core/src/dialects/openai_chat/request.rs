@@ -120,7 +120,9 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
 }
 
 fn write_reasoning_wish(members: &mut Members<'_>, wish: &ReasoningWish<'_>) {
-    if wish.spelling == Spelling::Structured {
+    // Other dialects wish in objects too, and in words that this one does not have.
+    let said = wish.effort.is_some() || wish.summary.is_some();
+    if wish.spelling == Spelling::Structured && said {
         members.object("reasoning_effort", |members| {
             members.text_if("effort", wish.effort.as_deref());
             members.text_if("summary", wish.summary.as_deref());

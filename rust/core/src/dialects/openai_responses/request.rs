@@ -18,6 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let sampling = Sampling {
         temperature: request.take_f64("temperature")?,
         top_p: request.take_f64("top_p")?,
+        logprobs: asks_for_logprobs(&request),
         top_logprobs: request.take_u64("top_logprobs")?,
         ..Sampling::default()
     };
@@ -50,6 +51,14 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     };
     request.spill(DIALECT, &mut chat.extras);
     Ok(chat)
+}
+
+const LOGPROBS: &str = "message.output_text.logprobs";
+
+/// They are wished for in a list of many things, which stays as it is.
+fn asks_for_logprobs(request: &Object<'_, '_>) -> Option<bool> {
+    let included = request.peek("include").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok())?;
+    included.iter().any(|name| name == LOGPROBS).then_some(true)
 }
 
 /// Takes what is understood of an object; the rest lies in the extras under its name.
@@ -138,7 +147,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     // their reasoning must come along to be sent back.
     members.flag_if("store", request.store.or((!ours).then_some(false)));
     if !ours {
-        let logprobs = (sampling.logprobs == Some(true)).then_some("message.output_text.logprobs");
+        let logprobs = (sampling.logprobs == Some(true)).then_some(LOGPROBS);
         let include = ["reasoning.encrypted_content"].into_iter().chain(logprobs);
         members.list("include", include, output::text);
     }
