@@ -61,7 +61,7 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
 pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     match request {
         Request::Chat(chat) => request::render(chat),
-        Request::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
 pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
     match reply {
         Reply::Chat(chat) => reply::render(chat, envelope),
-        Reply::Embeddings(_) => Err(DIALECT.has_no_words()),
+        _ => Err(DIALECT.has_no_words()),
     }
 }
 

@@ -108,7 +108,8 @@ fn a_call_is_not_left_out_of_an_answer() {
     assert_eq!(answered(&reply, CHAT, COMPLETIONS).unwrap_err(), "choices[0]: calls a tool, which a completion cannot");
     let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "I look", "tool_calls": [
         {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{}"}}]}}]});
-    let mut stream = StreamTranslator::new(CHAT, COMPLETIONS, WayBack::default(), &ENVELOPE, Limits::default()).unwrap();
+    let mut stream =
+        StreamTranslator::new(CHAT, COMPLETIONS, WayBack::default(), &ENVELOPE, Limits::default()).unwrap();
     let mut out = Vec::new();
     stream.push(format!("data: {chunk}\n\ndata: [DONE]\n\n").as_bytes(), &mut out);
     stream.finish(&mut out);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::dialects::Dialect;
-use crate::passes::Shape;
+use crate::passes::Demands;
 use crate::translate::{self, Address};
 
 mod streams;
@@ -229,8 +229,7 @@ fn a_conversation_is_brought_into_the_shape_that_bedrock_takes() {
         {"role": "user", "content": "And?"},
     ]});
     let body = body.to_string();
-    let asked =
-        translate::request(body.as_bytes(), Dialect::OpenAiChat, BEDROCK, &Shape::of(BEDROCK), Address::default());
+    let asked = translate::request(body.as_bytes(), Dialect::OpenAiChat, &Demands::of(BEDROCK), Address::default());
     let said: Value = serde_json::from_slice(&asked.unwrap().body).unwrap();
     let roles: Vec<_> =
         said["messages"].as_array().unwrap().iter().map(|turn| turn["role"].as_str().unwrap()).collect();

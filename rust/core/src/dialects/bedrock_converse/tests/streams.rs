@@ -7,7 +7,7 @@ use crate::dialects::Dialect;
 use crate::dialects::fold::{Fold, FoldError};
 use crate::dialects::message::{CallKind, Envelope, ErrorReply, Event, Finish, FinishReason, Usage};
 use crate::failure::{Failure, Kind};
-use crate::passes::Names;
+use crate::passes::WayBack;
 use crate::sse::Limits;
 use crate::translate::{self, Frames, StreamTranslator};
 
@@ -172,7 +172,7 @@ fn an_invoked_models_stream_reaches_a_client_of_another_dialect() {
     };
     let translated = |last: Vec<u8>| {
         let (source, target) = (Dialect::AnthropicMessages, Dialect::OpenAiChat);
-        let stream = StreamTranslator::new(source, target, Names::default(), &Envelope::default(), Limits::default());
+        let stream = StreamTranslator::new(source, target, WayBack::default(), &Envelope::default(), Limits::default());
         let mut stream = stream.unwrap().framed(Frames::of_reply(source, INVOKED, Limits::default()));
         let mut out = Vec::new();
         stream.push(
@@ -203,8 +203,13 @@ fn a_stream_with_a_changed_byte_ends_as_malformed() {
     if let Some(last) = stream.last_mut() {
         *last ^= 1;
     }
-    let translator =
-        StreamTranslator::new(BEDROCK, Dialect::OpenAiChat, Names::default(), &Envelope::default(), Limits::default());
+    let translator = StreamTranslator::new(
+        BEDROCK,
+        Dialect::OpenAiChat,
+        WayBack::default(),
+        &Envelope::default(),
+        Limits::default(),
+    );
     let mut translator = translator.unwrap();
     let mut out = Vec::new();
     translator.push(&stream, &mut out);
