@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from contract.recorded import CHAT_DIALECTS
 from fastroute import core
 
 CHAT = "openai_chat"
-DIALECTS = tuple(name for name in core.DIALECTS if name != "openai_embeddings")
+DIALECTS = CHAT_DIALECTS
 YES = "yes"
 DROPPED = "dropped, named"
 REFUSED = "refused"
