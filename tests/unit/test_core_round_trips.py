@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastroute import core
@@ -13,6 +13,10 @@ from fastroute import core
 CHAT = "openai_chat"
 CLIENTS = [name for name in core.DIALECTS if name in {"openai_responses", "anthropic_messages", "gemini", "cohere_v2"}]
 EXAMPLES = int(os.environ.get("FASTROUTE_EXAMPLES", "100"))
+"""Examples of each test and dialect in the short form; the long form tries 50,000."""
+each_dialect = pytest.mark.parametrize("dialect", CLIENTS)
+short = settings(max_examples=EXAMPLES, deadline=None)
+many = settings(max_examples=50_000, deadline=None, suppress_health_check=list(HealthCheck))
 
 # Surrogates are no text, and a text that nobody can see is not told everywhere.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(str.strip)
@@ -48,7 +52,7 @@ def replies(draw: st.DrawFn) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": message,
-                "finish_reason": "tool_calls" if calls else draw(st.sampled_from(["stop", "length"])),
+                "finish_reason": "tool_calls" if calls else draw(st.sampled_from(["stop", "length", "content_filter"])),
             }
         ],
         "usage": {
@@ -69,19 +73,31 @@ def told(reply: core.ParsedReply) -> tuple[Any, ...]:
         choice.reasoning,
         [(call.name, json.loads(call.arguments)) for call in choice.tool_calls],
         choice.finish,
-        usage and (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0),
+        usage and (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0, usage.reasoning_tokens or 0),
     )
 
 
-@pytest.mark.parametrize("dialect", CLIENTS)
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(reply=replies())
-def test_a_reply_says_the_same_in_another_dialect_and_back(dialect: str, reply: dict[str, Any]) -> None:
+def check_reply(dialect: str, reply: dict[str, Any]) -> None:
     body = json.dumps(reply).encode()
     there = core.translate_reply(body, CHAT, dialect, reply_id="r1", model="m")
     assert told(core.parse_reply(there, dialect)) == told(core.parse_reply(body, CHAT))
     back = core.translate_reply(there, dialect, CHAT, reply_id="r1", model="m")
     assert told(core.parse_reply(back, CHAT)) == told(core.parse_reply(body, CHAT))
+
+
+@each_dialect
+@short
+@given(reply=replies())
+def test_a_reply_says_the_same_in_another_dialect_and_back(dialect: str, reply: dict[str, Any]) -> None:
+    check_reply(dialect, reply)
+
+
+@pytest.mark.long
+@each_dialect
+@many
+@given(reply=replies())
+def test_very_many_replies_say_the_same_in_another_dialect_and_back(dialect: str, reply: dict[str, Any]) -> None:
+    check_reply(dialect, reply)
 
 
 def streamed(reply: dict[str, Any]) -> bytes:
@@ -106,10 +122,7 @@ def streamed(reply: dict[str, Any]) -> bytes:
     return b"".join(b"data: %s\n\n" % json.dumps(head | event).encode() for event in events) + b"data: [DONE]\n\n"
 
 
-@pytest.mark.parametrize("dialect", CLIENTS)
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(reply=replies(), cut=st.integers(1, 400))
-def test_a_stream_says_the_same_in_another_dialect(dialect: str, reply: dict[str, Any], cut: int) -> None:
+def check_stream(dialect: str, reply: dict[str, Any], cut: int) -> None:
     stream = streamed(reply)
     translator = core.StreamTranslator(CHAT, dialect, reply_id="r1", model="m")
     out = b"".join(translator.push(stream[at : at + cut]) for at in range(0, len(stream), cut)) + translator.finish()
@@ -125,7 +138,23 @@ def test_a_stream_says_the_same_in_another_dialect(dialect: str, reply: dict[str
     assert (joined("text"), joined("reasoning")) == (text, reasoning)
     assert [(name, json.loads(joined("arguments", call) or "{}")) for call, name in started] == calls
     assert [event.finish for event in events if event.kind == "finish"] == [finish]
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0) == counted
+    reasoned = usage.reasoning_tokens or 0
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0, reasoned) == counted
+
+
+@each_dialect
+@short
+@given(reply=replies(), cut=st.integers(1, 400))
+def test_a_stream_says_the_same_in_another_dialect(dialect: str, reply: dict[str, Any], cut: int) -> None:
+    check_stream(dialect, reply, cut)
+
+
+@pytest.mark.long
+@each_dialect
+@many
+@given(reply=replies(), cut=st.integers(1, 400))
+def test_very_many_streams_say_the_same_in_another_dialect(dialect: str, reply: dict[str, Any], cut: int) -> None:
+    check_stream(dialect, reply, cut)
 
 
 @st.composite
@@ -136,21 +165,25 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             turns.append({"role": "assistant", "content": draw(texts)})
         else:
-            name, given = draw(st.sampled_from(tools)), draw(arguments)
-            call = {
-                "id": f"call_{number:024}",
-                "type": "function",
-                "function": {"name": name, "arguments": json.dumps(given)},
-            }
-            turns.append({"role": "assistant", "content": None, "tool_calls": [call]})
-            turns.append({"role": "tool", "tool_call_id": call["id"], "content": draw(texts)})
+            called = draw(st.lists(st.tuples(st.sampled_from(tools), arguments), min_size=1, max_size=3))
+            calls = [
+                {
+                    "id": f"call_{number * 10 + place:024}",
+                    "type": "function",
+                    "function": {"name": name, "arguments": json.dumps(given)},
+                }
+                for place, (name, given) in enumerate(called)
+            ]
+            turns.append({"role": "assistant", "content": None, "tool_calls": calls})
+            turns += [{"role": "tool", "tool_call_id": call["id"], "content": draw(texts)} for call in calls]
         turns.append({"role": "user", "content": draw(texts)})
     system = [{"role": "system", "content": draw(texts)}] if draw(st.booleans()) else []
     declared = [
         {"type": "function", "function": {"name": name, "description": "d", "parameters": {"type": "object"}}}
         for name in tools
     ]
-    return {"model": "m", "messages": system + turns, "tools": declared, "max_completion_tokens": 5000}
+    choice = draw(st.sampled_from([{}, {"tool_choice": "auto"}, {"tool_choice": "required"}, {"tool_choice": "none"}]))
+    return {"model": "m", "messages": system + turns, "tools": declared, "max_completion_tokens": 5000} | choice
 
 
 def turns_of(body: bytes) -> list[tuple[Any, ...]]:
@@ -168,10 +201,7 @@ def turns_of(body: bytes) -> list[tuple[Any, ...]]:
     return said
 
 
-@pytest.mark.parametrize("dialect", CLIENTS)
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(request=requests())
-def test_a_conversation_says_the_same_in_another_dialect_and_back(dialect: str, request: dict[str, Any]) -> None:
+def check_conversation(dialect: str, request: dict[str, Any]) -> None:
     body = json.dumps(request).encode()
     there = core.translate_request(body, CHAT, dialect)
     assert not there.changed
@@ -179,3 +209,21 @@ def test_a_conversation_says_the_same_in_another_dialect_and_back(dialect: str, 
     assert turns_of(back.body) == turns_of(body)
     tools = [tool["function"]["name"] for tool in json.loads(back.body)["tools"]]
     assert tools == [tool["function"]["name"] for tool in request["tools"]]
+    assert json.loads(back.body).get("tool_choice", "auto") == request.get("tool_choice", "auto")
+    limits = json.loads(back.body)
+    assert limits.get("max_completion_tokens", limits.get("max_tokens")) == 5000
+
+
+@each_dialect
+@short
+@given(request=requests())
+def test_a_conversation_says_the_same_in_another_dialect_and_back(dialect: str, request: dict[str, Any]) -> None:
+    check_conversation(dialect, request)
+
+
+@pytest.mark.long
+@each_dialect
+@many
+@given(request=requests())
+def test_very_many_conversations_say_the_same_in_another_dialect(dialect: str, request: dict[str, Any]) -> None:
+    check_conversation(dialect, request)

@@ -165,3 +165,27 @@ def test_what_a_caller_got_wrong_is_told() -> None:
         core.translate_request(b'{"model":"m","messages":"hello"}', CHAT, CHAT)
     assert refused.value.args[1:] == ("/messages", "messages")
     assert core.parse_error(b'{"error":{"message":"no","code":"x"}}', CHAT).code == "x"
+
+
+@pytest.mark.parametrize("target", [name for name in core.DIALECTS if name not in {CHAT, "openai_embeddings"}])
+def test_an_end_without_a_finish_is_an_error_in_another_dialect(target: str) -> None:
+    unfinished = chunk({"role": "assistant", "content": "It "}) + b"data: [DONE]\n\n"
+    stream = core.StreamTranslator(CHAT, target, reply_id="r1", model="m")
+    reader = core.StreamReader(target)
+    events = reader.push(stream.push(unfinished) + stream.finish()) + reader.finish()
+    assert events[-1].error is not None
+    assert not [event for event in events if event.kind == "finish"]
+
+
+def test_thinking_that_names_no_effort_is_no_effort_in_chat() -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "thinking": {"type": "enabled"}}
+    there = core.translate_request(json.dumps(asked).encode(), "cohere_v2", CHAT)
+    assert "reasoning_effort" not in json.loads(there.body)
+
+
+def test_responses_with_log_probabilities_are_chat_with_log_probabilities() -> None:
+    asked = {"model": "m", "input": "hi", "include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    there = json.loads(core.translate_request(json.dumps(asked).encode(), "openai_responses", CHAT).body)
+    assert (there["logprobs"], there["top_logprobs"]) == (True, 2)
+    again = core.translate_request(json.dumps(asked).encode(), "openai_responses", "openai_responses")
+    assert json.loads(again.body)["include"] == asked["include"]
