@@ -32,6 +32,9 @@ pub use spec::{AuthSpec, EndpointSpec, GrantSpec, TokenSpec};
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
+/// Where a key goes, and the key.
+type Key = (String, String);
+
 /// What a head adds to each request.
 pub(crate) enum Credential {
     /// Nothing: its headers say it all.
@@ -48,10 +51,7 @@ pub(crate) enum Credential {
 impl Credential {
     /// That of a provider, with the one of its keys that a target uses; and that key again, if it is a header's. Errors
     /// name the field at fault.
-    pub(crate) fn of<'k>(
-        provider: &ProviderSpec,
-        key: Option<&'k (String, String)>,
-    ) -> Result<(Self, Option<&'k (String, String)>), String> {
+    pub(crate) fn of<'k>(provider: &ProviderSpec, key: Option<&'k Key>) -> Result<(Self, Option<&'k Key>), String> {
         let credential = match &provider.auth {
             None => return Ok((Self::Headers, key)),
             Some(AuthSpec::Query) => match key {
@@ -155,12 +155,12 @@ fn sign(signer: &Signer, request: &mut Request<Outgoing>, frames: &[Bytes], now:
         headers: &headers,
         payload: sha256(frames.iter().map(|frame| &**frame)),
     };
-    let signed = signer.sign(&unsigned, unix_s(now));
+    let proof = signer.sign(&unsigned, unix_s(now));
     drop(headers);
     let parts = [
-        (X_AMZ_DATE, Some(&*signed.date)),
-        (X_AMZ_SECURITY_TOKEN, signed.session_token),
-        (AUTHORIZATION, Some(&*signed.authorization)),
+        (X_AMZ_DATE, Some(&*proof.date)),
+        (X_AMZ_SECURITY_TOKEN, proof.session_token),
+        (AUTHORIZATION, Some(&*proof.authorization)),
     ];
     for (name, value) in parts {
         if let Some(Ok(mut value)) = value.map(HeaderValue::from_str) {
