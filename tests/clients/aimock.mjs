@@ -1,4 +1,4 @@
-// The unchanged mock of many providers, told what to say; prints its address when it listens.
+// The unchanged mock of many providers, told what to say. Prints its address when it listens; ends with its input.
 import { LLMock } from "@copilotkit/aimock";
 
 const mock = new LLMock({ port: 0 });
@@ -10,3 +10,4 @@ mock.addFixture({ match: { userMessage: "Where to?", hasToolResult: false }, res
 const limited = { message: "Slow down.", type: "rate_limit_error", code: "rate_limit_exceeded" };
 mock.addFixture({ match: { userMessage: "Now!" }, response: { error: limited, status: 429 } });
 console.log(await mock.start());
+process.stdin.resume().on("end", () => process.exit());

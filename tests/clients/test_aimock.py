@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -34,7 +35,8 @@ FINE = "It is fine so far."
 @pytest.fixture(scope="module")
 def mocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that has the mock for a provider once for each dialect."""
-    program = Program([str(BIN / "node"), str(HERE / "aimock.mjs")], tmp_path_factory.mktemp("aimock"))
+    argv = [str(BIN / "node"), str(HERE / "aimock.mjs")]
+    program = Program(argv, tmp_path_factory.mktemp("aimock"), stdin=subprocess.PIPE)
     with contextlib.closing(program):
         address = program.read_line()
         # A limit that one test meets is not to keep the next one away.
