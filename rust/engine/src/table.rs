@@ -176,7 +176,7 @@ impl Table {
             }
             routes.push(route);
         }
-        let models = Models::of(routes.iter().map(|route| &*route.name));
+        let models = Models::of(&routes.iter().map(|route| &*route.name));
         let mut wildcards = HashMap::with_capacity(spec.direct.len());
         for (at, order) in spec.direct.into_iter().enumerate() {
             if let Some(index) = order.iter().find(|index| **index as usize >= targets.len()) {

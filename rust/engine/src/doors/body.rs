@@ -29,6 +29,10 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// Small frames are put together up to here.
 const JOINED_FRAME: usize = 64 * 1024;
 
+/// What is set aside for a body before its first byte. Whoever announces much and sends nothing keeps nobody out; with
+/// the first byte the rest of what was announced is set aside, too.
+pub const AHEAD: usize = 64 * 1024;
+
 /// What is read behind a refusal: the largest body a client of ours would send, and as long as one may take to look up.
 const DISCARDED_BYTES: usize = 32 << 20;
 const DISCARDED_FOR: Duration = Duration::from_secs(2);
@@ -100,8 +104,8 @@ where
     if announced > bounds.body_bytes {
         return Err(too_large(bounds));
     }
-    let share = Share::take(shared, Of::BodyBytes, announced);
-    let mut share = share.ok_or_else(|| Problem::overloaded("too many request bodies are being read; please retry"))?;
+    let ahead = announced.min(AHEAD);
+    let mut share = Share::take(shared, Of::BodyBytes, ahead).ok_or_else(too_many)?;
     let mut body = pin!(body);
     let mut pace = Pace { bounds, started, began: None, timer: None };
     let mut scanner = scanner(spoken.dialect, bounds);
@@ -112,11 +116,14 @@ where
         failpoint::pass("door.body");
         let before = read;
         read += data.len();
+        if before == 0 && !share.grow(announced - ahead) {
+            return Err(too_many());
+        }
         if read > bounds.body_bytes {
             return Err(too_large(bounds));
         }
         if read > announced && !share.grow(read - before.max(announced)) {
-            return Err(Problem::overloaded("too many request bodies are being read; please retry"));
+            return Err(too_many());
         }
         scanner.feed(&data).map_err(|error| unreadable(&error))?;
         frames.push(data);
@@ -180,6 +187,11 @@ pub fn required(scan: &Scan, spoken: &Spoken) -> Result<(), Problem> {
         Dialect::OpenAiEmbeddings if scan.inputs == 0 => Err(missing("input")),
         _ => Ok(()),
     }
+}
+
+/// All that may be held of bodies at once is held.
+pub fn too_many() -> Problem {
+    Problem::overloaded("too many request bodies are being read; please retry")
 }
 
 pub fn too_large(bounds: &Bounds) -> Problem {

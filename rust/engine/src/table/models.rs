@@ -17,7 +17,7 @@ pub struct Models {
 }
 
 impl Models {
-    pub(super) fn of<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Self {
+    pub(super) fn of<'n>(names: &(impl Iterator<Item = &'n str> + Clone)) -> Self {
         let each = |asks| names.clone().map(|name| one(asks, name)).collect::<Vec<_>>().join(",");
         let id = |name: Option<&str>| name.map_or("null".into(), quoted);
         let (first, last) = (id(names.clone().next()), id(names.clone().last()));

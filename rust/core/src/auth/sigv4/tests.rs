@@ -12,10 +12,10 @@ fn the_example_of_amazons_own_test_suite_is_signed_as_it_says() {
         headers: &[("host", b"example.amazonaws.com")],
         payload: sha256_of(b""),
     };
-    let signed = signer.sign(&request, 1_440_938_160);
-    assert_eq!(signed.date, "20150830T123600Z");
+    let proof = signer.sign(&request, 1_440_938_160);
+    assert_eq!(proof.date, "20150830T123600Z");
     assert_eq!(
-        signed.authorization,
+        proof.authorization,
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
          SignedHeaders=host;x-amz-date, \
          Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
@@ -58,8 +58,8 @@ fn every_request_is_signed_as_botocore_signs_it() {
             headers: &headers,
             payload: sha256_of(case.body.as_bytes()),
         };
-        let signed = signer.sign(&request, case.unix_s);
-        assert_eq!((signed.date, signed.authorization), (case.date, case.authorization), "{line}");
+        let proof = signer.sign(&request, case.unix_s);
+        assert_eq!((proof.date, proof.authorization), (case.date, case.authorization), "{line}");
         count += 1;
     }
     assert!(count >= 100, "{count} cases");
