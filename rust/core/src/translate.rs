@@ -274,13 +274,6 @@ impl StreamTranslator {
         }
     }
 
-    /// For a reply with this `content-type`, which may say of its framing what the dialect does not.
-    #[must_use]
-    pub fn framed_as(mut self, content_type: &[u8], limits: Limits) -> Self {
-        self.frames = Frames::of_reply(self.source, content_type, limits);
-        self
-    }
-
     /// The dialect that the client reads.
     pub fn target(&self) -> Dialect {
         self.target

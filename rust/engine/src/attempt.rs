@@ -134,8 +134,8 @@ pub(crate) async fn attempt(
         let dropped = crossed.dropped.clone();
         (frames, Some(Box::new(crossed)), dropped)
     };
-    let frames = match head.version {
-        Some(version) => addressed(&frames, version)?,
+    let frames = match head.host {
+        Some(host) => addressed(ingress, &frames, host)?,
         None => frames,
     };
     head.credential.ready(io, due).await?;

@@ -1,10 +1,11 @@
 //! All passes over one request, in the one order in which they fit: what is refused first, what adds instructions before
 //! instructions are placed, and the turns last, because the others read them as the client wrote them.
 
-use super::demands::{Demands, Losses, OnLoss, refusal};
+use super::demands::{Demands, Losses, OnLoss};
 use super::way_back::WayBack;
 use super::{
-    MaxTokensField, Shape, builtins, custom, forced, format, habits, media, reasoning, sampling, shape_to, signatures,
+    MaxTokensField, Shape, builtins, custom, forced, format, habits, held, media, reasoning, sampling, shape_to,
+    signatures,
 };
 use crate::dialects::message::ChatRequest;
 use crate::dialects::{Dialect, DialectError, Place};
@@ -27,7 +28,7 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     let mut losses = Losses::new(demands.on_loss);
     let mut way_back = WayBack::default();
     if crosses {
-        remembered(request)?;
+        held::refuse(request)?;
         way_back.origin = Some(demands.dialect);
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);
@@ -66,16 +67,6 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
         None => {}
     }
     Ok(Prepared { way_back, changed: losses.changed })
-}
-
-/// Refuses what goes on with a conversation that only the server of its dialect remembers.
-fn remembered(request: &ChatRequest<'_>) -> Result<(), DialectError> {
-    for name in ["previous_response_id", "conversation"] {
-        if request.extras.get(Dialect::OpenAiResponses, name).is_some_and(|id| id.as_str() != "null") {
-            return Err(refusal(name, "is not known here: send the whole conversation in the input"));
-        }
-    }
-    Ok(())
 }
 
 /// Whether free text tools become functions.

@@ -11,7 +11,7 @@ use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::relay::{self, Crossing, RelaySpec, ReplyFacts};
-use fastroute_core::translate::{self, Address, StreamTranslator, Translated};
+use fastroute_core::translate::{self, Address, Frames as Framing, StreamTranslator, Translated};
 use fastroute_core::usage::UsageRule;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -132,7 +132,7 @@ impl Crossed {
         let translator = StreamTranslator::new(source, target, self.way_back.clone(), &self.envelope(), spec.limits);
         let translator =
             translator.ok_or_else(|| Failure::new(Kind::Internal).saying("this dialect has no streams"))?;
-        let translator = translator.framed_as(content_type, spec.limits);
+        let translator = translator.framed(Framing::of_reply(source, content_type, spec.limits));
         Ok(Crossing::new(spec, source, translator))
     }
 

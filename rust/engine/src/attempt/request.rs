@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::anthropic_messages::{Host, invoked};
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::json::{Edit, Field, Limits, Scanner, Shape, member, splice};
+use fastroute_core::json::{Edit, Field, member, splice};
 use fastroute_core::passes::Demands;
 use fastroute_core::quirks;
 use http_body::Body as _;
@@ -76,19 +77,13 @@ pub(super) fn edited(
     Ok((frames.into_iter().collect(), dropped))
 }
 
-/// The same request for those who have the model, and whether it streams, in the address, and the version in the body.
-pub(super) fn addressed(frames: &Frames, version: &'static str) -> Result<Frames, Failure> {
-    const VERSION: &str = "anthropic_version";
-    let of_ours = || Failure::new(Kind::Internal).saying("the request could not be edited");
-    let mut scanner = Scanner::new(Shape::Dialogue, &Limits { body_bytes: u32::MAX as usize, ..Limits::default() });
-    frames.iter().try_for_each(|frame| scanner.feed(frame)).map_err(|_| of_ours())?;
-    let scan = scanner.finish().map_err(|_| of_ours())?;
-    let gone: Vec<_> = [Field::Model, Field::Stream].iter().filter_map(|field| scan.field(*field)).collect();
-    let mut edits = scan.drop_members(&gone);
-    if scan.member(frames, VERSION).is_none() {
-        edits.push(scan.insert(&[(VERSION, version.into())]));
-    }
-    Ok(splice(frames, &edits).map_err(|_| of_ours())?.into_iter().collect())
+/// The same request for those who have the model in the address, and the version in the body.
+pub(super) fn addressed(ingress: &Ingress, frames: &Frames, host: Host) -> Result<Frames, Failure> {
+    let same = ingress.dialect() == Dialect::AnthropicMessages && host == Host::Bedrock;
+    let told = ingress.forward.get("anthropic-beta").filter(|_| same).and_then(|value| value.to_str().ok());
+    let betas: SmallVec<[&str; 4]> = told.iter().flat_map(|told| told.split(',')).map(str::trim).collect();
+    let body = invoked(&joined(frames), host, &betas).map_err(|error| bad(&error))?;
+    Ok([body].into_iter().collect())
 }
 
 /// Sends, with one replay of our own: only when the connection was reused after a rest and ended at once without one byte,

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::anthropic_messages::Host;
 use fastroute_core::passes::{Demands, OnLoss};
 use fastroute_core::relay::Secrets;
 use fastroute_core::usage::UsageRule;
@@ -33,8 +34,8 @@ pub struct Head {
     demands: Box<[Demands; 3]>,
     /// A request in its own dialect must be read and written anew for it.
     pub rewrites: bool,
-    /// The version of Anthropic's dialect where it stands in the body, at those who have the model in the address.
-    pub version: Option<&'static str>,
+    /// Who serves a model of Anthropic's under an address that names it.
+    pub host: Option<Host>,
     /// What among the headers is nobody else's business.
     secrets: Secrets,
     /// What proves each request, beyond the headers.
@@ -153,10 +154,10 @@ pub(super) fn compile(
     })
 }
 
-fn version(dialect: Dialect, path: &str) -> Option<&'static str> {
+fn host(dialect: Dialect, path: &str) -> Option<Host> {
     match dialect {
-        Dialect::AnthropicMessages if path.ends_with("/invoke") => Some("\"bedrock-2023-05-31\""),
-        Dialect::AnthropicMessages if path.ends_with(":rawPredict") => Some("\"vertex-2023-10-16\""),
+        Dialect::AnthropicMessages if path.ends_with("/invoke") => Some(Host::Bedrock),
+        Dialect::AnthropicMessages if path.ends_with(":rawPredict") => Some(Host::Vertex),
         _ => None,
     }
 }
@@ -214,6 +215,6 @@ fn compile_head(
         credential,
         demands: Box::new(demands),
         rewrites,
-        version: version(dialect, path),
+        host: host(dialect, path),
     })
 }

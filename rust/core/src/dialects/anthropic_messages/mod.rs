@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
-pub use invoked::invoked;
+pub use invoked::{Host, invoked};
 pub use reader::Reader;
 pub use writer::Writer;
 
