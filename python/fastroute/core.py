@@ -4,19 +4,11 @@
 >>> core.scan(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}').model
 'm'
 
-A reply as plain values, whichever dialect it is in (`core.DIALECTS` names them):
+A reply as plain values, whichever dialect of `core.DIALECTS` it is in:
 
 >>> body = b'{"choices":[{"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}'
 >>> core.parse_reply(body, "openai_chat").choices[0].text
 'Hello'
-
-Vectors and ranks are translated like conversations, each among the dialects of their kind:
-
->>> asked = core.translate_request(b'{"model":"m","input":"hi"}', "openai_embeddings", "cohere_embeddings")
->>> asked.changed
-['input_type']
->>> asked.body
-b'{"model":"m","texts":["hi"],"input_type":"search_document"}'
 """
 
 from fastroute._core import (

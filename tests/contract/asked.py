@@ -120,6 +120,20 @@ def _format(wanted: dict[str, Any]) -> tuple[Any, ...]:
     return kind, sorted(schema.get("properties") or {})
 
 
+ASKED_FOR = "AnswerwithoneJSONobjectandnothingelse."
+"""What is said among the instructions where a target has no word for it, and named."""
+
+
+def _without_asking(conversation: list[Any], notices: list[str]) -> list[Any]:
+    if "response_format" not in notices:
+        return conversation
+    said = [
+        (piece[0], piece[1].replace(ASKED_FOR, "")) if len(piece) == 2 and isinstance(piece[1], str) else piece
+        for piece in conversation
+    ]
+    return [piece for piece in said if piece[1:] != ("",)]
+
+
 def missing(body: bytes, source: str, target: str) -> Iterator[str]:
     """Parts that are other on the way back from `target`, and that no notice names."""
     here = asked(core.translate_request(body, source, "openai_chat").body)
@@ -132,8 +146,14 @@ def missing(body: bytes, source: str, target: str) -> Iterator[str]:
     for part, words in PARTS.items():
         before, after = here.get(part), back.get(part)
         if part == "conversation":
-            before, after = _as_told_in(target, before), _as_told_in(target, after)
-        if before == after or part in added or (target, part) in LOSSES:
+            before, after = (
+                _as_told_in(target, before or []),
+                _as_told_in(target, _without_asking(after or [], notices)),
+            )
+        # Anthropic wants a limit, so it is told one; and a wish that stood elsewhere is said in the usual place.
+        limited = part == "max_tokens" and before is None and target == "anthropic_messages"
+        wished = part == "reasoning_effort" and (before is None or part in notices)
+        if before == after or limited or wished or part in added or (target, part) in LOSSES:
             continue
         if not any(re.match(rf"{word}\b", notice) for notice in notices for word in words):
             yield part

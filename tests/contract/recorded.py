@@ -27,7 +27,10 @@ def _streams(dialect: str) -> bool:
     return True
 
 
-CHAT_DIALECTS = tuple(filter(_streams, core.DIALECTS))
+ELSEWHERE = {"openai_completions", "bedrock_converse"}
+"""One has no turns, the other's streams are no text: both are held to the recordings beside the core."""
+
+CHAT_DIALECTS = tuple(name for name in core.DIALECTS if _streams(name) and name not in ELSEWHERE)
 """Dialects of conversations, which are those that have streams."""
 
 SPOKEN = (
@@ -42,7 +45,7 @@ SPOKEN = (
 """Ends of addresses, and the dialect that is spoken there."""
 
 NOT_TRANSLATED = (
-    (r"/converse(-stream)?$", "Bedrock Converse is binary frames, which are no dialect of `fastroute.core`"),
+    (r"/converse(-stream)?$", "Bedrock Converse is binary frames; its recordings are read beside the core"),
     (r"/invoke(-with-response-stream)?$", "Bedrock's older call, whose body is each model's own"),
     (r"/v1/chat$", "Cohere's first version, which its second replaced"),
     (r"/completions$", "a completion of one text is passed on as it is, and has no turns to translate"),

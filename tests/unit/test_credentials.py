@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fastroute import catalogue
 from fastroute.catalogue import Catalogue, Row, find_providers
+from fastroute.catalogue import found as found_in
 from fastroute.config.schema import Config, Provider
 from fastroute.credentials import (
     GOOGLE_TOKENS,
@@ -177,9 +177,12 @@ def test_no_credential_is_printed() -> None:
 
 def test_a_row_that_needs_more_than_a_key_takes_what_its_kind_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row(
-        "https://models.eu-west-1.amazonaws.com/v1", ("AWS_ACCESS_KEY_ID",), {"openai_chat": "/chat"}, None, "aws_sigv4"
+        address="https://models.eu-west-1.amazonaws.com/v1",
+        key_env=("AWS_ACCESS_KEY_ID",),
+        speaks={"openai_chat": "/chat"},
+        auth="aws_sigv4",
     )
-    monkeypatch.setattr(catalogue, "read_catalogue", lambda: Catalogue({"signed": row}, {}))
+    monkeypatch.setattr(found_in, "read_catalogue", lambda: Catalogue(providers={"signed": row}))
     keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2"}
     found = find_providers(keys)
     assert found.providers["signed"].variable == "AWS_ACCESS_KEY_ID"
@@ -200,8 +203,8 @@ def test_a_row_that_needs_more_than_a_key_takes_what_its_kind_finds(monkeypatch:
 
 
 def test_keys_that_sign_for_no_region_in_particular_want_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Row("https://models.example/v1", (), {"openai_chat": "/chat"}, None, "aws_sigv4")
-    monkeypatch.setattr(catalogue, "read_catalogue", lambda: Catalogue({"signed": row}, {}))
+    row = Row(address="https://models.example/v1", speaks={"openai_chat": "/chat"}, auth="aws_sigv4")
+    monkeypatch.setattr(found_in, "read_catalogue", lambda: Catalogue(providers={"signed": row}))
     keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2"}
     assert find_providers(keys).ignored == (("AWS_ACCESS_KEY_ID", "AWS_REGION must be set with it"),)
     assert "signed" in find_providers({**keys, "AWS_REGION": "eu-west-1"}).providers

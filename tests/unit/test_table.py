@@ -241,8 +241,7 @@ def test_a_provider_of_the_catalogue_is_sent_its_own_headers_and_its_key_in_its_
     assert sent_by(table_of({"anthropic": elsewhere}), "anthropic") == [[version, ["authorization", "Bearer k"]]]
 
 
-def test_what_is_known_of_a_model_goes_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastroute.table.TELLS_FACTS", True)
+def test_what_is_known_of_a_model_goes_with_its_target() -> None:
     found = find_providers({"OPENAI_API_KEY": "k"})
     models = {"m": Model(targets=("openai/gpt-5", "openai/nobody-knows"))}
     wire = json.loads(json.dumps(as_wire(compile_table(Config(models=models), found, 1))))
@@ -251,19 +250,11 @@ def test_what_is_known_of_a_model_goes_with_its_target(monkeypatch: pytest.Monke
     assert told["nobody-knows"] == told[None] == {}
 
 
-def test_quirks_of_a_configuration_stand_above_those_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastroute.table.TELLS_FACTS", True)
+def test_quirks_of_a_configuration_stand_above_those_of_the_catalogue() -> None:
     openai = msgspec.structs.replace(KEYS.rows["openai"], quirks={"drop": ["seed"], "one_choice": True})
     found = KEYS._replace(rows={**KEYS.rows, "openai": openai})
     table = compile_table(Config(providers={"openai": Provider(quirks=Quirks(drop=["user"]))}), found, 1)
     assert as_wire(table)["providers"][0]["quirks"] == {"drop": ["user"], "one_choice": True}
-
-
-def test_an_engine_that_reads_no_facts_is_told_none() -> None:
-    wire = as_wire(compile_table(Config(), KEYS, 1))
-    assert not [
-        key for row in (*wire["providers"], *wire["targets"]) for key in row if key in ("quirks", "capabilities")
-    ]
 
 
 def test_a_reference_to_nothing_is_refused_in_the_words_of_check() -> None:

@@ -115,7 +115,7 @@ def _key_flaws(at: Path, provider: Provider, auth: Auth, has_a_key: bool) -> Ite
         for key, given in zip(keys, (provider.key is not None, bool(provider.keys)), strict=True):
             if given:
                 yield Flaw(key, f'is not used with auth.kind "{auth.kind}"', hint="leave it out", at_key=True)
-    if provider.key_header.lower() != "authorization":
+    if provider.key_header is not None and provider.key_header.lower() != "authorization":
         yield Flaw((*at, "key_header"), 'stands beside "auth"', hint="write auth: {kind: header, name: …}", at_key=True)
 
 
