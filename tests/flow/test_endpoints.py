@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flow.rig import CHAT, Door, Route, Upstream
+from flow.rig import Door, Route, Upstream
 
 LONG = "many words make a longer prompt " * 20
 
@@ -100,9 +100,3 @@ def test_azures_addresses_name_the_model(upstream: Upstream, door: Door, route: 
     assert reply.status == 200, reply.body
     assert reply.target == route.first
     assert json.loads(upstream.rows(route.first)[-1]["body"])["model"] == route.first
-
-
-def test_the_root_says_who_is_there(door: Door) -> None:
-    assert door.send("GET", "/").status == 200
-    assert door.send("HEAD", "/").status == 200
-    assert door.send("GET", CHAT).status == 405

@@ -389,8 +389,7 @@ impl Gateway {
             return Err(problem);
         }
         let in_flight = Share::take(shared, Of::InFlight, 1).ok_or_else(admission::full)?;
-        let ahead = length.unwrap_or(0).min(body::AHEAD);
-        let bodies = Share::take(shared, Of::BodyBytes, ahead).ok_or_else(body::too_many)?;
+        let bodies = Share::take(shared, Of::BodyBytes, length.unwrap_or(0)).ok_or_else(body::too_many)?;
         shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
         Ok(Admitted { started, length, in_flight, bodies })
     }

@@ -239,9 +239,7 @@ impl Reading {
             return Err(body::too_large(bounds));
         }
         let announced = length.unwrap_or(0);
-        let begins = if before == 0 { announced.saturating_sub(body::AHEAD) } else { 0 };
-        let beyond = self.read.saturating_sub(before.max(announced));
-        if begins + beyond > 0 && !self.bodies.grow(begins + beyond) {
+        if self.read > announced && !self.bodies.grow(self.read - before.max(announced)) {
             return Err(body::too_many());
         }
         self.scanner.feed(chunk).map_err(|error| body::unreadable(&error))?;

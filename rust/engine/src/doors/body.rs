@@ -29,10 +29,6 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// Small frames are put together up to here.
 const JOINED_FRAME: usize = 64 * 1024;
 
-/// What is set aside for a body before its first byte. Whoever announces much and sends nothing keeps nobody out; with
-/// the first byte the rest of what was announced is set aside, too.
-pub const AHEAD: usize = 64 * 1024;
-
 /// What is read behind a refusal: the largest body a client of ours would send, and as long as one may take to look up.
 const DISCARDED_BYTES: usize = 32 << 20;
 const DISCARDED_FOR: Duration = Duration::from_secs(2);
@@ -104,8 +100,7 @@ where
     if announced > bounds.body_bytes {
         return Err(too_large(bounds));
     }
-    let ahead = announced.min(AHEAD);
-    let mut share = Share::take(shared, Of::BodyBytes, ahead).ok_or_else(too_many)?;
+    let mut share = Share::take(shared, Of::BodyBytes, announced).ok_or_else(too_many)?;
     let mut body = pin!(body);
     let mut pace = Pace { bounds, started, began: None, timer: None };
     let mut scanner = scanner(spoken.dialect, bounds);
@@ -116,9 +111,6 @@ where
         failpoint::pass("door.body");
         let before = read;
         read += data.len();
-        if before == 0 && !share.grow(announced - ahead) {
-            return Err(too_many());
-        }
         if read > bounds.body_bytes {
             return Err(too_large(bounds));
         }

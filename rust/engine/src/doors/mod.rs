@@ -30,8 +30,6 @@ pub enum Endpoint<'a> {
     Models(Dialect),
     /// One model; ids contain slashes.
     Model(Dialect, &'a str),
-    /// Who there is.
-    Root,
     /// Clients that find no WebSocket here go on without one, at once where they are told by this status.
     NoUpgrade,
     Live,
@@ -50,7 +48,6 @@ pub fn endpoint<'a>(method: &Method, path: &'a str, hints: Hints) -> Endpoint<'a
         (Endpoint::Generate(spoken), "POST")
     };
     let (found, allowed) = match bare {
-        "/" => (Endpoint::Root, "GET"),
         "/responses" if hints.upgrade && method == Method::GET => (Endpoint::NoUpgrade, "GET"),
         "/messages/count_tokens" => counted(Dialect::AnthropicMessages),
         "/responses/input_tokens" => counted(Dialect::OpenAiResponses),
@@ -180,9 +177,6 @@ pub fn host_flaw(hosts: &[&[u8]], authority: Option<&[u8]>, required: bool) -> O
 /// Answers what needs no upstream. `Generate` is not for here and answers as unknown.
 pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<str>) -> Reply {
     match endpoint {
-        Endpoint::Root => {
-            Reply::json(StatusCode::OK, Bytes::from_static(br#"{"gateway":"fastroute"}"#)).with_request_id(request_id)
-        }
         Endpoint::NoUpgrade => {
             let message = "there are no WebSockets here; send the same request with POST";
             let mut reply = Problem::request(426, "upgrade_required", message).reply(request_id);
