@@ -25,14 +25,16 @@ ANSWERED = {
     "messages": r"POST (/anthropic)?/v1/messages(\?.*)?",
     "responses": r"POST /v1/responses",
     "gemini": r"POST /v1(beta)?/models/[^:]+:(generateContent|streamGenerateContent\?alt=sse)",
+    "cohere": r"POST /v2/chat",
+    "counting": r"POST (/anthropic)?/v1/(messages/count_tokens(\?.*)?|models/[^:]+:countTokens)",
+    "gemini embeddings": r"POST /v1/models/[^:]+:batchEmbedContents",
 }
 """Kinds of requests by method and path."""
 REFUSED = {
     "nobody's": (r"GET /v1/nope", 1),
     "multipart": (r"POST /v1/audio/transcriptions", 1),
-    "cohere": (r"POST /v2/(chat|rerank)", 2),
-    "counting": (r"POST /v1/(messages/count_tokens(\?.*)?|models/[^:]+:countTokens)", 25),
-    "gemini embeddings": (r"POST /v1/models/[^:]+:batchEmbedContents", 1),
+    # The model that is built in ranks nothing.
+    "ranks": (r"POST /v2/rerank", 1),
     "websocket": (r"GET /v1/responses", 6),
 }
 """What nobody serves, and how many lines ask for it."""
@@ -87,8 +89,9 @@ def test_every_other_recorded_request_is_told_that_nobody_serves_it(
         asked = f"{request['method']} {request['path']}"
         (kind,) = (kind for kind, (pattern, _) in REFUSED.items() if re.fullmatch(pattern, asked))
         reply = send(gateway.doors[door], *for_model("mock/echo", request))
-        assert reply.status in {404, 405}, f"{name_of(request)}: {reply}"
-        assert json.loads(reply.text)["error"]["message"], name_of(request)
+        assert reply.status in ({426} if kind == "websocket" else {404, 405}), f"{name_of(request)}: {reply}"
+        error = json.loads(reply.text)
+        assert error.get("message") or error["error"]["message"], name_of(request)
         refused[kind] += 1
     assert refused == {kind: count for kind, (_, count) in REFUSED.items()}
     print(f"{door}, not served: {dict(refused)}")
@@ -161,15 +164,23 @@ def fault_of(kind: str, reply: Reply, request: dict[str, Any], body: Any) -> str
             model.get("id") or model["name"].removeprefix("models/") for model in listed.get("data") or listed["models"]
         ]
         return None if "mock/echo" in ids else f"lists {ids}"
-    if reply.headers["x-fastroute-target"] != "mock/echo":
+    if kind != "counting" and reply.headers["x-fastroute-target"] != "mock/echo":
         return f"answered by {reply.headers['x-fastroute-target']}"
-    if kind == "embeddings":
-        wanted = len(body["input"]) if isinstance(body["input"], list) else 1
-        data = json.loads(reply.text)["data"]
-        return None if len(data) == wanted else f"{len(data)} embeddings for {wanted} inputs"
+    if kind in {"counting", "embeddings", "gemini embeddings"}:
+        return fault_of_numbers(kind, json.loads(reply.text), body)
     if kind == "chat":
         return fault_of_chat(reply, body)
     return fault_of_dialect(kind, reply, streamed=bool(body.get("stream")) or ":stream" in request["path"])
+
+
+def fault_of_numbers(kind: str, said: dict[str, Any], body: dict[str, Any]) -> str | None:
+    """The same of what holds no words."""
+    if kind == "counting":
+        return None if said.get("input_tokens", said.get("totalTokens", 0)) > 0 else f"counts {said}"
+    asked = body["requests"] if kind == "gemini embeddings" else body["input"]
+    wanted = len(asked) if isinstance(asked, list) else 1
+    found = len(said["embeddings" if kind == "gemini embeddings" else "data"])
+    return None if found == wanted else f"{found} embeddings for {wanted} inputs"
 
 
 def fault_of_chat(reply: Reply, body: dict[str, Any]) -> str | None:
@@ -197,6 +208,8 @@ def fault_of_dialect(kind: str, reply: Reply, *, streamed: bool) -> str | None:
     last = said[-1]
     if kind == "messages":
         ended = last["type"] == "message_stop" if streamed else last["stop_reason"]
+    elif kind == "cohere":
+        ended = last["type"] == "message-end" if streamed else last["finish_reason"]
     elif kind == "responses":
         ended = (last["response"] if streamed else last)["status"] == "completed"
     else:
