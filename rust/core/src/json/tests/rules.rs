@@ -228,3 +228,22 @@ fn unescaped_and_split_names_of_unlisted_members_are_free() {
     accepted(r#"{"temp\u0065rature":1,"temperature":2,"temperature":3}"#);
     accepted(r#"{"messages":[{"n\u0061me":"x","name":"y","name":"z"}]}"#);
 }
+
+#[test]
+fn conversations_in_the_words_of_other_dialects_are_counted_too() {
+    let read = |body: &str| scan(body.as_bytes(), Shape::Dialogue, &Limits::default()).unwrap();
+    let anthropic = read(
+        r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"data":"abc"}},
+        {"type":"text","text":"abcd"}]}],"tools":[{}]}"#,
+    );
+    assert_eq!((anthropic.messages, anthropic.tools, anthropic.max_tokens), (1, 1, Some(9)));
+    assert_eq!((anthropic.media.image, anthropic.text_bytes), (1, 4));
+    let responses =
+        read(r#"{"model":"m","max_output_tokens":7,"input":[{"role":"user","content":"abc"},{"type":"x"}]}"#);
+    assert_eq!((responses.messages, responses.max_tokens), (2, Some(7)));
+    let gemini = read(
+        r#"{"contents":[{"role":"user","parts":[{"text":"abc"},{"inlineData":{"mimeType":"image/png","data":"abcdef"}}]}]}"#,
+    );
+    assert_eq!((gemini.messages, gemini.media.file, gemini.text_bytes), (1, 1, 3));
+    assert_eq!(scan(br#"{"contents":[{}]}"#, Shape::Chat, &Limits::default()).unwrap().messages, 0);
+}
