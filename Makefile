@@ -7,7 +7,7 @@ AGENTS := tests/clients/agents/node_modules/.package-lock.json
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 ARGS ?=
 
-.PHONY: run test check bench dev test-clients test-long test-rust test-python clean
+.PHONY: run test check bench dev test-clients test-agents test-long test-rust test-python clean
 
 # Builds at release speed and starts the gateway: make run ARGS="-c gateway.yaml"
 run: $(VENV)/.dev
@@ -23,9 +23,13 @@ test-python: dev
 	$(BIN)/python -m pytest tests --ignore tests/clients -q
 	$(BIN)/python -m pytest benches/test_rig.py benches/test_guards_cpu.py -q --benchmark-disable
 
-# Official SDKs, frameworks and coding agents through both doors, before llama.cpp and servers that are scripted.
-test-clients: dev $(VENV)/.clients $(NODE_MODULES) $(AGENTS)
+# Official SDKs and frameworks through both doors, before llama.cpp and servers that are scripted.
+test-clients: dev $(VENV)/.clients $(NODE_MODULES)
 	$(BIN)/python -m pytest tests/clients -q
+
+# Coding agents likewise: Claude Code, Codex, gemini-cli and opencode.
+test-agents: dev $(VENV)/.clients $(NODE_MODULES) $(AGENTS)
+	$(BIN)/python -m pytest tests/clients -q -m long
 
 check: $(VENV)/.dev
 	cargo fmt --all --check
@@ -47,7 +51,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benches.rig $(ARGS)
 
 # An hour and a half, most of it fuzzing; CPU_SECONDS=60 makes that part a tenth. Each part has a target folder of its own.
-test-long: dev
+test-long: dev $(VENV)/.clients $(NODE_MODULES) $(AGENTS)
 	$(BIN)/python -m pytest tests -q -m "long or not long"
 	FASTROUTE_SEEDS=10000 cargo test --quiet -p fastroute-engine --lib simulation
 	cargo run --quiet --manifest-path rust/models/Cargo.toml

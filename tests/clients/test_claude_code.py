@@ -10,6 +10,9 @@ from clients.agents import Agent, Run
 from clients.conftest import Gateway
 from clients.scripted import Scripted, called, refused, said
 
+# A gigabyte of npm, and a program to start for each test.
+pytestmark = pytest.mark.long
+
 SOON_S = 15.0
 """Where it insists it does so for longer; where it gives up it does so within two seconds on a machine at rest."""
 

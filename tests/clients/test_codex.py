@@ -9,6 +9,9 @@ from clients.agents import Agent, Run
 from clients.conftest import Gateway
 from clients.scripted import Scripted, called, refused, said
 
+# A gigabyte of npm, and a program to start for each test.
+pytestmark = pytest.mark.long
+
 Codex = Callable[..., Run]
 
 SETTINGS = """\

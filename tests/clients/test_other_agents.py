@@ -8,6 +8,9 @@ from clients.agents import Agent
 from clients.conftest import Gateway
 from clients.scripted import Scripted, called, said
 
+# A gigabyte of npm, and a program to start for each test.
+pytestmark = pytest.mark.long
+
 # opencode's way to speak each dialect, and what it puts behind the gateway's address.
 OPENCODE = {
     "chat": ("@ai-sdk/openai-compatible", "/v1"),
