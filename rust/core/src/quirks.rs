@@ -167,20 +167,43 @@ pub enum UsageQuirk {
 impl Quirks {
     /// A request must be read and written anew for this provider, even where it is in its dialect already.
     pub fn reshapes(&self) -> bool {
-        let plain = Self {
-            rename: self.rename.clone(),
-            drop: self.drop.clone(),
-            default: self.default.clone(),
-            clamp: self.clamp.clone(),
-            tool_choice: self.tool_choice.clone(),
-            // These are about what comes back, or only about requests of other dialects.
-            custom_tools: self.custom_tools,
-            reasoning_form: self.reasoning_form,
-            one_choice: self.one_choice,
-            usage: self.usage,
-            ..Self::default()
-        };
-        *self != plain
+        // No `..`: a new verb must be put on its side of the line.
+        let Self {
+            // Edits of the top level.
+            rename: _,
+            drop: _,
+            default: _,
+            clamp: _,
+            tool_choice: _,
+            // About what comes back, or only about requests of other dialects.
+            custom_tools: _,
+            reasoning_form: _,
+            one_choice: _,
+            usage: _,
+            system_role,
+            call_ids,
+            flatten_text,
+            user_first,
+            alternates,
+            system_first,
+            no_blank_text,
+            no_name_on_messages,
+            no_null_members,
+            history_reasoning,
+            answer_after_results,
+            arguments_are_objects,
+            prefill_mark,
+            strict_unsupported,
+            tool_schema,
+            json_schema,
+            json_word_needed,
+        } = self;
+        let turns = *flatten_text || *user_first || *alternates || *system_first || *answer_after_results;
+        let texts = *no_blank_text || *no_name_on_messages || *no_null_members || system_role.is_some();
+        let tools = *arguments_are_objects || *strict_unsupported || tool_schema.is_some();
+        let schemas = json_schema.is_some() || *json_word_needed;
+        let others = *call_ids != CallIdRule::Any || *history_reasoning != HistoryReasoning::Keep;
+        turns || texts || tools || schemas || others || prefill_mark.is_some()
     }
 
     /// Whether members of the body's top level are to be edited.
