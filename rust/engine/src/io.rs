@@ -245,6 +245,8 @@ const LARGE_BODY: usize = 1024 * 1024;
 pub enum Of {
     InFlight,
     BodyBytes,
+    /// Announced by heads, and not come yet.
+    PromisedBytes,
 }
 
 /// Units of a process-wide bound, given back when dropped.
@@ -258,19 +260,44 @@ pub struct Share {
 impl Share {
     /// Takes `wanted` units, or nothing when the bound would be passed.
     pub fn take(shared: &Arc<Shared>, of: Of, wanted: usize) -> Option<Self> {
-        let mut share = Self { shared: shared.clone(), of, held: 0 };
+        let mut share = Self::none(shared, of);
         share.grow(wanted).then_some(share)
+    }
+
+    pub(crate) fn none(shared: &Arc<Shared>, of: Of) -> Self {
+        Self { shared: shared.clone(), of, held: 0 }
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// The same by somebody who goes on waiting: nobody is turned away yet.
     pub(crate) fn try_take(shared: &Arc<Shared>, of: Of, wanted: usize) -> Option<Self> {
-        let mut share = Self { shared: shared.clone(), of, held: 0 };
+        let mut share = Self::none(shared, of);
         share.reserve(wanted).then_some(share)
     }
 
     /// Takes more; false (and nothing taken) when that would pass the bound.
     pub fn grow(&mut self, wanted: usize) -> bool {
         let within = self.reserve(wanted);
+        self.told(within)
+    }
+
+    /// The same for bytes whose promise was given before memory was short.
+    pub(crate) fn grow_as_promised(&mut self, wanted: usize) -> bool {
+        let within = self.within(wanted);
+        self.told(within)
+    }
+
+    /// Gives back so many of those held.
+    pub(crate) fn give_back(&mut self, count: usize) {
+        let count = count.min(self.held);
+        share::give_back(self.bound().0, count);
+        self.held -= count;
+    }
+
+    fn told(&self, within: bool) -> bool {
         if !within {
             self.shared.metrics.shed.fetch_add(1, Ordering::Relaxed);
         }
@@ -278,10 +305,14 @@ impl Share {
     }
 
     fn reserve(&mut self, wanted: usize) -> bool {
-        let large = matches!(self.of, Of::BodyBytes) && self.held.saturating_add(wanted) > LARGE_BODY;
+        let large = !matches!(self.of, Of::InFlight) && self.held.saturating_add(wanted) > LARGE_BODY;
         if large && self.shared.pressure.at(Step::Bodies) {
             return false;
         }
+        self.within(wanted)
+    }
+
+    fn within(&mut self, wanted: usize) -> bool {
         let (counter, limit) = self.bound();
         let within = share::take(counter, wanted, limit);
         if within {
@@ -294,6 +325,10 @@ impl Share {
         match self.of {
             Of::InFlight => (&self.shared.metrics.in_flight, self.shared.bounds.in_flight),
             Of::BodyBytes => (&self.shared.metrics.body_bytes, self.shared.bounds.all_body_bytes),
+            Of::PromisedBytes => {
+                let held = self.shared.metrics.body_bytes.load(Ordering::Relaxed);
+                (&self.shared.metrics.promised_bytes, self.shared.bounds.all_body_bytes.saturating_sub(held))
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Metrics {
     pub in_flight: AtomicUsize,
     /// Bytes of request bodies held, both doors.
     pub body_bytes: AtomicUsize,
+    /// Announced by heads of requests, and not come yet.
+    pub promised_bytes: AtomicUsize,
     pub exchanges: AtomicU64,
     /// Exchanges decided by a plan that stood, without asking.
     pub standing: AtomicU64,
@@ -110,13 +112,19 @@ fn seconds_since_1970() -> u64 {
 }
 
 impl Metrics {
-    pub fn rows(&self) -> [Row; 13] {
+    pub fn rows(&self) -> [Row; 14] {
         let size = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("fastroute_edge_connections", "gauge", "Connections open at the edge door.", size(&self.connections)),
             ("fastroute_in_flight", "gauge", "Exchanges under way.", size(&self.in_flight)),
             ("fastroute_request_body_bytes", "gauge", "Bytes of request bodies held.", size(&self.body_bytes)),
+            (
+                "fastroute_promised_body_bytes",
+                "gauge",
+                "Bytes of large request bodies announced and not come yet.",
+                size(&self.promised_bytes),
+            ),
             ("fastroute_exchanges_total", "counter", "Exchanges begun.", count(&self.exchanges)),
             (
                 "fastroute_standing_decisions_total",

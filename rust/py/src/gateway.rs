@@ -10,7 +10,7 @@ use std::time::Duration;
 use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, Hints, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Share, Table, TableSpec, Waits, defective,
+    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Room, Share, Table, TableSpec, Waits, defective,
     forwarded_names, fresh_request_id, is_for_one_hop, request_id, restyled,
 };
 use fastroute_engine::{defect, failpoint};
@@ -389,8 +389,8 @@ impl Gateway {
             return Err(problem);
         }
         let in_flight = Share::take(shared, Of::InFlight, 1).ok_or_else(admission::full)?;
-        let bodies = Share::take(shared, Of::BodyBytes, length.unwrap_or(0)).ok_or_else(body::too_many)?;
+        let room = Room::promised(shared, length.unwrap_or(0)).ok_or_else(body::too_many)?;
         shared.metrics.exchanges.fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { started, length, in_flight, bodies })
+        Ok(Admitted { started, length, in_flight, room })
     }
 }

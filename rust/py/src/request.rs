@@ -11,8 +11,8 @@ use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Reply, Share, Spoken, Task, Waits, by_snapshot, contained, defective, failpoint,
-    restyled, run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Room, Share, Spoken, Task, Waits, by_snapshot, contained, defective,
+    failpoint, restyled, run, standing,
 };
 use hyper::header::HeaderMap;
 use pyo3::prelude::*;
@@ -35,7 +35,7 @@ pub(crate) struct Admitted {
     pub(crate) started: Instant,
     pub(crate) length: Option<usize>,
     pub(crate) in_flight: Share,
-    pub(crate) bodies: Share,
+    pub(crate) room: Room,
 }
 
 /// Head of a request that a model is to answer.
@@ -60,14 +60,14 @@ struct Reading {
     read: usize,
     scanner: Scanner,
     in_flight: Share,
-    bodies: Share,
+    room: Room,
     started: Instant,
 }
 
 impl Request {
     pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
         let Opening { protocol, id, spoken, forward, waits, last } = opening;
-        let Admitted { started, length, in_flight, bodies } = admitted;
+        let Admitted { started, length, in_flight, room } = admitted;
         let reading = Reading {
             protocol,
             id,
@@ -79,7 +79,7 @@ impl Request {
             read: 0,
             scanner,
             in_flight,
-            bodies,
+            room,
             started,
         };
         Self { gateway, length, state: Mutex::new(Some(reading)) }
@@ -103,7 +103,7 @@ impl Request {
         let shared = self.gateway.get().engine.shared();
         let fed = defect::caught(|| {
             failpoint::pass("border.feed");
-            self.reading().as_mut().map(|reading| reading.feed(chunk, &shared.bounds, self.length))
+            self.reading().as_mut().map(|reading| reading.feed(chunk, &shared.bounds))
         });
         if matches!(fed, Some(Some(Ok(())))) {
             return Ok(true);
@@ -232,14 +232,12 @@ impl Gateway {
 type Completed = (Ingress, Py<PyAny>, Share, Share);
 
 impl Reading {
-    fn feed(&mut self, chunk: &[u8], bounds: &Bounds, length: Option<usize>) -> Result<(), Problem> {
-        let before = self.read;
+    fn feed(&mut self, chunk: &[u8], bounds: &Bounds) -> Result<(), Problem> {
         self.read += chunk.len();
         if self.read > bounds.body_bytes {
             return Err(body::too_large(bounds));
         }
-        let announced = length.unwrap_or(0);
-        if self.read > announced && !self.bodies.grow(self.read - before.max(announced)) {
+        if !self.room.fill(chunk.len()) {
             return Err(body::too_many());
         }
         self.scanner.feed(chunk).map_err(|error| body::unreadable(&error))?;
@@ -272,7 +270,7 @@ impl Reading {
                     frames,
                     scan,
                 };
-                Ok((ingress, self.protocol, self.in_flight, self.bodies))
+                Ok((ingress, self.protocol, self.in_flight, self.room.filled()))
             }
         }
     }

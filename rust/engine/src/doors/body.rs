@@ -18,8 +18,9 @@ use fastroute_core::translate::{self, Address};
 use crate::attempt::{bad, joined};
 use crate::clocks::seconds;
 use crate::failpoint;
-use crate::io::{Bounds, Of, Share, Shared};
+use crate::io::{Bounds, Share, Shared};
 use crate::problem::Problem;
+use crate::room::Room;
 use crate::spoken::{Spoken, Task};
 
 /// So many frames are kept as they came; behind them those under [`SMALL_FRAME`] are put together.
@@ -100,7 +101,7 @@ where
     if announced > bounds.body_bytes {
         return Err(too_large(bounds));
     }
-    let mut share = Share::take(shared, Of::BodyBytes, announced).ok_or_else(too_many)?;
+    let mut room = Room::promised(shared, announced).ok_or_else(too_many)?;
     let mut body = pin!(body);
     let mut pace = Pace { bounds, started, began: None, timer: None };
     let mut scanner = scanner(spoken.dialect, bounds);
@@ -109,12 +110,11 @@ where
     while let Some(frame) = pace.next(body.as_mut(), read).await? {
         let Ok(data) = frame.into_data() else { continue };
         failpoint::pass("door.body");
-        let before = read;
         read += data.len();
         if read > bounds.body_bytes {
             return Err(too_large(bounds));
         }
-        if read > announced && !share.grow(read - before.max(announced)) {
+        if !room.fill(data.len()) {
             return Err(too_many());
         }
         scanner.feed(&data).map_err(|error| unreadable(&error))?;
@@ -126,7 +126,7 @@ where
     let mut scan = scanner.finish().map_err(|error| unreadable(&error))?;
     let mut frames = frames.finish();
     understood(&mut frames, &mut scan, spoken, bounds)?;
-    Ok(Received { frames, scan, share })
+    Ok(Received { frames, scan, share: room.filled() })
 }
 
 /// Reads on behind a refusal, and keeps nothing. A connection that is closed with bytes unread is reset, and a client

@@ -19,8 +19,12 @@ async fn rig(steps: &str, bounds: Bounds) -> Arc<Rig> {
 }
 
 fn large() -> String {
+    padded(1024 * 1024)
+}
+
+fn padded(bytes: usize) -> String {
     let mut body = chat("m", false);
-    let padding = format!(r#"{{"padding":"{}","#, "x".repeat(1024 * 1024));
+    let padding = format!(r#"{{"padding":"{}","#, "x".repeat(bytes));
     body.replace_range(..1, &padding);
     body
 }
@@ -31,7 +35,7 @@ async fn live(rig: &Rig) -> u16 {
     Reply::read(&mut client).await.status()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn memory_is_saved_step_by_step_and_health_answers_to_the_end() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     let (small, large, stream) = (chat("m", false), large(), chat("m", true));
@@ -56,7 +60,7 @@ async fn memory_is_saved_step_by_step_and_health_answers_to_the_end() {
     assert_eq!(rig.in_flight(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_body_that_grows_large_unannounced_is_refused_on_its_way() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     rig.io.shared.pressure.remember(85, 100);
@@ -71,7 +75,47 @@ async fn a_body_that_grows_large_unannounced_is_refused_on_its_way() {
     assert_eq!(Reply::read(&mut client).await.status(), 503);
 }
 
-#[tokio::test(start_paused = true)]
+/// A client that announces so many bytes and sends none of them.
+async fn announcing(rig: &Rig, length: usize) -> TcpStream {
+    let mut client = TcpStream::connect(rig.door).await.unwrap();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: {length}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    client
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn large_bodies_that_are_announced_and_do_not_come_keep_out_no_small_one() {
+    let rig = rig(r#"[{"reply": {}}]"#, Bounds { all_body_bytes: 1 << 20, ..Bounds::default() }).await;
+    let promised = || rig.io.shared.metrics.promised_bytes.load(Ordering::Relaxed);
+    let first = announcing(&rig, 600 << 10).await;
+    while promised() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut second = announcing(&rig, 600 << 10).await;
+    assert_eq!(Reply::read(&mut second).await.status(), 503, "there is no room for both");
+    assert_eq!(promised(), 600 << 10);
+    assert_eq!(rig.chat().await.status(), 200);
+    drop(first);
+    while promised() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.ask(&padded(600 << 10)).await.status(), 200);
+    assert_eq!(promised(), 0);
+    assert_eq!(rig.io.shared.metrics.body_bytes.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn small_bodies_never_take_more_than_the_memory_for_bodies() {
+    let steps = r#"[{"delay": {"ms": 5000}}, {"reply": {}}]"#;
+    let rig = rig(steps, Bounds { all_body_bytes: 1024, ..Bounds::default() }).await;
+    let body = chat("m", false).replace("hi", &"x".repeat(600));
+    let both = tokio::join!(rig.ask(&body), rig.ask(&body));
+    let mut told = [both.0.status(), both.1.status()];
+    told.sort_unstable();
+    assert_eq!(told, [200, 503]);
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_does_not_read_is_let_go_sooner_where_memory_is_short() {
     let steps = r#"[{"raw": {"utf8": "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"}},
         {"events": {"count": 400000, "every_ms": 0, "text": "0123456789012345678901234567890123456789"}}]"#;
@@ -90,7 +134,7 @@ async fn a_client_that_does_not_read_is_let_go_sooner_where_memory_is_short() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_waits_a_moment_for_a_place() {
     let rig = rig(r#"[{"delay": {"ms": 200}}, {"reply": {}}]"#, Bounds { in_flight: 1, ..Bounds::default() }).await;
     let began = Instant::now();
@@ -100,7 +144,7 @@ async fn a_request_waits_a_moment_for_a_place() {
     assert_eq!(rig.io.shared.metrics.shed.load(Ordering::Relaxed), 0, "nobody was turned away");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_queue_that_is_full_refuses_at_once_and_one_that_waits_too_long_then() {
     let rig = rig(r#"[{"delay": {"ms": 5000}}, {"reply": {}}]"#, Bounds { in_flight: 1, ..Bounds::default() }).await;
     let first = tokio::spawn({
@@ -128,7 +172,7 @@ async fn a_queue_that_is_full_refuses_at_once_and_one_that_waits_too_long_then()
     assert_eq!(first.await.unwrap(), 200);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn whoever_leaves_the_queue_takes_no_place_with_them() {
     let rig = rig(r#"[{"delay": {"ms": 100}}, {"reply": {}}]"#, Bounds { in_flight: 1, ..Bounds::default() }).await;
     let first = tokio::spawn({
@@ -155,7 +199,7 @@ async fn whoever_leaves_the_queue_takes_no_place_with_them() {
     assert_eq!(rig.in_flight(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_place_that_becomes_free_just_before_somebody_waits_for_one_is_taken() {
     let bounds = Bounds { in_flight: 1, ..Bounds::default() };
     let rig = rig(r#"[{"reply": {}}]"#, bounds).await;
