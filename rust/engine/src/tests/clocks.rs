@@ -22,7 +22,7 @@ fn seconds(waited: Duration) -> u64 {
     waited.as_secs()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_never_begins_ends_at_its_first_token_clock() {
     for steps in [r#"["stall"]"#, r#"[{"comments": {"count": 1000, "every_ms": 1000}}]"#] {
         let patience = Patience { keep_alive_s: 0.0, ..Patience::default() };
@@ -42,7 +42,7 @@ async fn two_slow(patience: &Patience) -> (Rig, [SocketAddr; 2]) {
     (Rig::new(table(1, &upstreams, patience), at_once(&[0, 1])).await, upstreams)
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_is_slow_to_begin_is_left_for_another_target_at_once() {
     let (rig, upstreams) = two_slow(&Patience { keep_alive_s: 0.0, ..Patience::default() }).await;
     let began = Instant::now();
@@ -56,7 +56,7 @@ async fn a_stream_that_is_slow_to_begin_is_left_for_another_target_at_once() {
     assert!(story.attempts[1].started_us - 60_000_000 < 100_000, "the next one begins at once");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn how_slow_is_slow_is_learnt_from_the_targets_own_streams_or_said_by_the_route() {
     let (rig, _) = two_slow(&Patience::default()).await;
     let table = rig.io.shared.tables.current();
@@ -74,7 +74,7 @@ async fn how_slow_is_slow_is_learnt_from_the_targets_own_streams_or_said_by_the_
     assert_eq!(rig.io.shared.tables.current().targets[1].ttft.limit(Instant::now()).as_secs(), 60, "one is not enough");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_hard_limit_for_the_first_token_is_one_for_all_attempts() {
     let upstreams = [playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await, playing(r#"["stall"]"#).await];
     let patience = Patience { keep_alive_s: 0.0, ..Patience::default() };
@@ -86,7 +86,7 @@ async fn the_hard_limit_for_the_first_token_is_one_for_all_attempts() {
     assert_eq!(rig.story().await.attempts.len(), 2, "the third would be the second in doubt");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_says_how_long_it_waits_lowers_the_clocks() {
     for (header, stream, waited) in [
         ("x-fastroute-timeout-ms: 2500", false, 2),
@@ -107,7 +107,7 @@ async fn a_client_that_says_how_long_it_waits_lowers_the_clocks() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_that_the_upstream_does_not_take_is_given_up_after_thirty_seconds() {
     let held = Arc::new(Mutex::new(Vec::new()));
     let keep = held.clone();
@@ -127,7 +127,7 @@ async fn a_request_that_the_upstream_does_not_take_is_given_up_after_thirty_seco
     assert_eq!((failure.kind.name(), failure.ambiguous()), ("upstream_timeout", true));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_unary_reply_may_take_as_long_as_the_whole_exchange_and_no_longer() {
     let slow = playing(r#"[{"delay": {"ms": 599000}}, {"reply": {}}]"#).await;
     let rig = Rig::new(table(1, &[slow], &Patience::default()), at_once(&[0])).await;
@@ -141,7 +141,7 @@ async fn a_unary_reply_may_take_as_long_as_the_whole_exchange_and_no_longer() {
     assert_eq!(story.failure.unwrap().kind.name(), "total_timeout");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn all_attempts_share_one_deadline() {
     let slow = r#"[{"delay": {"ms": 400000}}, {"status": {"code": 503}}]"#;
     let (first, second) = (playing(slow).await, playing(slow).await);
@@ -151,7 +151,7 @@ async fn all_attempts_share_one_deadline() {
     assert_eq!(seconds(began.elapsed()), 600);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_falls_silent_ends_with_an_error_event_and_no_terminator() {
     let steps = r#"[{"events": {"count": 2}}, "stall"]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
@@ -165,7 +165,7 @@ async fn a_stream_that_falls_silent_ends_with_an_error_event_and_no_terminator()
     assert_eq!(story.attempts[0].failure.as_ref().unwrap().code, "upstream_stalled");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn pings_do_not_hide_a_dead_generation_and_do_not_shorten_a_live_one() {
     let dead = r#"[{"events": {"count": 1}}, {"comments": {"count": 100, "every_ms": 10000}}]"#;
     let rig = Rig::new(table(1, &[playing(dead).await], &Patience::default()), at_once(&[0])).await;
@@ -178,7 +178,7 @@ async fn pings_do_not_hide_a_dead_generation_and_do_not_shorten_a_live_one() {
     assert!(rig.stream().await.body.ends_with("data: [DONE]\n\n"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_without_end_is_ended_at_its_total_clock() {
     let steps = r#"[{"events": {"count": 10000, "every_ms": 5000}}]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
@@ -187,7 +187,7 @@ async fn a_stream_without_end_is_ended_at_its_total_clock() {
     assert_eq!(seconds(began.elapsed()), 1800);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_pauses_is_not_taken_for_a_silent_upstream() {
     let resumed = Arc::new(Notify::new());
     let told = resumed.clone();
@@ -220,7 +220,7 @@ async fn a_client_that_pauses_is_not_taken_for_a_silent_upstream() {
     assert_eq!(rig.story().await.ending, Ending::Complete);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_reads_nothing_is_let_go_and_its_upstream_with_it() {
     let steps = r#"[{"events": {"count": 1000000, "text": "a rather long text for a single event of a stream"}}]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
@@ -233,7 +233,7 @@ async fn a_client_that_reads_nothing_is_let_go_and_its_upstream_with_it() {
     drop(client);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_waits_for_no_target_beyond_its_limit_for_the_first_content() {
     let limited = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
     let patience = Patience { ttft_timeout_s: 3.0, ..Patience::default() };

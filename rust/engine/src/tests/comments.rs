@@ -21,7 +21,7 @@ async fn rig_of(steps: &[&str], patience: &Patience) -> (Rig, Vec<std::net::Sock
     (Rig::new(table(1, &upstreams, patience), at_once(&plan)).await, upstreams)
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_is_late_gets_comments_and_then_everything() {
     let (rig, _) = rig_of(&[r#"[{"delay": {"ms": 50000}}, {"reply": {"events": 2}}]"#], &Patience::default()).await;
     let reply = rig.stream().await;
@@ -38,7 +38,7 @@ async fn a_stream_that_is_late_gets_comments_and_then_everything() {
     assert_eq!(rig.attempts_in_flight(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn failover_goes_on_unseen_behind_comments() {
     let late = r#"[{"delay": {"ms": 40000}}, {"status": {"code": 503}}]"#;
     let (rig, _) = rig_of(&[late, r#"[{"reply": {"events": 2}}]"#], &Patience::default()).await;
@@ -48,7 +48,7 @@ async fn failover_goes_on_unseen_behind_comments() {
     assert_eq!(rig.story().await.attempts.len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_nobody_can_mend_is_an_event_once_comments_went_out() {
     let said = r#"{"error": {"code": "context_length_exceeded", "message": "9000 tokens are too many"}}"#;
     let refused = format!(r#"[{{"delay": {{"ms": 40000}}}}, {{"status": {{"code": 400, "body": {said}}}}}]"#);
@@ -67,7 +67,7 @@ async fn what_nobody_can_mend_is_an_event_once_comments_went_out() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_pauses_gets_comments_where_its_route_lets_it_pause() {
     let steps = r#"[{"events": {"count": 2, "every_ms": 50000}}, {"finish": {}}, "done"]"#;
     let patience = Patience { idle_timeout_s: 200.0, ..Patience::default() };
@@ -84,7 +84,7 @@ async fn a_stream_that_pauses_gets_comments_where_its_route_lets_it_pause() {
     assert!(reply.body.contains(COMMENT), "and they are no sign of life");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_plain_reply_never_gets_comments() {
     let (rig, _) = rig_of(&[r#"[{"delay": {"ms": 100000}}, {"reply": {}}]"#], &Patience::default()).await;
     let reply = rig.chat().await;
@@ -96,7 +96,7 @@ async fn a_plain_reply_never_gets_comments() {
     assert!(!reply.whole && !reply.body.contains("keep-alive"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_leaves_between_comments_takes_its_upstream_along() {
     let (rig, upstreams) = rig_of(&[r#"["stall"]"#], &Patience::default()).await;
     let began = Instant::now();

@@ -136,7 +136,7 @@ fn a_credential_that_cannot_work_is_refused_with_its_place_and_without_its_text(
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn many_first_requests_wait_for_one_token() {
     let (tokens, fetched) = serving(hourly).await;
     let (upstream, asked) = serving(content).await;
@@ -155,7 +155,7 @@ async fn many_first_requests_wait_for_one_token() {
     ));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_token_is_replaced_before_it_expires_and_nobody_waits_for_that() {
     let (tokens, fetched) = serving(|number, request| if number == 1 { None } else { hourly(number, request) }).await;
     let (upstream, asked) = serving(content).await;
@@ -179,7 +179,7 @@ async fn a_token_is_replaced_before_it_expires_and_nobody_waits_for_that() {
     assert_eq!(bearers(&asked).last().unwrap(), "Bearer token-number-2");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn while_no_new_token_comes_the_old_one_serves_to_its_end_and_then_the_provider_is_told_to_be_at_fault() {
     let (tokens, fetched) = serving(|number, request| match number {
         0 | 4.. => hourly(number, request),
@@ -210,7 +210,7 @@ async fn while_no_new_token_comes_the_old_one_serves_to_its_end_and_then_the_pro
     assert_eq!(bearers(&asked).last().unwrap(), "Bearer token-number-4");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_waits_for_its_token_no_longer_than_it_may() {
     let (tokens, _) = serving(|_, _| None).await;
     let (upstream, asked) = serving(content).await;
@@ -230,7 +230,7 @@ async fn a_request_waits_for_its_token_no_longer_than_it_may() {
     assert_eq!(count(&asked), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_reload_keeps_the_token_of_what_did_not_change() {
     let (tokens, fetched) = serving(hourly).await;
     let (upstream, asked) = serving(content).await;
@@ -244,7 +244,7 @@ async fn a_reload_keeps_the_token_of_what_did_not_change() {
     assert_eq!(bearers(&asked), ["Bearer token-number-0", "Bearer token-number-0", "Bearer token-number-1"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_an_upstream_quotes_of_a_token_is_not_passed_on() {
     let (tokens, _) = serving(hourly).await;
     let (upstream, _) = serving(|number, request| {
@@ -259,7 +259,7 @@ async fn what_an_upstream_quotes_of_a_token_is_not_passed_on() {
     assert!(plain.body.contains("bad field of your own"), "other words are: {}", plain.body);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_token_that_is_refused_early_is_replaced_but_not_over_and_over() {
     let (tokens, fetched) = serving(hourly).await;
     let (upstream, asked) = serving(|_, request| {
@@ -278,7 +278,7 @@ async fn a_token_that_is_refused_early_is_replaced_but_not_over_and_over() {
     assert_eq!((count(&fetched), bearers(&asked).len()), (2, 5));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_metadata_server_is_asked_as_it_wants_and_a_long_answer_is_none() {
     let (tokens, fetched) =
         serving(
@@ -302,7 +302,7 @@ async fn a_metadata_server_is_asked_as_it_wants_and_a_long_answer_is_none() {
     assert_eq!(rig.chat().await.code(), "provider_auth");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_endpoint_in_trouble_is_a_way_that_is_closed_and_one_that_refuses_is_a_key_that_is_out() {
     let (upstream, _) = serving(content).await;
     for (status, kind) in [(503, "refused"), (400, "auth")] {
@@ -318,7 +318,7 @@ async fn an_endpoint_in_trouble_is_a_way_that_is_closed_and_one_that_refuses_is_
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_redirect_of_a_token_endpoint_is_not_followed() {
     let (elsewhere, followed) = serving(hourly).await;
     let tokens = upstream_of(move |_, mut stream| async move {

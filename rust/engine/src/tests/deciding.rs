@@ -27,7 +27,7 @@ fn later() -> (Arc<Mutex<Vec<Answer>>>, Box<Decide>) {
     )
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_late_decider_is_not_waited_for_and_its_plan_is_handed_back() {
     let (kept, decide) = later();
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
@@ -45,7 +45,7 @@ async fn a_late_decider_is_not_waited_for_and_its_plan_is_handed_back() {
     assert_eq!(*rig.decider.forgotten.lock().unwrap(), [plan(1, &[0])]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn each_of_many_late_questions_is_decided_without_waiting_for_the_others() {
     let (kept, decide) = later();
     let rig = Arc::new(Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await);
@@ -66,7 +66,7 @@ async fn each_of_many_late_questions_is_decided_without_waiting_for_the_others()
     assert_eq!(kept.lock().unwrap().len(), 21);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_full_decider_leaves_the_decision_to_the_snapshot() {
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), Box::new(|_, _| Err(Busy))).await;
     assert_eq!(rig.chat().await.status(), 200);
@@ -75,7 +75,7 @@ async fn a_full_decider_leaves_the_decision_to_the_snapshot() {
     assert!((1..=5).contains(&unknown.header("retry-after").unwrap().parse::<u32>().unwrap()));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_unknown_model_waits_a_quarter_of_a_second_for_its_refusal_and_no_longer() {
     let (kept, decide) = later();
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
@@ -87,7 +87,7 @@ async fn an_unknown_model_waits_a_quarter_of_a_second_for_its_refusal_and_no_lon
     assert_eq!((story.ending, story.status, story.route), (Ending::Refused, 503, None));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_refusal_is_told_in_the_clients_words() {
     let refuse: Box<Decide> = Box::new(|_, answer| {
         let refusal = Refusal {
@@ -107,7 +107,7 @@ async fn a_refusal_is_told_in_the_clients_words() {
     assert!(reply.body.contains("no such model; GET /v1/models lists all"), "{}", reply.body);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_refusal_that_knows_how_long_tells_the_wait_and_whether_it_is_worth_waiting() {
     for (wait_s, should) in [(7, "true"), (60, "true"), (61, "false")] {
         let refuse: Box<Decide> = Box::new(move |_, answer| {
@@ -130,7 +130,7 @@ async fn a_refusal_that_knows_how_long_tells_the_wait_and_whether_it_is_worth_wa
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_content_of_a_probe_is_told_when_it_comes_and_not_when_its_stream_is_over() {
     let steps = r#"[{"events": {"count": 3}}, "stall"]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
@@ -143,7 +143,7 @@ async fn the_content_of_a_probe_is_told_when_it_comes_and_not_when_its_stream_is
     drop(reply);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_plan_that_names_nothing_is_an_error_and_never_a_panic_or_a_lesson() {
     for targets in [&[][..], &[9], &[u32::MAX, 7]] {
         let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), at_once(targets)).await;
@@ -155,7 +155,7 @@ async fn a_plan_that_names_nothing_is_an_error_and_never_a_panic_or_a_lesson() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_exchange_keeps_the_table_it_started_with() {
     let slow = playing(r#"[{"delay": {"ms": 5000}}, {"status": {"code": 503}}]"#).await;
     let (old, new) = (playing(WELL).await, playing(WELL).await);
@@ -174,7 +174,7 @@ async fn an_exchange_keeps_the_table_it_started_with() {
     assert_eq!(rig.story().await.generation, 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_numbers_of_a_forgotten_table_are_never_read_in_another() {
     let (old, new) = (playing(WELL).await, playing(WELL).await);
     let rig = Rig::new(table(1, &[old, old], &Patience::default()), at_once(&[0])).await;
@@ -191,7 +191,7 @@ async fn the_numbers_of_a_forgotten_table_are_never_read_in_another() {
     assert_eq!(*rig.decider.forgotten.lock().unwrap(), [decided], "whoever counted it is told");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_plan_made_just_before_a_swap_is_carried_out_in_its_own_table() {
     let (old, new) = (playing(WELL).await, playing(WELL).await);
     let rig = Rig::new(table(1, &[old], &Patience::default()), at_once(&[0])).await;
@@ -201,7 +201,7 @@ async fn a_plan_made_just_before_a_swap_is_carried_out_in_its_own_table() {
     assert_eq!(rig.story().await.generation, 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn nothing_is_admitted_while_stories_cannot_be_told_and_no_plan_is_lost_over_it() {
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), at_once(&[0])).await;
     rig.decider.room.store(false, std::sync::atomic::Ordering::Relaxed);
@@ -212,7 +212,7 @@ async fn nothing_is_admitted_while_stories_cannot_be_told_and_no_plan_is_lost_ov
     assert!(rig.decider.settled.lock().unwrap().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_defect_of_ours_costs_one_request_and_is_told_as_such() {
     let decide: Box<Decide> = Box::new(|_, _| panic!("a defect, on purpose"));
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;

@@ -31,7 +31,7 @@ async fn silent_after(rig: &Rig, sent: &str) -> (String, u64) {
     (String::from_utf8_lossy(&bytes).into_owned(), began.elapsed().as_secs())
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn whoever_falls_silent_is_let_go_at_the_clock_of_what_is_missing() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     for begun in ["", "P", "PR", "PRI", "GET", "GET /livez HTTP/1.1\r\nhost: g\r\n"] {
@@ -76,7 +76,7 @@ async fn in_crumbs(rig: &Rig, first_s: u64, bytes: usize, every_s: u64) -> (Stri
     (String::from_utf8_lossy(&answer).into_owned(), began.elapsed().as_secs())
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_body_has_time_to_begin_then_a_pace_to_keep_and_an_end_to_reach() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     // First byte, bytes and seconds between crumbs; from when to when it is given up.
@@ -94,7 +94,7 @@ async fn a_body_has_time_to_begin_then_a_pace_to_keep_and_an_end_to_reach() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn bodies_that_are_no_requests_are_refused_before_anybody_is_asked() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds { body_bytes: 1000, ..Bounds::default() }).await;
     for (body, status, code) in [
@@ -114,7 +114,7 @@ async fn bodies_that_are_no_requests_are_refused_before_anybody_is_asked() {
     assert!(rig.decider.settled.lock().unwrap().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn bounds_turn_away_and_give_back() {
     let bounds = Bounds { in_flight: 1, ..Bounds::default() };
     let rig = Arc::new(rig(r#"[{"delay": {"ms": 5000}}, {"reply": {}}]"#, bounds).await);
@@ -148,7 +148,7 @@ fn h2_chat(stream: bool) -> Request<Full<Bytes>> {
     request.body(Full::new(chat("m", stream).into())).unwrap()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn http2_is_served_on_the_same_port_and_a_reset_stream_aborts_its_exchange_alone() {
     let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"events": {"count": 1}}, "stall"]}]}"#;
     let address = super::rig::upstream(script).await;
@@ -166,7 +166,7 @@ async fn http2_is_served_on_the_same_port_and_a_reset_stream_aborts_its_exchange
     assert_eq!((rig.in_flight(), rig.attempts_in_flight()), (0, 0));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_http2_connection_ends_when_nothing_ran_on_it_for_the_idle_time() {
     let rig = rig(r#"[{"delay": {"ms": 100000}}, {"reply": {}}]"#, Bounds::default()).await;
     let stream = TcpStream::connect(rig.door).await.unwrap();
@@ -182,7 +182,7 @@ async fn an_http2_connection_ends_when_nothing_ran_on_it_for_the_idle_time() {
     assert_eq!(began.elapsed().as_secs(), 175);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_head_request_is_answered_without_a_body_over_both_protocols() {
     let rig = rig(r#"[{"reply": {}}]"#, Bounds::default()).await;
     let mut client = TcpStream::connect(rig.door).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_head_request_is_answered_without_a_body_over_both_protocols() {
     assert!(reply.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stop_lets_running_replies_end_and_closes_everything_else() {
     let rig = Arc::new(
         rig(r#"[{"events": {"count": 5, "every_ms": 1000}}, {"finish": {}}, "done"]"#, Bounds::default()).await,

@@ -223,7 +223,7 @@ async fn drop_connection(way: &Way, queued: bool, polls: usize) -> bool {
     ended
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_leaves_behind_the_finish_is_billed_what_the_upstream_reports() {
     const FINISH: &str = concat!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
@@ -253,7 +253,7 @@ async fn a_client_that_leaves_behind_the_finish_is_billed_what_the_upstream_repo
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_leaves_is_seen_upstream_within_a_quarter_of_a_second() {
     for (steps, stream) in
         [(r#"["stall"]"#, false), (r#"["stall"]"#, true), (r#"[{"events": {"count": 2}}, "stall"]"#, true)]

@@ -39,7 +39,7 @@ async fn meets(steps: &str, stream: bool) -> (Option<(u16, String)>, usize) {
     (ended, story.attempts.len())
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_another_target_may_do_better_is_tried_there_once() {
     for steps in [
         r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}}}]"#,
@@ -65,7 +65,7 @@ async fn what_another_target_may_do_better_is_tried_there_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_would_fail_anywhere_is_told_at_once() {
     for (steps, status, code) in [
         (r#"[{"status": {"code": 400, "body": {"error": {"code": "bad", "message": "x"}}}}]"#, 400, "bad"),
@@ -80,7 +80,7 @@ async fn what_would_fail_anywhere_is_told_at_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_error_event_before_content_fails_over_and_one_about_the_request_is_passed_on() {
     let overloaded = r#"[{"error_event": {"data": {"error": {"code": 503, "message": "overloaded"}}}}]"#;
     assert_eq!(meets(overloaded, true).await, (None, 2));
@@ -93,7 +93,7 @@ async fn an_error_event_before_content_fails_over_and_one_about_the_request_is_p
     assert!(reply.body.contains("9000 tokens are too many"), "{}", reply.body);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_attempt_that_may_have_been_carried_out_is_followed_by_one_other_at_most() {
     let mut upstreams = Vec::new();
     for _ in 0..3 {
@@ -109,7 +109,7 @@ async fn an_attempt_that_may_have_been_carried_out_is_followed_by_one_other_at_m
     assert_eq!(rig.story().await.attempts.len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn targets_that_nobody_reached_cost_nothing_but_their_turn() {
     let well = playing(WELL).await;
     let ((first, _first), (second, _second)) = (nobody(), nobody());
@@ -119,7 +119,7 @@ async fn targets_that_nobody_reached_cost_nothing_but_their_turn() {
     assert_eq!(rig.decider.reported.lock().unwrap().len(), 2, "health hears of each at once");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_key_that_is_out_is_not_tried_again_under_another_model() {
     let (first, second) = (playing(r#"[{"status": {"code": 401}}]"#).await, playing(WELL).await);
     let mut spec = table(1, &[first, second], &Patience::default());
@@ -137,7 +137,7 @@ async fn a_key_that_is_out_is_not_tried_again_under_another_model() {
     assert_eq!(seen_by(first).await.len(), 1, "one refusal of the key is enough");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
     let script = r#"{"rules": [
         {"match": {"header": {"authorization": "Bearer sk-out"}}, "steps": [{"status": {"code": 401}}]},
@@ -163,7 +163,7 @@ async fn another_key_of_the_same_provider_is_tried_when_one_is_out() {
     assert_eq!(reply.header("x-fastroute-attempts"), Some("2"), "the key that is out was not tried again");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn words_that_quote_the_providers_key_are_replaced_by_ours() {
     let said = r#"{"error": {"message": "Bearer sk-secret-of-p0 may not do that", "code": "bad", "type": "x"}}"#;
     for (steps, stream) in [
@@ -184,7 +184,7 @@ async fn words_that_quote_the_providers_key_are_replaced_by_ours() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn of_several_limits_the_client_is_told_the_shortest_wait() {
     let mut upstreams = Vec::new();
     for wait_s in [9, 40] {
@@ -197,7 +197,7 @@ async fn of_several_limits_the_client_is_told_the_shortest_wait() {
     assert_eq!(reply.header("x-should-retry"), Some("true"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_reply_without_content_is_a_failure_where_the_route_says_so() {
     fn whole(message: &str, finish: &str) -> String {
         let choice = format!(r#"{{"index": 0, "message": {message}, "finish_reason": "{finish}"}}"#);
@@ -227,7 +227,7 @@ async fn a_reply_without_content_is_a_failure_where_the_route_says_so() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_only_target_is_waited_for_when_it_says_how_long_and_asked_again() {
     let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"status": {"code": 429, "headers": {"retry-after": "4"}}}]}]}"#;
     let rig = Rig::new(table(1, &[upstream(script).await], &Patience::default()), at_once(&[0])).await;
@@ -240,7 +240,7 @@ async fn the_only_target_is_waited_for_when_it_says_how_long_and_asked_again() {
     assert_eq!(rig.attempts_in_flight(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_wait_a_client_is_told_is_what_is_left_of_it() {
     let slow = r#"[{"delay": {"ms": 6000}}, {"status": {"code": 429, "headers": {"retry-after": "40"}}}]"#;
     let first = playing(r#"[{"status": {"code": 429, "headers": {"retry-after": "9"}}}]"#).await;
@@ -255,7 +255,7 @@ async fn the_wait_a_client_is_told_is_what_is_left_of_it() {
     assert_eq!(reply.header("x-should-retry"), Some("true"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
     let limited = r#"[{"status": {"code": 429, "headers": {"retry-after": "7"}}}]"#;
     let upstreams = [playing(limited).await, playing(WELL).await];
@@ -282,7 +282,7 @@ async fn a_route_whose_retry_budget_is_used_up_tells_failures_as_they_come() {
     assert!(rig.io.shared.tables.current().routes[0].budget.spend(1_000, tokio::time::Instant::now()));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     // The first connection answers once, then closes as soon as the next request is on it: what an idle limit looks like.
     let address = upstream_of(|number, mut stream| async move {
@@ -308,7 +308,7 @@ async fn a_connection_closed_while_idle_is_replaced_and_not_counted() {
     assert!(rig.decider.reported.lock().unwrap().is_empty(), "nobody is blamed for it");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_that_was_worked_on_is_not_sent_again_to_the_same_target_however_long_its_connection_rested() {
     // Each request after the first of a connection is worked on for a while, and then the upstream dies of it.
     let taken = Arc::new(AtomicUsize::new(0));
@@ -335,7 +335,7 @@ async fn a_request_that_was_worked_on_is_not_sent_again_to_the_same_target_howev
     assert_eq!(taken.load(Ordering::Relaxed), 1, "it may have been paid for");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_request_with_it() {
     let script = r#"{"rules": [{"match": {"after": 1}, "steps": ["close"]}]}"#;
     let address = upstream(script).await;
@@ -346,7 +346,7 @@ async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_requ
     assert_eq!(seen_by(address).await.len(), 2, "what the upstream accepted is what was told");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_that_got_one_byte_of_an_answer_is_never_sent_twice() {
     let address = upstream_of(|_, mut stream| async move {
         for reply in ["HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}", "H"] {
@@ -363,7 +363,7 @@ async fn a_request_that_got_one_byte_of_an_answer_is_never_sent_twice() {
     assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (502, Some("1")));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_error_reply_whose_body_never_comes_does_not_hold_up_the_next_target() {
     let slow = playing(r#"[{"head": {"status": 503, "framing": {"length": 100}}}, {"send": {"utf8": "{"}}, "stall"]"#);
     let (slow, well) = (slow.await, playing(WELL).await);
@@ -373,7 +373,7 @@ async fn an_error_reply_whose_body_never_comes_does_not_hold_up_the_next_target(
     assert!(waited < Duration::from_secs(3), "{waited:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_connection_serves_again_after_a_whole_reply_and_never_after_half_of_one() {
     let script = r#"{"rules": [{"match": {"first": 1}, "steps": [{"events": {"count": 1}}, "stall"]}]}"#;
     let address = upstream(script).await;

@@ -240,7 +240,7 @@ fn nothing_is_left(rig: &Rig, case: &str) {
     assert_eq!(rig.io.shared.queue.waiting(), 0, "{case}: waiting");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_defect_in_one_stream_of_an_http2_connection_leaves_the_others_alone() {
     for (point, kind, told) in [
         ("door.head", Ask::Plain, Told::Refused),
@@ -290,7 +290,7 @@ async fn a_defect_in_one_stream_of_an_http2_connection_leaves_the_others_alone()
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_defect_behind_the_head_of_a_silent_stream_is_an_event_and_told_as_such() {
     let upstream = playing(r#"[{"delay": {"ms": 40000}}, {"reply": {}}]"#).await;
     let rig = Rig::new(table(1, &[upstream], &Patience::default()), super::rig::at_once(&[0])).await;
@@ -307,7 +307,7 @@ async fn a_defect_behind_the_head_of_a_silent_stream_is_an_event_and_told_as_suc
     assert_eq!((rig.in_flight(), rig.attempts_in_flight()), (0, 0));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_defect_of_ours_is_held_against_no_target_and_is_not_repeated_elsewhere() {
     for point in ["attempt.send", "wire.write", "wire.read", "attempt.head", "attempt.whole"] {
         let upstreams = [playing(r#"[{"reply": {}}]"#).await, playing(r#"[{"reply": {}}]"#).await];

@@ -66,7 +66,7 @@ async fn ended(upstream: SocketAddr) -> Vec<String> {
     seen_by(upstream).await.iter().map(|row| row["ended"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_second_answers_where_the_first_is_slow_and_the_first_is_let_go_at_once() {
     let all = upstreams(&[STALLS, AT_ONCE]).await;
     let rig = rig(&all, &hedging()).await;
@@ -96,7 +96,7 @@ async fn the_second_answers_where_the_first_is_slow_and_the_first_is_let_go_at_o
     assert_eq!(rig.attempts_in_flight(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_first_may_still_win_and_then_the_second_is_let_go() {
     let all = upstreams(&[&after(3000, REPLY), &after(3000, REPLY)]).await;
     let rig = rig(&all, &hedging()).await;
@@ -119,7 +119,7 @@ async fn the_first_may_still_win_and_then_the_second_is_let_go() {
 /// What each upstream does, the attempts it comes to, and when the reply is there.
 type Case<'a> = (&'a [&'a str], &'a [(u32, &'a str)], u64);
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn where_one_of_two_fails_the_other_goes_on_and_a_third_comes_only_after_both() {
     let cases: [Case; 4] = [
         (&[&after(5000, REPLY), &after(1000, BUSY), AT_ONCE], &[(1, "overloaded"), (0, "")], 5),
@@ -145,7 +145,7 @@ async fn where_one_of_two_fails_the_other_goes_on_and_a_third_comes_only_after_b
 
 const REPLY_NOW: &str = r#"[{"reply": {"text": "late", "events": 2}}]"#;
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_would_fail_anywhere_is_told_at_once_and_the_other_is_let_go() {
     let said = r#"{"status": {"code": 400, "body": {"error": {"code": "bad", "message": "x"}}}}"#;
     let all = upstreams(&[STALLS, &after(1000, said)]).await;
@@ -156,7 +156,7 @@ async fn what_would_fail_anywhere_is_told_at_once_and_the_other_is_let_go() {
     assert_eq!(ended(all[0]).await, ["cancelled"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn two_that_are_both_too_slow_end_at_the_one_limit_for_all() {
     let all = upstreams(&[STALLS, STALLS]).await;
     let patience = Patience { ttft_soft_timeout_s: Some(10.0), ttft_timeout_s: 30.0, ..hedging() };
@@ -167,7 +167,7 @@ async fn two_that_are_both_too_slow_end_at_the_one_limit_for_all() {
     assert_eq!(attempts(&rig.story().await), [(0, "first_token_soft"), (1, "first_token_hard")]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn nobody_is_asked_beside_where_that_is_not_wanted_or_would_not_help() {
     let one = Patience { attempts: 1, ..hedging() };
     let never = Patience { ambiguous_retry: Ambiguous::Never, ..hedging() };
@@ -194,7 +194,7 @@ async fn nobody_is_asked_beside_where_that_is_not_wanted_or_would_not_help() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn when_everybody_is_slow_attempts_stay_within_one_in_twenty_more_than_requests() {
     const REQUESTS: usize = 400;
     let all = upstreams(&[&after(6000, REPLY), &after(6000, REPLY)]).await;
@@ -232,7 +232,7 @@ fn with_rules(all: &[SocketAddr], rules: [OnClientGone; 2]) -> TableSpec {
     spec
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_client_that_leaves_two_attempts_leaves_each_to_its_providers_rule() {
     use OnClientGone::{Cancel, Finish};
     for (rules, ends, told) in [
@@ -265,7 +265,7 @@ async fn a_client_that_leaves_two_attempts_leaves_each_to_its_providers_rule() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stop_ends_both() {
     let all = upstreams(&[STALLS, STALLS]).await;
     let rig = Arc::new(rig(&all, &hedging()).await);
@@ -302,7 +302,7 @@ async fn both_are_on_record_and_the_loser_as_cancelled() {
     assert_eq!(of("settle")[0]["attempt"], of("intent")[0]["attempt"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn dropped_at_any_await_two_attempts_settle_once_and_leave_nothing_in_flight() {
     let slow = after(5, r#"{"events": {"count": 3, "every_ms": 7}}, {"finish": {}}, "done""#);
     for rules in [[OnClientGone::Cancel; 2], [OnClientGone::Finish, OnClientGone::Cancel], [OnClientGone::Finish; 2]] {
@@ -328,7 +328,7 @@ async fn dropped_at_any_await_two_attempts_settle_once_and_leave_nothing_in_flig
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_only_the_second_target_says_does_not_end_the_first() {
     const MISSING: &str =
         r#"{"status": {"code": 404, "body": {"error": {"code": "model_not_found", "message": "x"}}}}"#;
@@ -342,7 +342,7 @@ async fn what_only_the_second_target_says_does_not_end_the_first() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn the_only_target_left_of_two_is_waited_for_and_one_with_a_third_behind_it_is_not() {
     let patience = Patience { ttft_soft_timeout_s: Some(8.0), ..hedging() };
     let slow = after(20_000, REPLY);

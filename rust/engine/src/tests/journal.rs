@@ -111,7 +111,7 @@ async fn a_client_that_leaves_ends_its_attempt_as_cancelled() {
     assert_eq!((intents(&folder), states(&folder)), (1, vec!["cancelled".to_owned()]));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_long_stream_is_marked_as_it_goes() {
     let folder = Folder::new();
     let journal = folder.journal();

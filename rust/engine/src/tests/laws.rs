@@ -36,7 +36,7 @@ const STREAM: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn any_cutting_of_a_stream_reaches_the_client_as_the_same_bytes() {
     let dice = Dice::new(3);
     for round in 0..40 {
@@ -56,7 +56,7 @@ async fn any_cutting_of_a_stream_reaches_the_client_as_the_same_bytes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_cut_at_any_byte_is_never_reported_as_finished_unless_it_was() {
     let finish = STREAM.find("\"finish_reason\":\"stop\"").unwrap();
     for at in 0..STREAM.len() {
@@ -77,7 +77,7 @@ async fn a_stream_cut_at_any_byte_is_never_reported_as_finished_unless_it_was() 
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_finished_is_whole_even_when_its_transport_is_reset() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let body = STREAM.split("data: [DONE]").next().unwrap();
@@ -90,7 +90,7 @@ async fn a_stream_that_finished_is_whole_even_when_its_transport_is_reset() {
     assert_eq!(rig.story().await.ending, Ending::Complete);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_late_error_of_the_upstream_is_passed_on_and_is_no_success() {
     let steps = r#"[{"events": {"count": 2}}, {"error_event": {"data": {"error": {"code": 503, "message": "busy"}}}}]"#;
     let rig = Rig::new(table(1, &[playing(steps).await], &Patience::default()), at_once(&[0])).await;
@@ -102,7 +102,7 @@ async fn a_late_error_of_the_upstream_is_passed_on_and_is_no_success() {
     assert!(story.attempts[0].failure.is_some());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_was_promised_in_length_is_kept_or_visibly_broken() {
     let whole = playing(r#"[{"reply": {"bytes": 300000}}]"#).await;
     let rig = Rig::new(table(1, &[whole], &Patience::default()), at_once(&[0])).await;
@@ -125,7 +125,7 @@ async fn what_was_promised_in_length_is_kept_or_visibly_broken() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn stories_tell_of_exactly_the_attempts_that_upstreams_saw() {
     // Random misbehaviour, and orders that a policy might give; attempts never pass the route's patience.
     let dice = Dice::new(11);
@@ -167,7 +167,7 @@ async fn stories_tell_of_exactly_the_attempts_that_upstreams_saw() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn no_key_of_ours_and_no_header_of_the_clients_goes_where_it_should_not() {
     let first = playing(r#"[{"status": {"code": 401, "body": {"error": {"message": "bad key sk-secret-of-p0"}}}}]"#);
     let second = playing(
@@ -207,7 +207,7 @@ async fn no_key_of_ours_and_no_header_of_the_clients_goes_where_it_should_not() 
     assert!(!format!("{:?}", alone.story().await).contains("sk-secret"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn usage_is_asked_for_on_the_clients_behalf_and_kept_from_it() {
     let address = upstream(r#"{"keep_body_bytes": 4096, "defaults": {"events": 2}}"#).await;
     let rig = Rig::new(table(1, &[address], &Patience::default()), at_once(&[0])).await;
@@ -218,7 +218,7 @@ async fn usage_is_asked_for_on_the_clients_behalf_and_kept_from_it() {
     assert!(sent.contains("include_usage") && sent.contains("\"model\":\"up-1-0\""), "{sent}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_decision_may_be_given_with_the_question() {
     let rig = Rig::new(
         table(1, &[playing(r#"[{"reply": {}}]"#).await], &Patience::default()),

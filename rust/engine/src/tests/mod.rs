@@ -14,6 +14,7 @@ mod failpoints;
 mod hedging;
 mod hostile;
 mod journal;
+pub(crate) mod jumping;
 mod laws;
 mod overload;
 pub(crate) mod rig;

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::jumping;
 use crate::admission::Queue;
 use crate::clocks::Patience;
 use crate::decider::{Answer, Busy, Decided, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
@@ -185,7 +186,7 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 /// Runs on a runtime of its own, with a clock that jumps: no task of one round meets those of another.
 pub(super) fn alone<T>(round: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = jumping::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.unwrap().block_on(round)
 }
 

@@ -26,7 +26,7 @@ fn asked(targets: &'static [u32]) -> (Arc<AtomicUsize>, Box<Decide>) {
     (asked, decide)
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_plan_that_stands_is_asked_for_once_and_counted_by_nobody_else() {
     let (asked, decide) = asked(&[0]);
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
@@ -41,7 +41,7 @@ async fn a_plan_that_stands_is_asked_for_once_and_counted_by_nobody_else() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn whatever_fails_makes_the_next_request_ask() {
     for failing in [
         r#"[{"status": {"code": 503}}]"#,
@@ -59,7 +59,7 @@ async fn whatever_fails_makes_the_next_request_ask() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stream_that_breaks_off_makes_the_next_request_ask() {
     let (asked, decide) = asked(&[0]);
     let cut = r#"[{"cut": {"after_bytes": 900, "of": "body"}}, {"reply": {"text": "one two three four five six", "events": 6}}]"#;
@@ -71,7 +71,7 @@ async fn a_stream_that_breaks_off_makes_the_next_request_ask() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_answer_that_may_not_know_of_a_failure_does_not_stand() {
     let kept: Arc<Mutex<Vec<Answer>>> = Arc::default();
     let keep = kept.clone();
@@ -96,7 +96,7 @@ async fn an_answer_that_may_not_know_of_a_failure_does_not_stand() {
     assert!(rig.io.shared.tables.current().standing(0).is_none());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn another_table_has_no_standing_plans_and_the_same_count_of_setbacks() {
     let (asked, decide) = asked(&[0]);
     let upstream = playing(WELL).await;
@@ -113,7 +113,7 @@ async fn another_table_has_no_standing_plans_and_the_same_count_of_setbacks() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_runs_by_a_plan_that_stands_is_counted_at_its_target_until_it_is_over() {
     let (_, decide) = asked(&[0]);
     let slow = r#"[{"delay": {"ms": 5000}}, {"reply": {}}]"#;
@@ -134,7 +134,7 @@ async fn what_runs_by_a_plan_that_stands_is_counted_at_its_target_until_it_is_ov
     assert_eq!(unasked(&rig), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_plan_of_one_who_may_not_have_heard_of_everything_does_not_stand() {
     let (_, decide) = asked(&[0]);
     let rig = Rig::new(table(1, &[playing(WELL).await], &Patience::default()), decide).await;
@@ -146,7 +146,7 @@ async fn a_plan_of_one_who_may_not_have_heard_of_everything_does_not_stand() {
     assert!(table.standing(0).is_some());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_is_the_clients_fault_leaves_every_plan_standing() {
     let (asked, decide) = asked(&[0]);
     let wrong = r#"[{"status": {"code": 400, "body": {"error": {"message": "x", "type": "invalid_request_error"}}}}]"#;

@@ -53,7 +53,7 @@ fn told(story: &Outcome) -> (Ending, &str, bool) {
     (story.ending, story.failure.as_ref().map_or("", |failure| failure.code), story.usage.is_some())
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_running_stream_is_cancelled_or_read_to_its_end_as_the_provider_wants_it() {
     for kind in RULES {
         let address = playing(MINUTE).await;
@@ -75,7 +75,7 @@ async fn a_running_stream_is_cancelled_or_read_to_its_end_as_the_provider_wants_
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn only_finish_carries_an_attempt_on_that_has_not_shown_content() {
     for (patience, stream) in [(silent(), true), (Patience::default(), true), (Patience::default(), false)] {
         for kind in RULES {
@@ -101,7 +101,7 @@ async fn only_finish_carries_an_attempt_on_that_has_not_shown_content() {
 
 const PLAIN: &str = r#"[{"delay": {"ms": 60000}}, {"reply": {"text": "for nobody"}}]"#;
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn with_comments_out_an_attempt_is_carried_on_like_before_them() {
     let address = playing(LATE).await;
     let rig = Rig::new(rule(&[address], OnClientGone::Finish, &Patience::default()), at_once(&[0])).await;
@@ -112,7 +112,7 @@ async fn with_comments_out_an_attempt_is_carried_on_like_before_them() {
     assert_eq!(seen_by(address).await[0]["ended"], "complete");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_is_carried_on_and_fails_is_told_of_its_target_and_tried_nowhere_else() {
     let failing = r#"[{"delay": {"ms": 60000}}, {"status": {"code": 503}}]"#;
     let upstreams = [playing(failing).await, playing(MINUTE).await];
@@ -127,7 +127,7 @@ async fn what_is_carried_on_and_fails_is_told_of_its_target_and_tried_nowhere_el
     assert!(seen_by(upstreams[1]).await.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_pause_between_two_attempts_is_not_carried_on() {
     let limited = r#"[{"status": {"code": 429, "headers": {"retry-after": "4"}}}]"#;
     let address = playing(limited).await;
@@ -138,7 +138,7 @@ async fn a_pause_between_two_attempts_is_not_carried_on() {
     assert_eq!(seen_by(address).await.len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn what_is_read_on_keeps_the_clocks_of_its_reply() {
     for (steps, patience, name, lasts_s) in [
         (r#"[{"events": {"count": 2}}, "stall"]"#, Patience::default(), "stalled", 30),
@@ -165,7 +165,7 @@ async fn what_is_read_on_keeps_the_clocks_of_its_reply() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_long_plain_reply_is_read_on_to_its_usage() {
     let steps = r#"[{"reply": {"bytes": 400000}}]"#;
     let address = playing(steps).await;
@@ -177,7 +177,7 @@ async fn a_long_plain_reply_is_read_on_to_its_usage() {
     assert_eq!(seen_by(address).await[0]["ended"], "complete");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_stop_ends_what_is_read_on() {
     for (kind, steps) in [(OnClientGone::Drain, MINUTE), (OnClientGone::Finish, LATE)] {
         let address = playing(steps).await;
@@ -197,7 +197,7 @@ async fn a_stop_ends_what_is_read_on() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn where_all_places_are_taken_a_reply_is_let_go_instead() {
     let address = playing(MINUTE).await;
     let bounds = Bounds { in_flight: 1, ..Bounds::default() };
@@ -250,7 +250,7 @@ pub(super) async fn dropped_after(polls: usize, rig: &Rig, stream: bool) -> bool
     .await
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn dropped_at_any_await_what_goes_on_settles_once_and_leaves_nothing_in_flight() {
     let failing = r#"[{"delay": {"ms": 3}}, {"status": {"code": 503}}]"#;
     let running = r#"[{"delay": {"ms": 3}}, {"events": {"count": 5, "every_ms": 7}}, {"finish": {}}, "done"]"#;
