@@ -1,10 +1,9 @@
 """The scanner and orjson, side by side on mutated chat bodies.
 
-Law: we accept nothing that orjson refuses; where both accept, what a policy sees is what orjson reads; where only
-orjson
-accepts, our reason is a row marked "yes" in docs/decisions/0002-json-verdicts.md. The surprise: the standard library's
-json is asked too, also as a reader that ignores the case of names, and Node where it is installed, because the last
-reader behind us may be like them.
+Law: we accept nothing that orjson refuses; where both accept, what a policy sees is what orjson reads; where orjson
+alone accepts, our reason is a row marked "yes" in docs/decisions/0002-json-verdicts.md. The surprise: the standard
+library's json is asked too, also as a reader that ignores the case of names, and Node and Go where they are installed,
+because the last reader behind us may be like them.
 """
 
 import json
@@ -276,14 +275,17 @@ def mutated(dice: random.Random) -> bytes:
     return bytes(body)
 
 
+def packed(bodies: Sequence[bytes]) -> bytes:
+    return b"".join(struct.pack("<I", len(body)) + body for body in bodies)
+
+
 def scanner_verdicts(bodies: Sequence[bytes]) -> list[Verdict]:
     """What the scanner says of each body: what it read, or ``{"refused": code}``. Nothing else knows how to ask."""
     cargo = shutil.which("cargo")
     if cargo is None:
         pytest.skip(f"no cargo to build the scanner with: {len(bodies)} bodies not compared")
-    asked = b"".join(struct.pack("<I", len(body)) + body for body in bodies)
     command = [cargo, "run", "--quiet", "--package", "fastroute-core", "--example", "verdict"]
-    answer = subprocess.run(command, cwd=ROOT, input=asked, stdout=subprocess.PIPE, check=True)
+    answer = subprocess.run(command, cwd=ROOT, input=packed(bodies), stdout=subprocess.PIPE, check=True)
     verdicts = [orjson.loads(line) for line in answer.stdout.splitlines()]
     assert len(verdicts) == len(bodies)
     return verdicts
@@ -350,15 +352,18 @@ process.stdout.write(told.join('\\n'));
 """
 
 
-def as_read_by_node(bodies: Sequence[bytes]) -> list[Verdict] | None:
-    """The same of Node's own parser, which knows no integer beyond 2^53; None where there is no Node."""
-    node = shutil.which("node")
-    if node is None:
-        print(f"no Node: {len(bodies)} bodies not compared with it")
-        return None
-    asked = b"".join(struct.pack("<I", len(body)) + body for body in bodies)
-    answer = subprocess.run([node, "-e", NODE], input=asked, stdout=subprocess.PIPE, check=True)
-    return [orjson.loads(line) for line in answer.stdout.split(b"\n")]
+def as_read_outside(bodies: Sequence[bytes]) -> dict[str, list[Verdict]]:
+    """The same of Node and Go, as far as they are installed. Neither knows an integer beyond 2^53."""
+    commands = {"node": ["-e", NODE], "go": ["run", str(Path(__file__).with_name("reader.go"))]}
+    told: dict[str, list[Verdict]] = {}
+    for name, arguments in commands.items():
+        program = shutil.which(name)
+        if program is None:
+            print(f"no {name}: {len(bodies)} bodies not compared with it")
+            continue
+        answer = subprocess.run([program, *arguments], input=packed(bodies), stdout=subprocess.PIPE, check=True)
+        told[name] = [orjson.loads(line) for line in answer.stdout.splitlines()]
+    return told
 
 
 def as_floats(verdict: Verdict) -> Verdict:
@@ -390,9 +395,9 @@ def test_what_policy_sees_is_what_other_parsers_read() -> None:
         for name, span in spans.items():
             assert (span is None) == (name not in tree), body
             assert span is None or orjson.loads(body[slice(*span)]) == tree[name], body
-    by_node = as_read_by_node([body for body, _ in both])
-    for (body, verdict), told in zip(both, by_node, strict=True) if by_node is not None else ():
-        assert as_floats(verdict) == as_floats(told), body
+    for name, told in as_read_outside([body for body, _ in both]).items():
+        for (body, verdict), read in zip(both, told, strict=True):
+            assert as_floats(verdict) == as_floats(read), f"{name} reads {body!r}"
     print(f"both accept {len(both)}, both refuse {neither}, only orjson accepts: {dict(ours.most_common())}")
     assert min(len(both), neither, ours.total()) > len(bodies) // 20, "the mutations no longer reach all three outcomes"
     unreached = allowed - ours.keys() - {"body_too_large", "too_many_messages", "number_range"}
