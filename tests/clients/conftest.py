@@ -207,6 +207,15 @@ def gateway(
 
 
 @pytest.fixture
+def own_gateway(_scripted: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway for one test that has its key refused, so that all of that provider's models rest."""
+    config = CONFIG.substitute(here=NOWHERE, there=NOWHERE, scripted=_scripted.address)
+    config = config.replace("scripted: {", "scripted: {key: sk-of-this-gateway, ")
+    with serving(config, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture
 def here(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
     """A server for one test to stop."""
     with _upstream(model, tmp_path_factory.mktemp("here")) as upstream:

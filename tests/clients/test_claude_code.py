@@ -8,7 +8,7 @@ import pytest
 
 from clients.agents import Agent, Run
 from clients.conftest import Gateway
-from clients.scripted import Scripted, called, refused, said
+from clients.scripted import Scripted, Turn, called, refused, said
 
 # A gigabyte of npm, and a program to start for each test.
 pytestmark = pytest.mark.long
@@ -22,10 +22,14 @@ Claude = Callable[..., Run]
 @pytest.fixture
 def claude(gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted) -> Claude:
     """`claude(model, "a prompt")`: one run in a project that holds `treasure.txt`."""
+    return claude_at(gateway.doors[door], tmp_path, scripted)
+
+
+def claude_at(address: str, folder: Path, scripted: Scripted) -> Claude:
     aside = scripted.model(said("Aside."), prefix="aside")
     aliases = {f"ANTHROPIC_DEFAULT_{size}_MODEL": aside for size in ("OPUS", "SONNET", "HAIKU")}
     env = {
-        "ANTHROPIC_BASE_URL": gateway.doors[door],
+        "ANTHROPIC_BASE_URL": address,
         "ANTHROPIC_AUTH_TOKEN": "unused",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
@@ -33,7 +37,7 @@ def claude(gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted) -> C
         "DISABLE_ERROR_REPORTING": "1",
         **aliases,
     }
-    agent = Agent("claude", tmp_path, env)
+    agent = Agent("claude", folder, env)
     (agent.project / "treasure.txt").write_text("under the old oak\n")
 
     def run(model: str, prompt: str) -> Run:
@@ -102,3 +106,25 @@ def test_claude_code_says_that_a_model_does_not_exist_and_does_not_insist(claude
     assert run.status == 1, run
     assert "nobody/knows" in run.out, run
     assert time.monotonic() - began < SOON_S
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        refused(429, "You exceeded your current quota.", code="insufficient_quota"),
+        refused(401, "Incorrect API key provided."),
+        refused(402, "Insufficient balance."),
+        refused(403, "Your project has no access to this model."),
+    ],
+    ids=["quota spent", "key refused", "balance spent", "access refused"],
+)
+def test_claude_code_does_not_insist_where_waiting_helps_nobody(
+    own_gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted, refusal: Turn
+) -> None:
+    model = scripted.model(refusal)
+    began = time.monotonic()
+    run = claude_at(own_gateway.doors[door], tmp_path, scripted)(model, "How is it?")
+    assert run.status == 1, run
+    assert "operator can mend that" in run.out, run
+    assert time.monotonic() - began < SOON_S, run
+    assert len(scripted.heard(model)) == 1, "the gateway does not insist either"

@@ -7,7 +7,7 @@ import pytest
 
 from clients.agents import Agent, Run
 from clients.conftest import Gateway
-from clients.scripted import Scripted, called, refused, said
+from clients.scripted import Scripted, Turn, called, refused, said
 
 # A gigabyte of npm, and a program to start for each test.
 pytestmark = pytest.mark.long
@@ -32,8 +32,12 @@ stream_max_retries = 1
 @pytest.fixture
 def codex(gateway: Gateway, door: str, tmp_path: Path) -> Codex:
     """`codex(model, "a prompt")`: one run in a project that holds `treasure.txt`."""
-    agent = Agent("codex", tmp_path, {"GATEWAY_KEY": "unused"})
-    agent.write(".codex/config.toml", SETTINGS.format(url=gateway.doors[door]))
+    return codex_at(gateway.doors[door], tmp_path)
+
+
+def codex_at(address: str, folder: Path) -> Codex:
+    agent = Agent("codex", folder, {"GATEWAY_KEY": "unused"})
+    agent.write(".codex/config.toml", SETTINGS.format(url=address))
     (agent.project / "treasure.txt").write_text("under the old oak\n")
 
     def run(model: str, prompt: str) -> Run:
@@ -91,3 +95,24 @@ def test_codex_says_that_a_model_does_not_exist(codex: Codex) -> None:
     run = codex("nobody/knows", "How is it?")
     assert run.status == 1, run
     assert "nobody/knows" in run.err, run
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        refused(429, "You exceeded your current quota.", code="insufficient_quota"),
+        refused(401, "Incorrect API key provided."),
+        refused(402, "Insufficient balance."),
+        refused(403, "Your project has no access to this model."),
+    ],
+    ids=["quota spent", "key refused", "balance spent", "access refused"],
+)
+def test_codex_says_what_only_the_operator_can_mend(
+    own_gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted, refusal: Turn
+) -> None:
+    model = scripted.model(refusal)
+    run = codex_at(own_gateway.doors[door], tmp_path)(model, "How is it?")
+    assert run.status == 1, run
+    assert "operator can mend that" in run.err, run
+    # It tries again whatever it is told; the provider is spared most of that.
+    assert len(scripted.heard(model)) <= 2

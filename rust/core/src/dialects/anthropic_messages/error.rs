@@ -73,7 +73,8 @@ fn kind<'e>(error: &'e ErrorReply<'_>) -> &'e str {
         Some(413) => "request_too_large",
         Some(429) => "rate_limit_error",
         Some(408 | 504) => "timeout_error",
-        Some(503 | 529) => "overloaded_error",
+        // Whoever reads this word waits and asks again, whatever `x-should-retry` says; not every 503 passes by itself.
+        Some(529) => "overloaded_error",
         Some(400..=499) => "invalid_request_error",
         _ => "api_error",
     };
@@ -108,6 +109,7 @@ mod tests {
             (Some("invalid_model"), Some(400), "invalid_request_error"),
             (Some("overloaded_error"), None, "overloaded_error"),
             (None, Some(529), "overloaded_error"),
+            (None, Some(503), "api_error"),
             (None, None, "api_error"),
         ] {
             let error = ErrorReply { message: "m".into(), kind: kind.map(Into::into), status, ..ErrorReply::default() };
