@@ -92,8 +92,8 @@ fn says_the_same(found: &Scan, body: &[u8], shape: Shape, tree: serde_json::Resu
     for (at, (name, value, field)) in names.iter().enumerate() {
         let again = names[at + 1..].iter().any(|(later, ..)| later == name);
         assert!(field.is_none() || !again, "{name} was let through twice");
-        // Of two members with one name the tree holds the last.
-        assert!(again || names.len() == Scan::MEMBERS || value == &tree[name], "{name}");
+        // Of two members with one name the tree holds the last, which may be one too many to be remembered.
+        assert!(again || names.len() >= Scan::MEMBERS || value == &tree[name], "{name}");
     }
 }
 
