@@ -274,15 +274,12 @@ def _refusal(barred: Sequence[Standing], now_s: float) -> Refusal:
     if any(standing.limited(now_s) for standing in barred):
         message = f"every provider of this model is at its rate limit; the first takes requests again in {wait_s} s"
         return Refusal(429, "rate_limit_exceeded", message, None, wait_s)
+    # Nothing that a client could wait for: keys are tried again, but nobody knows when they will be good.
     if all(standing.used_up() for standing in barred):
-        # Nothing that a client could wait for.
-        message = (
-            "the accounts of this gateway with the providers of this model are used up; only its operator can mend that"
-        )
-        return Refusal(503, "provider_quota", message)
-    # What a client would be told if the keys were tried once more.
-    message = f"the providers of this model refuse the keys of this gateway; they are tried again in {wait_s} s"
-    return Refusal(502, "provider_auth", message, None, wait_s)
+        whose = "the accounts of this gateway with the providers of this model are used up"
+        return Refusal(503, "provider_quota", f"{whose}; only its operator can mend that")
+    whose = "the providers of this model refuse the keys of this gateway"
+    return Refusal(502, "provider_auth", f"{whose}; only its operator can mend that")
 
 
 def _tell(news: News) -> None:
