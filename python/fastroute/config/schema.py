@@ -1,8 +1,9 @@
 """Every key a user may write, with its meaning, its bounds and its default.
 
 One rule: the reference page, the JSON Schema and `fastroute check` are generated from these structs, and those of
-`patience` and `quirks` that they hold, so a key exists when it is a field there and nowhere else. One surprise: a `patience` or `timeouts` block in a file is completed from
-`routing` as the file is read; in Python code `None` takes the whole block from `routing`.
+`patience` and `quirks` that they hold, so a key exists when it is a field there and nowhere else. One surprise: a
+`patience` or `timeouts` block in a file is completed from `routing` as the file is read; in Python code `None` takes
+the whole block from `routing`.
 """
 
 from typing import Annotated, Any, Literal, get_args
