@@ -111,7 +111,12 @@ ENDS = (
         "close-after-done",
         "The connection breaks after `[DONE]`",
         AT_ITS_END,
-        delivered((*FINISHED, send(LAST), "close"), WHOLE, None),
+        delivered(
+            (*FINISHED, send(LAST), "close"),
+            WHOLE,
+            None,
+            unmarked=otherwise(in_band("upstream_truncated", finish_told=True), "truncated"),
+        ),
     ),
 )
 

@@ -72,9 +72,9 @@ def words(said: Callable[[Tongue], str]) -> Words:
 
 
 def chunk(content: str | None = None, finish: str | None = None) -> Words:
-    """One event of a stream, as text on the wire. A finish is that of the table's three words."""
+    """One event of a stream, as text on the wire. A finish is that of the table's three words, with chat's reason."""
     if finish:
-        return words(lambda tongue: tongue.finish(WORD * WORDS))
+        return words(lambda tongue: tongue.finish(WORD * WORDS).replace('"stop"', f'"{finish}"'))
     return words(lambda tongue: tongue.content(content) if content else tongue.opening)
 
 
@@ -153,18 +153,24 @@ def spoken(steps: Sequence[Any], tongue: Tongue, way: Way) -> list[Any] | None:
             case {"events": events}:
                 said += _events(tongue, **events)
             case {"reply": reply}:
-                said += _reply(tongue, way, **reply)
-            case {"error_event": {"data": error}}:
-                event = tongue.error_event(error)
-                if event is None:
-                    return None
-                said += [EVENTS, send(event)]
+                said += _reply(tongue, way, headed(said), **reply)
+            case {"error_event": {"data": error}} if (event := tongue.error_event(error)) is not None:
+                said += [*headed(said), send(event)]
+            case {"error_event": _}:
+                return None
+            case {"status": {"code": 200, "body": {"error": _} as body}} if tongue.error_event(body) is None:
+                return None
             case {"status": {"body": {"error": _} as body, **more}}:
                 # Some bodies are not worded as an error of the table is.
                 said.append({"status": {**more, "body": tongue.error(body) if "type" in body["error"] else body}})
             case _:
                 said.append(_spoken(step, tongue))
     return said
+
+
+def headed(said: Sequence[Any]) -> list[Any]:
+    """The head that is still to be said."""
+    return [] if any("head" in step for step in said) else [EVENTS]
 
 
 def _events(tongue: Tongue, count: int, text: str = WORD, every_ms: int = 0) -> Iterator[Any]:
@@ -174,15 +180,15 @@ def _events(tongue: Tongue, count: int, text: str = WORD, every_ms: int = 0) -> 
         yield from (send(tongue.content(text)), *pause)
 
 
-def _reply(tongue: Tongue, way: Way, first_ms: int = 0, **size: int) -> Iterator[Any]:
+def _reply(tongue: Tongue, way: Way, head: Sequence[Any], first_ms: int = 0, **size: int) -> Iterator[Any]:
     """What a well-behaved server says; of a length that is known, so that the answer ends where it does."""
     if way is Way.PLAIN:
         yield status(200, tongue.reply("x" * size.get("bytes", 100)))
     elif first_ms:
-        yield from (EVENTS, send(tongue.opening), {"delay": {"ms": first_ms}})
+        yield from (*head, send(tongue.opening), {"delay": {"ms": first_ms}})
         yield send(tongue.stream(WORD, WORDS).removeprefix(tongue.opening))
     else:
-        yield from (EVENTS, status(200, tongue.stream(WORD, WORDS)))
+        yield from (*head, status(200, tongue.stream(WORD, WORDS)))
 
 
 def _spoken(value: Any, tongue: Tongue) -> Any:
