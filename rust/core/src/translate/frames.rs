@@ -128,6 +128,10 @@ fn lines(
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let (line, behind) = rest.split_at(end);
         rest = behind.get(1..).unwrap_or_default();
+        // A line is as long in one piece as in many.
+        if kept.len() + line.len() > limits.line_bytes {
+            return Err(TOO_LONG);
+        }
         if kept.is_empty() {
             tell(b"", line, on);
         } else {
