@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from benches.rig import machine, results
+from benches.rig.programs import SOME_PORTS, gateway_config
 from benches.rig.results import FIGURES, REQUEST_CPU, Row, band, tables
+from benches.rig.workloads import PLANS
 
 
 def make_row(contender: str, number: int, cpu_s: float, p50_us: float = 100.0, **load: Any) -> Row:
@@ -63,6 +65,34 @@ def test_run_time_of_a_thread_that_began_in_the_window_counts_in_full() -> None:
     before = machine.Sample(0.0, {1: ("a", 1.0)}, {})
     after = machine.Sample(1.0, {1: ("a", 1.5), 2: ("b", 0.25)}, {})
     assert machine.spent(before, after) == {"a": 0.5, "b": 0.25}
+
+
+def test_what_a_translation_costs_is_counted_from_the_same_door_of_the_round() -> None:
+    rows = [
+        make_row(contender, number, cpu_s) | {"plan": "W10-c16"}
+        for number, slower in ((0, 1), (1, 3))
+        for contender, cpu_s in (
+            ("nginx", 0.010 * slower),
+            ("edge", 0.020 * slower),
+            ("edge, Anthropic to chat", 0.028 * slower),
+            ("granian", 0.100 * slower),
+        )
+    ]
+    over = next(figure for figure in FIGURES["W10-c16"] if figure.times)
+    table = tables(rows)[0]
+    assert table.values(over, "edge, Anthropic to chat") == {0: pytest.approx(1.4), 1: pytest.approx(1.4)}
+    assert table.band(over, "edge") is None
+    ratio = table.ratio(REQUEST_CPU, "edge, Anthropic to chat")
+    assert ratio is not None
+    assert ratio.median == pytest.approx(2.8)
+
+
+def test_every_plan_has_figures_and_every_contender_a_model_of_the_gateways() -> None:
+    models = gateway_config(SOME_PORTS)["models"]
+    for plan in PLANS:
+        assert plan.name in FIGURES
+        gateways = [each for each in plan.contenders if each.door in {"granian", "edge"}]
+        assert {each.model for each in gateways} <= models.keys()
 
 
 def make_failover_row(contender: str, met_us: float, retries: int) -> Row:

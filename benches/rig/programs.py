@@ -228,18 +228,21 @@ def nginx(folder: Path, ports: Ports, descriptors: int) -> contextlib.AbstractCo
 
 
 def gateway_config(ports: Ports) -> dict[str, Any]:
-    """One route with one target, one whose three targets a policy ranks, and those whose first target fails at times.
+    """One route with one target, one whose three targets a policy ranks, one whose target speaks Anthropic's dialect,
+    and those whose first target fails at times.
 
     All are the same mock, which knows the failing ones by the first folder of their path.
     """
     origin = f"http://127.0.0.1:{ports.mock}"
     providers = {f"up{number}": {"dialect": "openai_chat", "address": f"{origin}/v1"} for number in (1, 2, 3)}
     failing = {name: {"dialect": "openai_chat", "address": f"{origin}/{name}/v1"} for name in FAILING}
+    anthropic = {"own": {"dialect": "anthropic_messages", "address": origin}}
     return {
         "listen": {"port": ports.granian, "edge_port": ports.edge, "admin_port": ports.admin},
-        "providers": providers | failing,
+        "providers": providers | anthropic | failing,
         "models": {
             "one": {"targets": ["up1/mock-small"]},
+            "own": {"targets": ["own/mock-small"]},
             "three": {"targets": [f"{name}/mock-small" for name in providers], "policy": "fastest"},
             **{
                 # A retry after a reset or a silence costs the budget two, and one request in ten earns one.

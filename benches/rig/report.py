@@ -71,6 +71,8 @@ def _cell(table: Table, figure: Figure, contender: str) -> str:
     found = table.band(figure, contender)
     if found is None or (contender == "direct" and figure.added):
         return "–"
+    if figure.times:
+        return _ratio(found)
     text = _number(found.median)
     if figure.name.startswith("p99"):
         text += f", min {_number(found.minimum)}"

@@ -25,12 +25,14 @@ class Band(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Something a window tells. `added` figures are counted from the `direct` window of the same round."""
+    """Something a window tells. `added` figures are counted from the `direct` window of the same round, `times` ones
+    are multiples of what the same door had by itself: of `edge`, for `edge, Anthropic to chat`."""
 
     name: str
     unit: str
     of: Callable[[Row], float | None]
     added: bool = False
+    times: bool = False
 
 
 def band(values: Iterable[float]) -> Band | None:
@@ -97,6 +99,7 @@ def _attempts(row: Row) -> float | None:
 
 
 REQUEST_CPU = Figure("CPU per request", "µs", _per(lambda row: row["load"]["completed"]))
+CHUNK_CPU = Figure("CPU per chunk", "µs", _per(_chunks))
 RATE = Figure("requests", "/s", lambda row: row["load"]["completed_per_s"])
 PEAK = Figure("peak RSS", "MiB", lambda row: row["peak_kib"] / 1024)
 _UNARY = (REQUEST_CPU, RATE)
@@ -121,7 +124,7 @@ def _failover(name: str) -> tuple[Figure, ...]:
 
 _OPEN_STREAMS = (
     Figure("RSS per stream", "KiB", _per_stream),
-    Figure("CPU per chunk", "µs", _per(_chunks)),
+    CHUNK_CPU,
     Figure("streams", "", lambda row: round(_chunks(row) / row["load"]["window_s"])),
 )
 
@@ -132,7 +135,7 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
     "W2": _UNARY,
     "W3": (*_UNARY, PEAK),
     "W4": (
-        Figure("CPU per chunk", "µs", _per(_chunks)),
+        CHUNK_CPU,
         Figure("transit p50 added", "µs", _percentile("transit", "p50_us"), added=True),
         Figure("transit p99 added", "µs", _percentile("transit", "p99_us"), added=True),
         Figure("TTFT added", "µs", _percentile("first_content", "p50_us"), added=True),
@@ -146,6 +149,8 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
     "W7-reset": _failover("latency"),
     "W7-hang": _failover("first_content"),
     "W8": _LATENCY,
+    "W10-c16": (*_UNARY, Figure("CPU over W1's", "×", REQUEST_CPU.of, times=True)),
+    "W10-stream": (CHUNK_CPU, Figure("CPU per chunk over W4's", "×", CHUNK_CPU.of, times=True)),
     "W11": _LATENCY,
 }
 
@@ -166,6 +171,8 @@ class Table(NamedTuple):
     def values(self, figure: Figure, contender: str) -> dict[int, float]:
         """The figure of each round in which this contender was measured."""
         found = {row["round"]: figure.of(row) for row in self.rows if row["contender"] == contender}
+        if figure.times:
+            return self._times(figure, contender, found)
         if figure.added:
             direct = {row["round"]: figure.of(row) for row in self.rows if row["contender"] == "direct"}
             return {
@@ -174,6 +181,15 @@ class Table(NamedTuple):
                 if value is not None and (base := direct.get(number)) is not None
             }
         return {number: value for number, value in found.items() if value is not None}
+
+    def _times(self, figure: Figure, contender: str, found: dict[int, float | None]) -> dict[int, float]:
+        door, comma, _ = contender.partition(", ")
+        if not comma:
+            return {}
+        own = {row["round"]: figure.of(row) for row in self.rows if row["contender"] == door}
+        return {
+            number: value / base for number, value in found.items() if value is not None and (base := own.get(number))
+        }
 
     def band(self, figure: Figure, contender: str) -> Band | None:
         return band(self.values(figure, contender).values())

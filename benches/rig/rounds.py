@@ -136,8 +136,9 @@ class Stage:
             "granian": ports.granian,
             "edge": ports.edge,
         }[contender.door]
-        command = [str(programs.examples() / "load"), "--address", f"127.0.0.1:{port}", "--workload", plan.workload]
+        command = [str(programs.examples() / "load"), "--address", f"127.0.0.1:{port}", "--workload"]
         command += [
+            contender.workload or plan.workload,
             "--model",
             plan.failing or contender.model,
             "--warm-up",

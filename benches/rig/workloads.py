@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from benches.rig.peers.recipe import Recipe
 
-ONE, THREE = "one", "three"
+ONE, THREE, OWN = "one", "three", "own"
 
 
 class Contender(NamedTuple):
@@ -17,6 +17,8 @@ class Contender(NamedTuple):
     name: str
     door: str
     model: str = ONE
+    workload: str | None = None
+    """Another one than its plan's."""
 
 
 DIRECT = Contender("direct", "mock")
@@ -26,6 +28,20 @@ GRANIAN = Contender("granian", "granian")
 EDGE = Contender("edge", "edge")
 GRANIAN_POLICY = Contender("granian, policy over 3", "granian", THREE)
 EDGE_POLICY = Contender("edge, policy over 3", "edge", THREE)
+
+
+def _translating(plain: str, anthropic: str) -> tuple[Contender, ...]:
+    """Each door as it is for chat before chat, then for other pairs of dialects, client first."""
+    return tuple(
+        each
+        for door in ("granian", "edge")
+        for each in (
+            Contender(door, door, ONE, plain),
+            Contender(f"{door}, Anthropic to Anthropic", door, OWN, anthropic),
+            Contender(f"{door}, Anthropic to chat", door, ONE, anthropic),
+            Contender(f"{door}, chat to Anthropic", door, OWN, plain),
+        )
+    )
 
 
 class Plan(NamedTuple):
@@ -85,5 +101,20 @@ PLANS = (
         failing="w7-hang",
     ),
     Plan("W8", "90 % W1, 9 % W4, 1 % W3, 400 a second: W1", "W8", _ALL, rate=400, window_s=10.0, stream=True),
+    Plan(
+        "W10-c16",
+        "W1 where dialects differ, 16 in flight",
+        "W10",
+        (NGINX, *_translating("W1", "W10")),
+        connections=16,
+    ),
+    Plan(
+        "W10-stream",
+        "W4 where dialects differ: 50 streams of 200 events",
+        "W10-stream",
+        (NGINX, *_translating("W4", "W10-stream")),
+        connections=50,
+        stream=True,
+    ),
     Plan("W11", "W1 at 2,000 a second, loop thread busy 5 %", "W1", _ALL, rate=2000, window_s=10.0, busy=True),
 )

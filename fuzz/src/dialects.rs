@@ -90,7 +90,7 @@ fn check_stream(dialect: Dialect, stream: &[u8]) {
 
 /// The order in which the neutral form promises its events.
 #[derive(Default)]
-struct Order {
+pub(super) struct Order {
     started: bool,
     over: bool,
     /// The open block of each choice: text or reasoning.
@@ -100,7 +100,7 @@ struct Order {
 }
 
 impl Order {
-    fn check(&mut self, event: &Event<'_>) {
+    pub(super) fn check(&mut self, event: &Event<'_>) {
         assert!(!self.over, "after an error or the end: {event:?}");
         let starts = matches!(event, Event::MessageStart { .. });
         assert!(starts != self.started || matches!(event, Event::Error(_) | Event::Done), "{event:?}");

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod json;
 pub mod relay;
 pub mod sse;
+pub mod streams;
 pub mod tokens;
 
 /// The byte that chooses, and the input.

@@ -1,4 +1,7 @@
-"""Plays rounds of the matrix and prints the cells that differ from the table: `python -m faults [ROUNDS] [FAULT…]`."""
+"""Plays rounds of the matrix and prints the cells that differ from the table: `python -m faults [ROUNDS] [FAULT…]`.
+
+Among the faults may stand pairs of dialects, `gemini@openai_responses`: client, then upstream. `@` means all but chat.
+"""
 
 import collections
 import sys
@@ -8,13 +11,16 @@ from pathlib import Path
 
 from faults.cell import cells
 from faults.judge import differences
+from faults.pair import CHAT, OTHERS, Pair
 from faults.round import Mocks, play
 from faults.table import FAULTS
 
 
 def main(rounds: int, names: list[str]) -> None:
-    faults = [fault for fault in FAULTS if not names or fault.name in names]
-    square = list(cells(faults, rounds))
+    pairs = list(OTHERS) if "@" in names else [Pair(*name.split("@")) for name in names if "@" in name]
+    wanted = {name for name in names if "@" not in name}
+    faults = [fault for fault in FAULTS if not wanted or fault.name in wanted]
+    square = list(cells(faults, rounds, pairs=pairs or [CHAT]))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         with Mocks.start(place) as mocks:

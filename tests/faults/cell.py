@@ -1,9 +1,10 @@
-"""Cells of the matrix: a fault in a phase, at a door, with or without somebody else to answer.
+"""Cells of the matrix: a fault in a phase, at a door, between two dialects, with or without somebody else to answer.
 
 One rule: each cell and each round of it has a route, targets, keys and provider rows of its own, because health
 outlives a request and one cell's failures must not be another's cool-down.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from msgspec import Struct
 
 from faults.fault import SCRIPTED, WHOLE, Case, Fault, Record, Seen, State, Upstream, Way
-from faults.script import KEPT
+from faults.pair import CHAT, Pair, between
+from faults.script import KEPT, spoken
 
 DOORS = ("granian", "edge")
 KEY_CANARY = "sk-canary-of-the-provider"
@@ -33,16 +35,13 @@ class Cell(Struct, frozen=True):
     """One square of the matrix in one round."""
 
     fault: Fault
-    case: int
+    what: Case
     second: bool
     """There is another target, and it is well."""
     door: str
     number: int
     """Tells its route and targets from those of all other cells and rounds."""
-
-    @property
-    def what(self) -> Case:
-        return self.fault.cases[self.case]
+    pair: Pair = CHAT
 
     @property
     def route(self) -> str:
@@ -61,7 +60,7 @@ class Cell(Struct, frozen=True):
     def label(self) -> str:
         case = self.what
         company = "second" if self.second else "alone"
-        return f"{self.fault.name} {case.phase} {case.way} {company} {self.door}"
+        return f"{self.fault.name} {case.phase} {case.way} {company} {self.door} {self.pair.label}"
 
     @property
     def seen(self) -> Seen:
@@ -89,30 +88,58 @@ class Cell(Struct, frozen=True):
         answered = (Record(State.COMPLETE),) if self.second and self.what.elsewhere else ()
         return (*failed, *answered)
 
+    @property
+    def path(self) -> str:
+        return self.pair.audience.path(self.route, self.what.way is Way.STREAM)
+
     def body(self, turn: int) -> bytes:
-        message = {"role": "user", "content": f"{PROMPT_CANARY} {self.number} {turn}"}
-        return json.dumps({"model": self.route, "messages": [message], "stream": self.what.way is Way.STREAM}).encode()
+        prompt = f"{PROMPT_CANARY} {self.number} {turn}"
+        return json.dumps(self.pair.audience.body(self.route, prompt, self.what.way is Way.STREAM)).encode()
 
 
-def cells(faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS) -> Iterator[Cell]:
-    number = 0
+def cells(
+    faults: Sequence[Fault], rounds: int, doors: Sequence[str] = DOORS, pairs: Sequence[Pair] = (CHAT,)
+) -> Iterator[Cell]:
+    """Every square: each case, at each door, alone and not."""
+    number = itertools.count()
     for _ in range(rounds):
-        for fault in faults:
-            for case in range(len(fault.cases)):
-                for second in (True, False):
-                    for door in doors:
-                        yield Cell(fault, case, second, door, number)
-                        number += 1
+        for pair in pairs:
+            for fault in faults:
+                for what in filter(None, (between(case, pair) for case in fault.cases)):
+                    for second, door in itertools.product((True, False), doors):
+                        yield Cell(fault, what, second, door, next(number), pair)
+
+
+def few_cells(faults: Sequence[Fault], pairs: Sequence[Pair]) -> Iterator[Cell]:
+    """Each fault once for each pair; case, company and door take turns, so that all of them are met."""
+    number = itertools.count()
+    for row, fault in enumerate(faults):
+        for column, pair in enumerate(pairs):
+            cases = [what for what in (between(case, pair) for case in fault.cases) if what]
+            squares = list(itertools.product(cases, (True, False), DOORS))
+            if squares:
+                # Steps that have no divisor with the number of squares leave none of them out.
+                what, second, door = squares[(7 * row + 5 * column) % len(squares)]
+                yield Cell(fault, what, second, door, next(number), pair)
 
 
 def rules(cells: Sequence[Cell], upstream: Upstream) -> list[dict[str, Any]]:
     """What a scripted upstream does to the first targets; the second ones are well."""
     mine = [cell for cell in cells if cell.what.upstream is upstream]
-    faulty = [
-        {"match": {"model": cell.first, "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine
+    faulty = [{"match": {**named(cell), "after": cell.what.well}, "steps": list(cell.what.steps)} for cell in mine]
+    well = [
+        {"match": named(cell), "steps": spoken(KEPT, cell.pair.tongue, cell.what.way)}
+        for cell in mine
+        if cell.what.well
     ]
-    well = [{"match": {"model": cell.first}, "steps": list(KEPT)} for cell in mine if cell.what.well]
     return [*faulty, *well]
+
+
+def named(cell: Cell) -> dict[str, str]:
+    """What tells a request for the first target, by the address where that alone names a model."""
+    if cell.pair.upstream == "gemini":
+        return {"path": f"/models/{cell.first}:*"}
+    return {"model": cell.first}
 
 
 def configuration(cells: Sequence[Cell], addresses: dict[Upstream, str]) -> dict[str, Any]:
@@ -123,8 +150,11 @@ def configuration(cells: Sequence[Cell], addresses: dict[Upstream, str]) -> dict
     for cell in cells:
         names = [(cell.first, cell.what.upstream), *([(cell.other, Upstream.MOCK)] if cell.second else [])]
         for name, upstream in names:
+            # Who answers instead speaks chat, whatever the first one spoke.
+            tongue = cell.pair.tongue if name == cell.first else CHAT.tongue
             providers[name] = {
-                "dialect": "openai_chat",
+                "speaks": {tongue.dialect: tongue.path},
+                "key_header": tongue.key_header,
                 "address": addresses[upstream],
                 "key": f"{KEY_CANARY}-{name}",
                 **({} if upstream in SCRIPTED else {"timeouts": haste}),

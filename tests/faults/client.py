@@ -40,9 +40,9 @@ class Connection:
         host, port = door.place
         return cls(*await asyncio.open_connection(host, port, limit=1 << 20))
 
-    async def ask(self, body: bytes) -> Timed:
+    async def ask(self, body: bytes, path: str = CHAT) -> Timed:
         asked_s = time.monotonic()
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
         self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         async with asyncio.timeout(PATIENCE_S):
             reply = await self._read()

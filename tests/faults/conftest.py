@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from faults.cell import DOORS, cells
+from faults.cell import DOORS, cells, few_cells
+from faults.pair import OTHERS
 from faults.round import Mocks, Round, Stage, play
 from faults.table import FAULTS
 from flow.rig import Command, Door, Gateway, free_port
@@ -87,3 +88,9 @@ def door(door_name: str, stage: Stage) -> Door:
 @pytest.fixture(scope="session")
 def played(mocks: Mocks, place: Path) -> Round:
     return play(list(cells(FAULTS, ROUNDS)), mocks, place / "round")
+
+
+@pytest.fixture(scope="session")
+def played_elsewhere(mocks: Mocks, place: Path) -> Round:
+    """A part of the matrix for the other pairs of dialects."""
+    return play(list(few_cells(FAULTS, OTHERS)), mocks, place / "dialects")

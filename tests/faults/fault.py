@@ -80,6 +80,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """`x-fastroute-upstream-status`."""
     finished: bool = True
     """Of a whole stream: the last words of the dialect are there."""
+    finish_told: bool = False
+    """The failure came behind the finish, which is no end in this dialect."""
 
 
 WHOLE = Seen(ending=Ending.WHOLE, status=200)
@@ -103,6 +105,13 @@ class Upstream(StrEnum):
 
 
 SCRIPTED = (Upstream.MOCK, Upstream.KEPT)
+
+
+class Otherwise(Struct, frozen=True):
+    """What is seen instead where dialects differ."""
+
+    alone: Seen
+    record: Record
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -133,6 +142,12 @@ class Case(Struct, frozen=True, kw_only=True):
     """Requests before them that the upstream answers well."""
     rest_s: float = 0
     """Between one request and the next."""
+    crossed: Otherwise | None = None
+    """Where the upstream speaks another dialect than the client."""
+    unmarked: Otherwise | None = None
+    """Where the upstream's dialect has no end but that of its body."""
+    chat_only: bool = False
+    """Other dialects have nothing of the kind."""
 
     @property
     def calls(self) -> int:

@@ -5,19 +5,34 @@ because each of them has lied on its own before.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from faults.cell import KEY_CANARY, LIMIT_S, PROMPT_CANARY, Cell
-from faults.fault import SCRIPTED, Ending, Seen, Way
+from faults.fault import SCRIPTED, Ending, Phase, Seen, Way
 from faults.round import Observation, Round
 from faults.script import CANARY, WORD, WORDS
-from faults.stream import events, finishes, text_of
+from faults.stream import events
 from flow.rig import Reply
 
 MOST_ATTEMPTS = 3
 MOST_KEPT = 16
 """Idle connections to the upstream that keeps them."""
+STATUSES = {
+    "rate_limit_exceeded": 429,
+    "overloaded": 503,
+    "provider_auth": 502,
+    "provider_quota": 503,
+    "response_too_large": 502,
+    "upstream_error": 502,
+    "upstream_malformed": 502,
+    "upstream_stalled": 504,
+    "upstream_timeout": 504,
+    "upstream_tls": 502,
+    "upstream_truncated": 502,
+    "upstream_unreachable": 503,
+}
+"""Of our codes, also where they are told in a stream, whose own status is 200."""
 SLACK_S = 1.5
 """A wait may end this much late: a debug build on a machine that does other things as well."""
 
@@ -78,7 +93,8 @@ Compared = tuple[str, Any, Any]
 
 
 def _of_head(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
-    yield "status", reply.status, wanted.status
+    audience = cell.pair.audience
+    yield "status", reply.status, audience.status(wanted.code, wanted.status)
     headers = reply.headers
     early = cell.what.early
     yield "attempts", headers.get("x-fastroute-attempts"), None if early else str(cell.attempts)
@@ -102,51 +118,68 @@ def _of_head(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
 
 def _of_body(reply: Reply, cell: Cell, wanted: Seen) -> Iterator[Compared]:
     yield "transport whole", reply.whole, wanted.ending is not Ending.BROKEN
-    streamed = cell.what.way is Way.STREAM
     yield "begins with a comment", reply.body.startswith(b":"), cell.what.early
     match wanted.ending:
         case Ending.ERROR:
-            yield from _of_error(_object(reply.body), wanted)
+            yield from _of_error(_object(reply.body), cell, wanted)
         case Ending.BROKEN:
             yield "begins as it was sent", reply.body.lstrip()[:1], b"{"
-        case Ending.IN_BAND:
-            seen = events(reply.body)
-            yield "finish reasons", finishes(seen), []
-            yield "[DONE]", "[DONE]" in seen, False
-            yield "ends with a whole event", reply.body.endswith(b"\n\n"), True
-            if not cell.what.early:
-                yield from _of_words(seen, cell)
-            yield from _of_error(seen[-1] if seen else None, wanted)
-        case Ending.WHOLE if streamed:
-            seen = events(reply.body)
-            yield "finish reasons", finishes(seen), ["stop"]
-            yield "[DONE]", seen[-1:] == ["[DONE]"], wanted.finished
-            yield "content", bool(text_of(seen)), True
-            yield "error events", [event for event in seen if isinstance(event, dict) and "error" in event], []
-            yield "answers", len({event.get("id") for event in seen if isinstance(event, dict)}), 1
-        case Ending.WHOLE:
-            seen = _object(reply.body)
-            yield "is a reply", isinstance(seen, dict) and "choices" in seen and "error" not in seen, True
+        case Ending.WHOLE if cell.what.way is Way.PLAIN:
+            yield "is a reply", cell.pair.audience.replies(_object(reply.body)), True
+        case _:
+            yield from _of_stream(reply.body, cell, wanted)
 
 
-def _of_words(seen: Sequence[Any], cell: Cell) -> Iterator[Compared]:
+def _of_stream(body: bytes, cell: Cell, wanted: Seen) -> Iterator[Compared]:
+    audience = cell.pair.audience
+    seen = audience.events(body)
+    if wanted.ending is Ending.WHOLE:
+        yield "finish reasons", audience.finishes(seen), [audience.finish]
+        marked = [audience.last(event) for event in seen]
+        yield "last words", sum(marked), int(wanted.finished and audience.has_last)
+        yield "behind the last words", not any(marked[:-1]), True
+        yield "content", bool(audience.text(seen)), True
+        yield "error events", [event for event in seen if audience.error(event)], []
+        yield "answers", audience.answers(seen), 1
+        return
+    yield "finish reasons", audience.finishes(seen), [audience.finish] if wanted.finish_told else []
+    yield "last words", any(audience.last(event) for event in seen), False
+    yield "ends with a whole event", body.endswith(b"\n\n"), True
+    if not cell.what.early:
+        yield from _of_words(audience.text(seen), cell)
+    yield from _of_error(seen[-1] if seen else None, cell, wanted)
+
+
+def _of_words(text: str, cell: Cell) -> Iterator[Compared]:
     """What went on is a prefix of what was sent; of a short script it is all of it."""
-    text = text_of(seen)
     yield "content is a prefix", (WORD * (len(text) // len(WORD) + 1)).startswith(text) and text != "", True
     if cell.what.clocks != "short":
         yield "content", text, WORD * WORDS
 
 
-def _of_error(body: Any, wanted: Seen) -> Iterator[Compared]:
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+def _of_error(body: Any, cell: Cell, wanted: Seen) -> Iterator[Compared]:
+    pair, audience = cell.pair, cell.pair.audience
+    error = audience.error(body)
+    if error is None:
         yield "error object", body, "an object"
+    elif wanted.said is not None and pair.crosses:
+        # Said again in other words, but for what it says to people.
+        yield "the upstream's message", CANARY in error.get("message", ""), True
     elif wanted.said is not None:
-        yield "the upstream's words", error, wanted.said
+        yield "the upstream's words", error, audience.error(_as_it_came(cell, wanted))
     else:
-        yield "members of the error", set(error), {"message", "type", "param", "code"}
-        yield "code", error.get("code"), wanted.code
+        yield "members of the error", audience.members - set(error), set()
+        code = wanted.code or ""
+        yield "code", audience.named(error), audience.code(code, audience.status(code, STATUSES[code]))
         yield "the upstream's words", CANARY in json.dumps(error), False
+
+
+def _as_it_came(cell: Cell, wanted: Seen) -> Any:
+    said, tongue = {"error": wanted.said}, cell.pair.tongue
+    if wanted.ending is Ending.ERROR and (cell.what.phase is not Phase.BEGUN or cell.what.way is Way.PLAIN):
+        return tongue.error(said)
+    (event,) = events((tongue.error_event(said) or "").encode())
+    return event
 
 
 def _of_calls(observation: Observation) -> Iterator[Compared]:

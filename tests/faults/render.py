@@ -6,8 +6,9 @@ One rule: every word of a row comes from the table that the tests hold the gatew
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
-from faults.broken import BROKEN_ANSWERS
+from faults.broken import BROKEN_OFF
 from faults.fault import Case, Ending, Fault, Phase, Record, Seen, State
+from faults.nonsense import NO_ANSWERS
 from faults.refusals import REFUSALS
 from faults.table import FAULTS
 from faults.transport import TRANSPORT
@@ -16,7 +17,8 @@ INTRODUCTION = """# Faults
 
 What happens when a provider fails: what a client sees, what is tried again, and what is on record. Printed from the
 table in `tests/faults`, which every release is held to: each fault in each phase it can have, streamed and plain, with
-and without a second target, through both doors.
+and without a second target, through both doors. The words are those of a client of OpenAI's chat; what other clients
+see before other providers stands under [dialects](#dialects), and is held to likewise.
 
 How far an attempt had come decides what may be done about its failure:
 
@@ -45,6 +47,31 @@ What is on record of each attempt is its state and the kind of its failure:
 | `cancelled` | it was let go because another was asked or answered first, or the client left |
 """
 
+DIALECTS = """## Dialects
+
+Clients of chat, Responses, Anthropic's and Gemini's dialect are asked every fault, each before a provider of its own
+dialect and one of another. What is tried again and what is on record is the same, and so are the status and its headers
+(Anthropic's clients are told `overloaded` with 529, as Anthropic does).
+
+| client | an error event | what stands for the code | no finish | not made up |
+|---|---|---|---|---|
+| `openai_chat` | the last event, `{"error":…}` | `error.code` | `finish_reason` | `[DONE]` |
+| `openai_responses` | `error` or `response.failed` | `code` | `response.completed` | `response.completed` |
+| `anthropic_messages` | `error` | `error.type`, by the status | `stop_reason` | `message_stop` |
+| `gemini` | the error alone, in no event | `error.status`, by the status | `finishReason` | nothing: the body ends |
+
+- What the provider said of the request goes on word by word where it speaks the client's dialect; where it does not,
+  its message does.
+- Only a plain reply of chat's to a client of chat goes on before it is whole. Any other one that breaks off has not
+  begun for the client (C): another target answers.
+- Where dialects differ, the finish is the end, and the client is told its own dialect's last words behind it.
+- An error event has no status in Anthropic's dialect: what only a status says (425) is not met there.
+
+Some faults are others where dialects differ, or before Gemini, whose streams have no end but that of their body:
+
+| fault | where | the client is told | on record |
+|---|---|---|---|"""
+
 GROUPS: tuple[tuple[str, str, Sequence[Fault]], ...] = (
     (
         "The provider says no",
@@ -52,7 +79,7 @@ GROUPS: tuple[tuple[str, str, Sequence[Fault]], ...] = (
         REFUSALS,
     ),
     ("The way there", "No connection, none in time, or one that breaks before an answer began.", TRANSPORT),
-    ("The answer", "It falls silent, breaks off, or is not what it should be.", BROKEN_ANSWERS),
+    ("The answer", "It falls silent, breaks off, or is not what it should be.", (*BROKEN_OFF, *NO_ANSWERS)),
 )
 
 
@@ -69,6 +96,10 @@ def _page() -> Iterator[str]:
         for fault in faults:
             yield from _rows(fault)
         yield ""
+    yield DIALECTS
+    for fault in FAULTS:
+        yield from _otherwise(fault)
+    yield ""
     yield "## Why\n"
     rules: dict[str, list[str]] = {}
     for fault in FAULTS:
@@ -89,6 +120,16 @@ def _rows(fault: Fault) -> Iterator[str]:
     for said, phases in told.items():
         yield f"| {title} | {' '.join(phases)} | {' | '.join(said)} |"
         title = ""
+
+
+def _otherwise(fault: Fault) -> Iterator[str]:
+    for case in fault.cases:
+        for where, other in (("another dialect", case.crossed), ("before Gemini", case.unmarked)):
+            if other:
+                told = f"{_seen(other.alone)}" + (
+                    ", for its own clients behind the finish" if other.alone.finish_told else ""
+                )
+                yield f"| {fault.title} | {where} | {told} | {_entry(other.record)} |"
 
 
 def _seen(seen: Seen) -> str:

@@ -117,11 +117,18 @@ class Mocks(NamedTuple):
         self.keeping.script(*rules(cells, Upstream.KEPT), events=4)
 
     def rows(self) -> list[dict[str, Any]]:
-        return [*self.closing.rows(), *self.keeping.rows()]
+        """The logs, with the model that some dialects name in the address alone."""
+        rows = [*self.closing.rows(), *self.keeping.rows()]
+        return [{**row, "model": row["model"] or _in_address(row["path"])} for row in rows]
 
 
-def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:
-    """Starts a gateway for these cells, asks each, and stops it."""
+def _in_address(path: str) -> str:
+    return path.partition("/models/")[2].partition(":")[0]
+
+
+@contextlib.contextmanager
+def serve(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Iterator[tuple[Gateway, int]]:
+    """A gateway for these cells, and its admin port; the upstreams do what the cells say."""
     folder.mkdir(parents=True, exist_ok=True)
     with blackhole() as hole:
         addresses = {
@@ -140,9 +147,15 @@ def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:
         mocks.script(cells)
         command = Command(folder / "gateway.log", "serve", "-c", str(file))
         try:
-            seen = _observe(cells, mocks, Gateway(command), admin_port)
+            yield Gateway(command), admin_port
         finally:
             command.stop()
+
+
+def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:
+    """Starts a gateway for these cells, asks each, and stops it."""
+    with serve(cells, mocks, folder) as (gateway, admin_port):
+        seen = _observe(cells, mocks, gateway, admin_port)
     return _with_records(seen, read(folder / "state"))
 
 
@@ -195,7 +208,7 @@ async def _turns(cell: Cell, connection: Connection) -> AsyncIterator[Timed]:
     for turn in range(cell.what.well + cell.what.requests):
         if turn:
             await asyncio.sleep(cell.what.rest_s)
-        timed = await connection.ask(cell.body(turn))
+        timed = await connection.ask(cell.body(turn), cell.path)
         if turn >= cell.what.well:
             yield timed
         else:

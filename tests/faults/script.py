@@ -5,10 +5,11 @@ One rule: what the upstream says in words is known here, so that a test can tell
 
 import base64
 import gzip
-import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from faults.fault import Way
+from faults.tongue import CHAT, Tongue
 
 CANARY = "canary-of-the-upstream-error"
 """Stands in every error an upstream words itself."""
@@ -57,55 +58,142 @@ EVENTS = head("text/event-stream")
 """The head of a stream."""
 
 
-def chunk(content: str | None = None, finish: str | None = None) -> str:
-    """One event of a stream, as text on the wire."""
-    delta = {"role": "assistant"} if content is None and finish is None else {"content": content} if content else {}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return "data: " + json.dumps({"id": "c-1", "object": "chat.completion.chunk", "choices": [choice]}) + "\n\n"
+class Words(str):
+    """A text as chat says it, which knows how upstreams of other dialects do."""
+
+    __slots__ = ("said",)
+    said: Callable[[Tongue], str]
 
 
-def completion(text: str = "a whole reply") -> str:
+def words(said: Callable[[Tongue], str]) -> Words:
+    made = Words(said(CHAT))
+    made.said = said
+    return made
+
+
+def chunk(content: str | None = None, finish: str | None = None) -> Words:
+    """One event of a stream, as text on the wire. A finish is that of the table's three words, with chat's reason."""
+    if finish:
+        return words(lambda tongue: tongue.finish(WORD * WORDS).replace('"stop"', f'"{finish}"'))
+    return words(lambda tongue: tongue.content(content) if content else tongue.opening)
+
+
+LAST = words(lambda tongue: tongue.last)
+"""What is said behind the finish: `[DONE]`, in chat."""
+
+
+def completion(text: str = "a whole reply") -> Words:
     """A plain reply, as text."""
-    message = {"role": "assistant", "content": text}
-    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-    return json.dumps({"id": "c-1", "object": "chat.completion", "model": "m", "choices": choices})
+    return words(lambda tongue: tongue.reply(text))
 
 
-def answer(way: Way) -> str:
+def torn_completion() -> Words:
+    """A plain reply that breaks off within a text."""
+    return words(lambda tongue: tongue.reply("a whole reply").partition("a whole reply")[0] + "a wh")
+
+
+def answer(way: Way) -> Words:
     """The body of a good answer."""
-    if way is Way.PLAIN:
-        return completion()
-    return chunk() + chunk(WORD) * WORDS + chunk(finish="stop") + "data: [DONE]\n\n"
+    return completion() if way is Way.PLAIN else words(lambda tongue: tongue.stream(WORD, WORDS))
 
 
-def wordless(way: Way) -> str:
+def wordless(way: Way) -> Words:
     """The body of a proper answer that says nothing."""
-    return completion("") if way is Way.PLAIN else chunk() + chunk(finish="stop") + "data: [DONE]\n\n"
+    return completion("") if way is Way.PLAIN else words(lambda tongue: tongue.stream("", 0))
 
 
 def media(way: Way) -> str:
     return "application/json" if way is Way.PLAIN else "text/event-stream"
 
 
-def response(way: Way, *header_lines: str, body: str | None = None, length: int | None = None) -> str:
+def response(way: Way, *header_lines: str, body: str | None = None, length: int | None = None) -> Words:
     """A whole response as text on the wire, with these header lines beside its own."""
-    body = answer(way) if body is None else body
-    lines = [
-        "HTTP/1.1 200 OK",
-        f"content-type: {media(way)}",
-        f"content-length: {len(body) if length is None else length}",
-        *header_lines,
-    ]
-    return "\r\n".join([*lines, "", body])
+
+    def said(tongue: Tongue) -> str:
+        text = answer(way).said(tongue) if body is None else body
+        lines = [
+            "HTTP/1.1 200 OK",
+            f"content-type: {media(way)}",
+            f"content-length: {len(text) if length is None else length}",
+            *header_lines,
+        ]
+        return "\r\n".join([*lines, "", text])
+
+    return words(said)
 
 
 def padded(way: Way, start: str, filling: str, repeat: int) -> tuple[dict[str, Any], ...]:
     """A good answer with so much filling behind the start of a header line, as steps."""
-    head_of, _, body = response(way).partition("\r\n\r\n")
     end = "" if filling.endswith("\r\n") else "\r\n"
-    return raw(f"{head_of}\r\n{start}"), raw(filling, repeat), raw(f"{end}\r\n{body}"), {"delay": {"ms": 20}}
+    head_of = words(lambda tongue: response(way).said(tongue).partition("\r\n\r\n")[0] + f"\r\n{start}")
+    rest = words(lambda tongue: f"{end}\r\n" + response(way).said(tongue).partition("\r\n\r\n")[2])
+    return raw(head_of), raw(filling, repeat), raw(rest), {"delay": {"ms": 20}}
 
 
 def packed(way: Way) -> dict[str, Any]:
     """The body of a good answer, compressed, as a step."""
-    return {"send": {"base64": base64.b64encode(gzip.compress(answer(way).encode(), mtime=0)).decode()}}
+
+    def said(tongue: Tongue) -> str:
+        return base64.b64encode(gzip.compress(answer(way).said(tongue).encode(), mtime=0)).decode()
+
+    return {"send": {"base64": words(said)}}
+
+
+LONGEST_SCRIPT = 40
+"""Events of a pace that a case is over before."""
+
+
+def spoken(steps: Sequence[Any], tongue: Tongue, way: Way) -> list[Any] | None:
+    """What an upstream of this dialect does; None where the dialect has no word for it."""
+    if tongue is CHAT:
+        return list(steps)
+    said: list[Any] = []
+    for step in steps:
+        match step:
+            case {"events": events}:
+                said += _events(tongue, **events)
+            case {"reply": reply}:
+                said += _reply(tongue, way, headed(said), **reply)
+            case {"error_event": {"data": error}} if (event := tongue.error_event(error)) is not None:
+                said += [*headed(said), send(event)]
+            case {"error_event": _}:
+                return None
+            case {"status": {"code": 200, "body": {"error": _} as body}} if tongue.error_event(body) is None:
+                return None
+            case {"status": {"body": {"error": _} as body, **more}}:
+                # Some bodies are not worded as an error of the table is.
+                said.append({"status": {**more, "body": tongue.error(body) if "type" in body["error"] else body}})
+            case _:
+                said.append(_spoken(step, tongue))
+    return said
+
+
+def headed(said: Sequence[Any]) -> list[Any]:
+    """The head that is still to be said."""
+    return [] if any("head" in step for step in said) else [EVENTS]
+
+
+def _events(tongue: Tongue, count: int, text: str = WORD, every_ms: int = 0) -> Iterator[Any]:
+    yield from (EVENTS, send(tongue.opening))
+    pause = [{"delay": {"ms": every_ms}}] if every_ms else []
+    for _ in range(min(count, LONGEST_SCRIPT)):
+        yield from (send(tongue.content(text)), *pause)
+
+
+def _reply(tongue: Tongue, way: Way, head: Sequence[Any], first_ms: int = 0, **size: int) -> Iterator[Any]:
+    """What a well-behaved server says; of a length that is known, so that the answer ends where it does."""
+    if way is Way.PLAIN:
+        yield status(200, tongue.reply("x" * size.get("bytes", 100)))
+    elif first_ms:
+        yield from (*head, send(tongue.opening), {"delay": {"ms": first_ms}})
+        yield send(tongue.stream(WORD, WORDS).removeprefix(tongue.opening))
+    else:
+        yield from (*head, status(200, tongue.stream(WORD, WORDS)))
+
+
+def _spoken(value: Any, tongue: Tongue) -> Any:
+    if isinstance(value, Words):
+        return value.said(tongue)
+    if isinstance(value, dict):
+        return {name: _spoken(inner, tongue) for name, inner in value.items()}
+    return value

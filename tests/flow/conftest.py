@@ -13,7 +13,7 @@ from flow.rig import READ_ON, Command, Door, Gateway, Route, Serve, Upstream, co
 
 _numbers = itertools.count()
 _accounts = itertools.count()
-_few = {kind: itertools.count() for kind in ("hedging", *READ_ON)}
+_few = {kind: itertools.count() for kind in ("hedging", "refused", *READ_ON)}
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +118,12 @@ def finished() -> Route:
 def hedging() -> Route:
     """Two targets, the second of which is asked beside the first where that is slow."""
     return _one_of_few("hedging")
+
+
+@pytest.fixture
+def refused() -> Route:
+    """Two targets, the first of which is at a port that refuses."""
+    return _one_of_few("refused")
 
 
 @pytest.fixture

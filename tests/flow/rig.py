@@ -329,10 +329,15 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
         for kind, more in kinds.items()
         for number in range(ROUTES)
     }
+    dead = {"dialect": "openai_chat", "address": f"http://127.0.0.1:{refusing_port()}/v1"}
     for kind in READ_ON:
         for name in (f"{kind}-{number}" for number in range(ACCOUNTS)):
             targets = [f"{kind}/{name}-first", f"{kind}/{name}-second"]
             models[name] = {"policy": "flow_policies:first_when_idle", "targets": targets}
+    # A provider that refuses rests after some requests, so whoever has one has it for itself.
+    refusing = {f"refused-{number}": dead for number in range(ACCOUNTS)}
+    for name in refusing:
+        models[name] = {"targets": [f"{name}/{name}-first", f"up/{name}-second"]}
     for name in (f"hedging-{number}" for number in range(ACCOUNTS)):
         models[name] = {"targets": [f"up/{name}-first", f"up/{name}-second"], "patience": {"hedge_after_s": HEDGE_S}}
     read_on = {
@@ -356,7 +361,8 @@ def configuration(upstream: str, admin_port: int, **limits: Any) -> dict[str, An
             **accounts,
             **read_on,
             "up": {"dialect": "openai_chat", "address": f"{upstream}/v1", "key": "sk-canary-of-the-provider"},
-            "dead": {"dialect": "openai_chat", "address": f"http://127.0.0.1:{refusing_port()}/v1"},
+            **refusing,
+            "dead": dead,
         },
         "models": {
             **models,

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
@@ -22,6 +23,15 @@ def room_for(descriptors: int) -> None:
     if hard < descriptors:
         pytest.skip(f"needs {descriptors} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, descriptors), hard))
+
+
+ESTABLISHED = "01"
+
+
+def open_to(port: int) -> int:
+    """How many connections to this port nobody has closed yet, as the kernel counts them."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[3] == ESTABLISHED and int(row[2].partition(":")[2], 16) == port for row in rows)
 
 
 class Member(NamedTuple):

@@ -240,10 +240,14 @@ impl StreamTranslator {
                 failed = self.event(name, data, out, watch);
             }
         });
-        let fault = frames.fault();
+        let (fault, too_long) = (frames.fault(), frames.too_long());
         self.frames = frames;
         failed?;
-        if read || self.ended { Ok(()) } else { Err(Failure::new(Kind::Malformed).saying(fault)) }
+        match (read || self.ended, too_long) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Failure::new(Kind::ResponseTooLarge)),
+            (false, false) => Err(Failure::new(Kind::Malformed).saying(fault)),
+        }
     }
 
     /// As [`Self::finish`], likewise. Not `proper` is a body that broke off: what it had said until then stands, and what

@@ -11,11 +11,13 @@
 use std::fs;
 use std::path::Path;
 
+use fastroute_core::dialects::Dialect;
+
 #[path = "../../../fuzz/src/lib.rs"]
 mod laws;
 
 /// Every file of a target's folder; a target without seeds would prove nothing.
-fn replay(target: &str, check: fn(&[u8])) {
+fn replay(target: &str, check: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -66,6 +68,14 @@ fn counting_is_bounded_whatever_the_text() {
 #[test]
 fn what_a_dialect_read_it_writes_so_that_it_reads_the_same() {
     replay("dialects", laws::dialects::check);
+}
+
+#[test]
+fn a_stream_says_in_every_dialect_what_it_said_in_its_own() {
+    let streaming = Dialect::ALL.iter().filter(|dialect| dialect.reader().is_some());
+    for &dialect in streaming {
+        replay(&format!("stream_{}", dialect.name()), |input| laws::streams::check(dialect, input));
+    }
 }
 
 #[test]

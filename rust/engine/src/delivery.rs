@@ -244,10 +244,16 @@ impl Delivery {
         self.close(ending, failure);
     }
 
-    /// A clock ran out. A stream that said its finish owes nothing: it ends as it stands, and its connection with it.
+    /// A clock ran out. A stream that said its finish owes nothing: it ends as it stands, and its connection with it. One
+    /// that is said in another dialect may hold its finish back until what follows it, and says it now.
     fn run_out(&mut self, kind: Kind) -> Result<(), BrokenOff> {
-        if !matches!(&self.flow, Flow::Stream(relay) if relay.finished()) {
-            return self.break_off(Failure::new(kind));
+        let ended = match &mut self.flow {
+            Flow::Stream(relay) if relay.finished() => relay.cut(&mut self.scratch),
+            _ => Err(Failure::new(kind)),
+        };
+        self.ready.extend(self.scratch.drain(..));
+        if let Err(failure) = ended {
+            return self.break_off(failure);
         }
         self.lease = None;
         self.body = None;

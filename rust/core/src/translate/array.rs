@@ -6,7 +6,8 @@
 use crate::sse::{Limits, Parser};
 
 const NO_LIST: &str = "the stream is not a list of JSON objects";
-const TOO_LONG: &str = "an event of the stream is longer than its limit";
+/// Why an event is not read on, where a framing has no words of its own for it.
+pub(super) const TOO_LONG: &str = "an event of the stream is longer than its limit";
 
 /// Cuts a list into its items. What is kept is the beginning of one item.
 #[derive(Debug, Default)]

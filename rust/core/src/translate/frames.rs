@@ -6,15 +6,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::array::Items;
+use super::array::{Items, TOO_LONG};
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, DialectError};
 use crate::eventstream::{self, Kind, Message};
 use crate::sse::{self, Limits};
 
-/// Why [`Frames::feed`] gave up, where a framing has no words of its own for it.
-const TOO_LONG: &str = "an event of the stream is longer than its limit";
 const NO_CHUNK: &str = "a chunk of the stream holds no bytes";
 
 /// Cuts the bytes of one stream into events, whatever the pieces they come in.
@@ -103,6 +101,11 @@ impl Frames {
         self.fault
     }
 
+    /// Whether that was because an event is longer than its limit, which no other target would cure.
+    pub fn too_long(&self) -> bool {
+        self.fault == TOO_LONG
+    }
+
     /// The stream is over: a last event whose blank line is missing still counts, as it does for every client. What is
     /// left of a list or a message that broke off is none.
     pub fn end(self, mut on: impl FnMut(&str, &[u8])) {
@@ -125,6 +128,10 @@ fn lines(
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let (line, behind) = rest.split_at(end);
         rest = behind.get(1..).unwrap_or_default();
+        // A line is as long in one piece as in many.
+        if kept.len() + line.len() > limits.line_bytes {
+            return Err(TOO_LONG);
+        }
         if kept.is_empty() {
             tell(b"", line, on);
         } else {

@@ -57,7 +57,7 @@ fn an_event_without_end_is_refused_and_told() {
         stream.push(&[b'x'; 16], &mut out);
     }
     assert!(stream.ended());
-    assert!(String::from_utf8(out).unwrap().contains("upstream_malformed"));
+    assert!(String::from_utf8(out).unwrap().contains("response_too_large"));
 }
 
 #[test]

@@ -103,6 +103,10 @@ impl Workload {
     /// What the upstream needs to be told, as a script in JSON.
     pub fn script(self) -> &'static str {
         match self {
+            // Only a stamp that is part of the text comes through a translation.
+            Self::W10Stream => {
+                r#"{"defaults": {"reply_bytes": 700, "events": 200, "first_ms": 5, "every_ms": 5, "stamp": "text"}}"#
+            }
             Self::W5 => r#"{"defaults": {"reply_bytes": 700, "events": 600, "first_ms": 100, "every_ms": 1000}}"#,
             Self::W7 | Self::W7Stream => {
                 r#"{"defaults": {"reply_bytes": 700, "events": 5}, "rules": [

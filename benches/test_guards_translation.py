@@ -1,0 +1,45 @@
+"""What it costs at the edge door that client and provider differ in dialect, as a multiple of chat before chat."""
+
+from statistics import median
+
+import pytest
+from benches.rig import programs, rounds
+from benches.rig.results import CHUNK_CPU, REQUEST_CPU, Figure
+from benches.rig.workloads import PLANS, Plan
+from pytest_benchmark.fixture import BenchmarkFixture
+
+PLAIN = "edge"
+LIMITS = {"W10-c16": (REQUEST_CPU, 1.5), "W10-stream": (CHUNK_CPU, 2.0)}
+"""By plan: what is compared, and how much more of it a translation may take."""
+CROSSINGS = ("edge, Anthropic to chat", "edge, chat to Anthropic")
+
+
+def edge_only(plan: Plan) -> Plan:
+    return plan._replace(contenders=tuple(each for each in plan.contenders if each.name in {PLAIN, *CROSSINGS}))
+
+
+def measure(plan: Plan, figure: Figure) -> dict[str, float]:
+    """The median of three rounds, for each crossing."""
+    rows = list(rounds.run(edge_only(plan), 3, programs.raise_descriptor_limit()))
+    assert not any(row["load"]["errors"] for row in rows)
+    found = {name: [figure.of(row) for row in rows if row["contender"] == name] for name in (PLAIN, *CROSSINGS)}
+    return {
+        name: median(ours / plain for ours, plain in zip(found[name], found[PLAIN], strict=True) if ours and plain)
+        for name in CROSSINGS
+    }
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_translation_costs_no_more_than_it_may(name: str, benchmark: BenchmarkFixture) -> None:
+    (plan,) = (each for each in PLANS if each.name == name)
+    figure, limit = LIMITS[name]
+    ratios = benchmark.pedantic(measure, (plan, figure), rounds=1, iterations=1)
+    benchmark.extra_info |= ratios
+    assert {crossing: ratio for crossing, ratio in ratios.items() if ratio > limit} == {}
+
+
+def test_the_guard_measures_what_the_plans_do() -> None:
+    for name in LIMITS:
+        (plan,) = (edge_only(each) for each in PLANS if each.name == name)
+        assert [each.name for each in plan.contenders] == [PLAIN, *CROSSINGS]
+        assert plan.contenders[0].workload != plan.workload
