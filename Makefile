@@ -50,7 +50,7 @@ bench: $(VENV)/.bench
 	cargo build --release --quiet -p fastroute-engine --examples
 	$(BIN)/python -m benches.rig $(ARGS)
 
-# An hour and a half, most of it fuzzing; CPU_SECONDS=60 makes that part a tenth. Each part has a target folder of its own.
+# Three hours, most of it fuzzing; CPU_SECONDS=60 makes that part a tenth. Each part has a target folder of its own.
 test-long: dev $(VENV)/.clients $(NODE_MODULES) $(AGENTS)
 	$(BIN)/python -m pytest tests -q -m "long or not long"
 	FASTROUTE_SEEDS=10000 cargo test --quiet -p fastroute-engine --lib simulation

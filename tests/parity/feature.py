@@ -4,7 +4,7 @@ One rule: a cell is measured, never written. What is neither kept nor named as g
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from contract.recorded import CHAT_DIALECTS
@@ -33,25 +33,37 @@ class Feature(NamedTuple):
         return (self.otherwise or {}).get(dialect, LOST) if found == LOST else found
 
 
-def asked(
-    *names: str, source: str = CHAT, kept: Callable[[dict[str, Any]], bool], **wanted: Any
-) -> Callable[[str], Cell]:
-    """A request with `wanted`, which a notice would call by one of `names`; `kept` finds it on the way back."""
-    question = [{"role": "user", "content": "hi"}]
-    body = json.dumps({"model": "m", "max_tokens": 4_096, "messages": question} | wanted).encode()
+class Asked(NamedTuple):
+    """A request with something in it, which a notice would call by one of `names`; `kept` finds it on the way back."""
 
-    def measure(dialect: str) -> Cell:
+    source: str
+    body: bytes
+    names: tuple[str, ...]
+    kept: Callable[[dict[str, Any]], bool]
+
+    def __call__(self, dialect: str) -> Cell:
         try:
-            there = core.translate_request(body, source, dialect)
-            back = core.translate_request(there.body, dialect, source)
+            there = core.translate_request(self.body, self.source, dialect)
         except core.DialectError:
             return REFUSED
-        if kept(json.loads(back.body)):
-            return YES
-        notices = [*there.dropped, *there.changed, *back.dropped]
-        return DROPPED if any(notice.startswith(names) for notice in notices) else LOST
+        return self.found(there.body, dialect, [*there.dropped, *there.changed])
 
-    return measure
+    def found(self, body: bytes, dialect: str, notices: Sequence[str]) -> Cell:
+        """What became of it in the body that was written in this dialect."""
+        try:
+            back = core.translate_request(body, dialect, self.source)
+        except core.DialectError:
+            return REFUSED
+        if self.kept(json.loads(back.body)):
+            return YES
+        return DROPPED if any(notice.startswith(self.names) for notice in [*notices, *back.dropped]) else LOST
+
+
+def asked(*names: str, source: str = CHAT, kept: Callable[[dict[str, Any]], bool], **wanted: Any) -> Asked:
+    """A request with `wanted`."""
+    question = [{"role": "user", "content": "hi"}]
+    body = json.dumps({"model": "m", "max_tokens": 4_096, "messages": question} | wanted).encode()
+    return Asked(source, body, names, kept)
 
 
 def answered(

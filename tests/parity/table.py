@@ -127,7 +127,7 @@ FEATURES = (
         asked(
             "tool_choice", tools=TOOLS, tool_choice="none", kept=lambda request: request.get("tool_choice") == "none"
         ),
-        {"ollama": "none offered"},
+        {"ollama": "none offered", "bedrock_converse": "none offered"},
     ),
     Feature(
         "how much to reason",
@@ -178,7 +178,7 @@ FEATURES = (
             usage={"completion_tokens_details": {"reasoning_tokens": 4}},
             kept=lambda _, usage: usage.reasoning_tokens == 4,
         ),
-        {"ollama": ABSENT, "cohere_v2": ABSENT},
+        {"ollama": ABSENT, "cohere_v2": ABSENT, "bedrock_converse": ABSENT},
     ),
     Feature(
         "log probabilities", asked("logprobs", logprobs=True, kept=lambda request: request.get("logprobs") is True)
@@ -189,7 +189,13 @@ FEATURES = (
     Feature(
         "refusal",
         answered(content=None, refusal="I will not", kept=lambda choice, _: choice.refusal == "I will not"),
-        {"anthropic_messages": AS_TEXT, "gemini": AS_TEXT, "cohere_v2": AS_TEXT, "ollama": AS_TEXT},
+        {
+            "anthropic_messages": AS_TEXT,
+            "gemini": AS_TEXT,
+            "cohere_v2": AS_TEXT,
+            "ollama": AS_TEXT,
+            "bedrock_converse": AS_TEXT,
+        },
     ),
     Feature(
         "an error in a stream",
