@@ -6,6 +6,7 @@
 mod array;
 mod errors;
 mod frames;
+mod shown;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -17,6 +18,7 @@ use crate::json::{self, splice};
 use crate::passes::{Demands, NOT_HELD, OnLoss, Prepared, Returning, WayBack, prepare, refusal};
 use crate::quirks;
 use crate::sse::Limits;
+use crate::usage::{self, UsageRule};
 pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
@@ -94,9 +96,9 @@ pub fn request(
         }
     }
     let rendered = target.render_request(&request)?;
-    let Prepared { way_back, changed } = prepared;
-    let mut told =
-        Translated { body: rendered.body, dropped: rendered.dropped, changed, way_back, stream, include_usage, wanted };
+    let Prepared { way_back, mut dropped, changed } = prepared;
+    dropped.extend(rendered.dropped);
+    let mut told = Translated { body: rendered.body, dropped, changed, way_back, stream, include_usage, wanted };
     if demands.edits() && matches!(request, Request::Chat(_)) {
         edit(&mut told, demands)?;
     }
@@ -156,6 +158,10 @@ pub fn reply_as(
             // Whether text stands in a list says nothing abroad, and where it need not, clients expect it bare.
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
+            shown::show(chat, target);
+            if let Some(usage) = &mut chat.usage {
+                usage::settle(usage, source, way_back.usage_rule());
+            }
         }
         way_back.reply(chat)?;
     }
@@ -175,6 +181,7 @@ pub struct StreamTranslator {
     writer: Writer,
     source: Dialect,
     target: Dialect,
+    usage_rule: UsageRule,
     returning: Returning,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
@@ -199,6 +206,7 @@ impl StreamTranslator {
             writer: target.writer(&Envelope { id: &id, ..*envelope })?,
             source,
             target,
+            usage_rule: way_back.usage_rule(),
             returning: way_back.returning(),
             open: SmallVec::new(),
             finished: false,
@@ -296,10 +304,18 @@ impl StreamTranslator {
         }
         let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
         for mut event in events {
-            if self.source != self.target
-                && let Event::MessageStart { id, .. } = &mut event
-            {
-                reply_id::spell(id, self.target);
+            if self.source != self.target {
+                match &mut event {
+                    Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
+                    Event::Usage(usage) => usage::settle(usage, self.source, self.usage_rule),
+                    Event::Media { .. } => {
+                        for event in shown::shown(event, self.target) {
+                            self.turn_back(event, data, out, watch)?;
+                        }
+                        continue;
+                    }
+                    _ => {}
+                }
             }
             self.turn_back(event, data, out, watch)?;
         }
@@ -333,6 +349,7 @@ impl StreamTranslator {
             Event::TextStart { choice }
             | Event::ReasoningStart { choice }
             | Event::ReasoningRedacted { choice, .. }
+            | Event::Media { choice, .. }
             | Event::RefusalDelta { choice, .. }
             | Event::ToolCallStart { choice, .. }
                 if !self.open.contains(choice) =>

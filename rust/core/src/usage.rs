@@ -5,7 +5,9 @@
 //! accounting must survive what providers write.
 
 use crate::cursor::{Broken, Cursor, count};
-use crate::dialects::message::TokenUsage;
+use crate::dialects::Dialect;
+use crate::dialects::message::{self, Json, TokenUsage};
+use crate::dialects::object::Object;
 
 /// Where the numbers come from, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +89,54 @@ impl Usage {
     pub fn from_openai(usage: &[u8], rule: UsageRule) -> Option<Self> {
         Written::read(usage).ok().flatten()?.settle(rule)
     }
+}
+
+/// Brings what a reply of `source` counts to the invariant, for clients of other dialects: those count by their own
+/// rules, and would take the numbers of a provider that departs from its dialect for something else. That reasoning is
+/// told beside the completion is believed of any provider whose total proves it.
+pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: UsageRule) {
+    if !matches!(source, Dialect::OpenAiChat | Dialect::OpenAiCompletions) {
+        return;
+    }
+    let rule = if rule == UsageRule::Invariant { UsageRule::ReasoningApart } else { rule };
+    let outside = |names: &[&str]| names.iter().find_map(|name| json_count(told.extras.get(source, name)?));
+    let details = told.extras.get(source, "prompt_tokens_details").and_then(Json::as_raw);
+    let written_to_cache = details
+        .as_deref()
+        .and_then(Object::lenient)
+        .and_then(|mut details| CACHE_WRITES.iter().find_map(|name| json_count(&details.take_json(name)?)));
+    let tokens = told.tokens;
+    let written = Written {
+        prompt: Some(tokens.prompt_tokens),
+        completion: Some(tokens.completion_tokens),
+        total: tokens.total_tokens,
+        cached: tokens.cached_tokens,
+        cached_outside: outside(&CACHE_READS),
+        cache_write: tokens.cache_write_tokens.or(written_to_cache).unwrap_or(0),
+        reasoning: tokens.reasoning_tokens,
+        reasoning_outside: outside(&["reasoning_tokens"]),
+    };
+    let reads = written.cached.or(written.cached_outside).is_some();
+    let writes = tokens.cache_write_tokens.or(written_to_cache).is_some();
+    let reasons = written.reasoning.or(written.reasoning_outside).is_some();
+    if let Some(usage) = written.settle(rule) {
+        told.tokens = TokenUsage {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens,
+            cached_tokens: reads.then_some(usage.cached_tokens),
+            cache_write_tokens: writes.then_some(usage.cache_write_tokens),
+            reasoning_tokens: reasons.then_some(usage.reasoning_tokens),
+        };
+    }
+}
+
+/// Where providers put what others count among the details.
+const CACHE_READS: [&str; 3] = ["cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens"];
+const CACHE_WRITES: [&str; 2] = ["cache_creation_input_tokens", "cache_creation_tokens"];
+
+fn json_count(json: &Json<'_>) -> Option<u64> {
+    number(json.as_str().as_bytes())
 }
 
 impl Written {

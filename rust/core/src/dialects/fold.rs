@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::message::{
-    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Json, Reasoning, Role, Spelling, Text,
-    ToolCall, Turn,
+    Block, ChatReply, Choice, Citation, Content, ErrorReply, Event, Extras, Json, MediaSource, Reasoning, Role,
+    Spelling, Text, ToolCall, Turn,
 };
 use super::object::{self, Object};
 use super::output::{self, Buffer};
@@ -85,6 +85,11 @@ impl Fold {
                 let redacted = Some(own(data));
                 let reasoning = Reasoning { redacted, ..Reasoning::default() };
                 self.push_reasoning(*choice, reasoning);
+            }
+            Event::Media { choice, content } => {
+                if let Some(content) = content.owned_media() {
+                    self.push(*choice, Block::new(content));
+                }
             }
             Event::RefusalDelta { choice, text } => self.refuse(*choice, text),
             Event::ToolCallStart { choice, call, kind, id, name, signature } => {
@@ -205,6 +210,7 @@ fn weight(event: &Event<'_>) -> usize {
         Event::TextDelta { text, logprobs, .. } => text.len() + logprobs.as_ref().map_or(0, |json| json.as_str().len()),
         Event::ReasoningDelta { text, .. } | Event::RefusalDelta { text, .. } => text.len(),
         Event::ReasoningSignature { signature, .. } => signature.len(),
+        Event::Media { content, .. } => BLOCK + content.media().map_or(0, MediaSource::len),
         Event::ReasoningRedacted { data, .. } => BLOCK + data.len(),
         Event::ToolCallStart { id, name, signature, .. } => {
             BLOCK + id.len() + name.len() + signature.as_ref().map_or(0, |signature| signature.len())

@@ -33,7 +33,7 @@ pub(crate) mod reply_id;
 
 use bytes::Bytes;
 
-use message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role};
 pub use place::DialectError;
 pub(crate) use place::Place;
 
@@ -232,6 +232,20 @@ impl Dialect {
             Self::CohereV2 => 2,
             Self::Ollama => 1,
             _ => 0,
+        }
+    }
+
+    /// Whether a request has words for a block in a turn of this role; what has none is named by whoever writes it.
+    pub(crate) fn says(self, block: &Block<'_>, role: Role) -> bool {
+        match self {
+            Self::OpenAiChat => openai_chat::says(block),
+            Self::OpenAiResponses => openai_responses::says(block, role),
+            Self::AnthropicMessages => anthropic_messages::says(block),
+            Self::BedrockConverse => bedrock_converse::says(block),
+            Self::Gemini => gemini::says(block),
+            Self::CohereV2 => cohere_v2::says(block),
+            Self::Ollama => ollama::says(block),
+            _ => true,
         }
     }
 

@@ -11,6 +11,8 @@ mod capabilities;
 mod check;
 mod custom;
 mod demands;
+mod elsewhere;
+mod emptied;
 mod forced;
 mod format;
 mod habits;

@@ -4,8 +4,8 @@
 use super::demands::{Demands, Losses, OnLoss};
 use super::way_back::WayBack;
 use super::{
-    MaxTokensField, Shape, builtins, custom, forced, format, habits, held, media, reasoning, sampling, shape_to,
-    signatures,
+    MaxTokensField, Shape, builtins, custom, elsewhere, emptied, forced, format, habits, held, media, reasoning,
+    sampling, shape_to, signatures,
 };
 use crate::dialects::message::ChatRequest;
 use crate::dialects::{Dialect, DialectError, Place};
@@ -15,6 +15,8 @@ use crate::dialects::{Dialect, DialectError, Place};
 pub struct Prepared {
     /// What the reply must be read with.
     pub way_back: WayBack,
+    /// What the target cannot be told, in turns of which nothing is left, as places.
+    pub dropped: Vec<String>,
     /// What was said otherwise than the client said it, as places and words of ours, never values.
     pub changed: Vec<String>,
 }
@@ -27,13 +29,18 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     let crosses = source != demands.dialect;
     let mut losses = Losses::new(demands.on_loss);
     let mut way_back = WayBack::default();
+    let mut dropped = Vec::new();
     if crosses {
         held::refuse(request)?;
         way_back.origin = Some(demands.dialect);
+        way_back.usage = demands.quirks.usage_rule();
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);
     }
     forced::check(request)?;
+    if crosses {
+        media::settle(request, demands.dialect);
+    }
     media::check(request, source, demands)?;
     signatures::sort(request, source, demands, &mut losses)?;
     if wraps(source, demands) {
@@ -46,6 +53,10 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     let has_verbosity = matches!(demands.dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
     if demands.on_loss == OnLoss::Emulate && !has_verbosity {
         habits::verbosity(request);
+    }
+    if crosses {
+        elsewhere::place(request, demands.dialect, &mut losses);
+        dropped = emptied::fill(request, demands.dialect);
     }
     // In the Responses API a result may answer a call that only the server remembers.
     let pairs_results = demands.shape.pairs_results && (crosses || source != Dialect::OpenAiResponses);
@@ -66,7 +77,7 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
         }
         None => {}
     }
-    Ok(Prepared { way_back, changed: losses.changed })
+    Ok(Prepared { way_back, dropped, changed: losses.changed })
 }
 
 /// Whether free text tools become functions.

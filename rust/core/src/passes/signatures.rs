@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Role, Text};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Role, Text};
 use crate::dialects::{Dialect, DialectError};
 
 /// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
@@ -62,6 +62,9 @@ pub(super) fn sort(
 ) -> Result<(), DialectError> {
     let target = demands.dialect;
     for (at, turn) in request.turns.iter_mut().enumerate() {
+        if source == Dialect::OpenAiChat && source != target {
+            join_pieces(&mut turn.blocks);
+        }
         let mut lost = Vec::new();
         let mut place = 0;
         turn.blocks.retain_mut(|block| {
@@ -81,6 +84,33 @@ pub(super) fn sort(
         excuse(request);
     }
     Ok(())
+}
+
+/// A client that keeps the details of a stream as they came sends one reasoning back in pieces, its proof behind it.
+fn join_pieces(blocks: &mut Vec<Block<'_>>) {
+    fn number<'b>(block: &'b Block<'_>) -> Option<&'b str> {
+        block.extras.get(Dialect::OpenAiChat, "index").map(Json::as_str)
+    }
+    let mut joined: Vec<Block<'_>> = Vec::with_capacity(blocks.len());
+    for block in blocks.drain(..) {
+        let same = joined.last().is_some_and(|last| number(last).is_some() && number(last) == number(&block));
+        match (joined.last_mut().map(|last| &mut last.content), &block.content) {
+            (Some(Content::Reasoning(last)), Content::Reasoning(next))
+                if same && last.signature.is_none() && last.redacted.is_none() && next.redacted.is_none() =>
+            {
+                last.text.to_mut().push_str(&next.text);
+                last.signature.clone_from(&next.signature);
+            }
+            // The proof of a summary stands beside it.
+            (Some(Content::Reasoning(last)), Content::Reasoning(next))
+                if last.summary && last.signature.is_none() && next.redacted.is_some() && next.text.is_empty() =>
+            {
+                last.signature.clone_from(&next.redacted);
+            }
+            _ => joined.push(block),
+        }
+    }
+    *blocks = joined;
 }
 
 /// Whether the block stays, and whether it lost nothing.

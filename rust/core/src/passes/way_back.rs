@@ -14,6 +14,7 @@ use crate::dialects::message::{
     Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Text, ToolCall,
 };
 use crate::dialects::{Dialect, DialectError, Place, mint};
+use crate::usage::UsageRule;
 pub use returning::Returning;
 
 const RESPONSES: Dialect = Dialect::OpenAiResponses;
@@ -29,12 +30,18 @@ pub struct WayBack {
     pub(super) answer: Option<Answer>,
     /// The dialect of the upstream, where the client's is another: its proofs are marked with it, and its calls have ids.
     pub(super) origin: Option<Dialect>,
+    /// How the upstream departs from its dialect where it counts.
+    pub(super) usage: UsageRule,
 }
 
 impl WayBack {
     /// Whether a reply is told as it came.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+
+    pub(crate) fn usage_rule(&self) -> UsageRule {
+        self.usage
     }
 
     /// For the events of one stream.

@@ -170,6 +170,10 @@ impl Seen {
                 self.choices |= bit(*choice);
             }
             Said::ToolCallDelta { arguments, .. } if !arguments.is_empty() => content(arguments.len()),
+            Said::Media { choice, content: said } => {
+                content(said.media().map_or(0, message::MediaSource::len));
+                self.choices |= bit(*choice);
+            }
             Said::ReasoningRedacted { choice, .. } => {
                 content(0);
                 self.choices |= bit(*choice);

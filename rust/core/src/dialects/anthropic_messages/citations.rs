@@ -40,9 +40,9 @@ pub(super) fn is_ours(citation: &Citation<'_>) -> bool {
     citation.extras.of(DIALECT).next().is_some()
 }
 
-/// Whether there is anything to say of it: a source needs a name or an address.
+/// Whether there is anything to say of it.
 pub(super) fn has_words(citation: &Citation<'_>) -> bool {
-    is_ours(citation) || citation.url.is_some()
+    is_ours(citation) || citation.is_shown()
 }
 
 pub(super) fn write(out: &mut Buffer, citation: &Citation<'_>) {
@@ -60,6 +60,9 @@ pub(super) fn write(out: &mut Buffer, citation: &Citation<'_>) {
         members.text_if("cited_text", citation.cited_text.as_deref());
         if !ours {
             // The published schema has all of them.
+            if citation.url.is_none() {
+                members.text("url", "");
+            }
             if citation.title.is_none() {
                 members.null(title_name);
             }

@@ -25,7 +25,7 @@ mod writer;
 
 use bytes::Bytes;
 
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -77,6 +77,11 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
         Reply::Chat(chat) => reply::render(chat, envelope),
         _ => Err(DIALECT.has_no_words()),
     }
+}
+
+/// Whether a request has words for a block.
+pub(crate) fn says(block: &Block<'_>) -> bool {
+    write::says(block, write::Side::Model)
 }
 
 pub fn reader() -> Option<Reader> {

@@ -92,6 +92,7 @@ impl Writer {
             | Event::ReasoningSignature { choice: 1.., .. }
             | Event::ReasoningRedacted { choice: 1.., .. }
             | Event::ReasoningEnd { choice: 1.. }
+            | Event::Media { .. }
             | Event::RefusalDelta { choice: 1.., .. }
             | Event::ToolCallStart { choice: 1.., .. }
             | Event::ToolCallDelta { choice: 1.., .. }

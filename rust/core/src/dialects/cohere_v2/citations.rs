@@ -51,14 +51,17 @@ pub(super) fn parse(raw: &RawValue) -> Option<Citation<'_>> {
         ..Citation::default()
     };
     let sources = object.peek("sources").and_then(object::list).unwrap_or_default();
-    let documents =
-        sources.into_iter().filter_map(|source| Object::lenient(source)?.take_if("document", Object::lenient));
-    for mut document in documents {
+    for mut source in sources.iter().filter_map(|source| Object::lenient(source)) {
+        let Some(mut document) = source.take_if("document", Object::lenient) else { continue };
         citation.url = document.take_if("url", object::text);
         citation.title = document.take_if("title", object::text);
         if citation.url.is_some() || citation.title.is_some() {
             break;
         }
+    }
+    if !citation.is_shown() {
+        // What a tool found, and documents without a title, have an id at least.
+        citation.title = sources.into_iter().find_map(|source| Object::lenient(source)?.take_if("id", object::text));
     }
     citation.extras = object.into_extras(DIALECT);
     Some(citation)
@@ -67,7 +70,10 @@ pub(super) fn parse(raw: &RawValue) -> Option<Citation<'_>> {
 /// Writes `citations` of the texts among `content`, the parts in the order in which they are written.
 pub(super) fn write_all(message: &mut Members<'_>, content: &[&Block<'_>]) {
     let cited = content.iter().enumerate().flat_map(|(index, block)| match &block.content {
-        Content::Text { text, citations } => citations.iter().map(|citation| (index, text, citation)).collect(),
+        Content::Text { text, citations } => {
+            let said = citations.iter().filter(|citation| is_said(citation));
+            said.map(|citation| (index, text, citation)).collect()
+        }
         _ => Vec::new(),
     });
     let cited: Vec<_> = cited.collect();
@@ -79,6 +85,11 @@ pub(super) fn write_all(message: &mut Members<'_>, content: &[&Block<'_>]) {
         let content_index = (first != Some(index)).then_some(index as u64);
         write(out, citation, span(text, citation).as_deref(), content_index);
     });
+}
+
+/// Whether there is anything to say of it.
+pub(super) fn is_said(citation: &Citation<'_>) -> bool {
+    citation.is_shown() || citation.extras.of(DIALECT).next().is_some()
 }
 
 /// The cited piece of the answer; positions count characters.

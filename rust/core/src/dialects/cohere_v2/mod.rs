@@ -17,7 +17,7 @@ mod writer;
 
 use bytes::Bytes;
 
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, cohere_error};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -47,6 +47,15 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
     match reply {
         Reply::Chat(chat) => Ok(reply::render(chat, envelope)),
         _ => Err(DIALECT.has_no_words()),
+    }
+}
+
+/// Whether a request has words for a block.
+pub(crate) fn says(block: &Block<'_>) -> bool {
+    match &block.content {
+        Content::ToolCall(_) | Content::ToolResult(_) => true,
+        Content::Reasoning(reasoning) => reasoning.redacted.is_none(),
+        _ => parts::is_part(block),
     }
 }
 

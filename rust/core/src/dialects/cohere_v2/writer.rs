@@ -81,6 +81,7 @@ impl Writer {
                 });
             }
             Event::ToolCallEnd { call, .. } if self.open_call == Some(*call) => self.close_call(out),
+            Event::Citation { citation, .. } if !citations::is_said(citation) => {}
             Event::Citation { citation, .. } => {
                 let index = self.citations;
                 self.citations += 1;
@@ -99,6 +100,7 @@ impl Writer {
             Event::Opaque { dialect: DIALECT, name, raw } => self.opaque(name, raw, out),
             Event::Done => self.done(out),
             Event::ToolCallEnd { .. }
+            | Event::Media { .. }
             | Event::ReasoningSignature { .. }
             | Event::ReasoningRedacted { .. }
             | Event::Opaque { .. } => {}
@@ -266,6 +268,7 @@ fn choice_of(event: &Event<'_>) -> u32 {
         | Event::ReasoningSignature { choice, .. }
         | Event::ReasoningRedacted { choice, .. }
         | Event::ReasoningEnd { choice }
+        | Event::Media { choice, .. }
         | Event::RefusalDelta { choice, .. }
         | Event::ToolCallStart { choice, .. }
         | Event::ToolCallDelta { choice, .. }

@@ -85,7 +85,10 @@ pub(super) fn among<'b>(blocks: &'b [Block<'b>]) -> Vec<(&'b Citation<'b>, Optio
         Content::Text { text, citations } => Some((part, text.as_ref(), citations)),
         _ => None,
     });
-    cited.flat_map(|(part, text, citations)| citations.iter().map(move |one| (one, Some((part, text))))).collect()
+    let shown = |(part, text, citations): (usize, &'b str, &'b Vec<Citation<'b>>)| {
+        citations.iter().filter(|one| one.is_shown()).map(move |one| (one, Some((part, text))))
+    };
+    cited.flat_map(shown).collect()
 }
 
 /// Writes `groundingMetadata`: one chunk for each citation, and what it is about where that is known.

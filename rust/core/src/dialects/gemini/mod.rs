@@ -25,8 +25,9 @@ mod writer;
 
 use bytes::Bytes;
 
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
+pub(crate) use parts::is_draft;
 pub use reader::Reader;
 pub use writer::Writer;
 
@@ -56,6 +57,11 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
         Reply::Chat(chat) => reply::render(chat, envelope),
         _ => Err(DIALECT.has_no_words()),
     }
+}
+
+/// Whether a request has words for a block.
+pub(crate) fn says(block: &Block<'_>) -> bool {
+    parts::is_part(block)
 }
 
 pub fn reader() -> Option<Reader> {

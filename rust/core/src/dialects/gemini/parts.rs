@@ -135,11 +135,18 @@ fn media<'a>(
     Ok(content)
 }
 
+/// Whether a picture is a thought on the way to another one.
+pub(crate) fn is_draft(block: &Block<'_>) -> bool {
+    block.extras.get(DIALECT, "thought").is_some_and(|thought| thought.as_str() == "true")
+}
+
 /// Whether a block can be said as a part.
 pub(super) fn is_part(block: &Block<'_>) -> bool {
     match &block.content {
         Content::Reasoning(reasoning) => reasoning.redacted.is_none(),
         Content::Opaque { dialect, .. } => *dialect == DIALECT,
+        // An id of somebody else's file is no address of one.
+        Content::Image { source, .. } | Content::Audio { source } | Content::File { source, .. } => !source.is_stored(),
         _ => true,
     }
 }
@@ -197,7 +204,7 @@ fn unwrapped(args: &RawValue) -> Option<Text<'_>> {
 
 /// Arguments as an object; `None` where there are none.
 fn args_of(arguments: &str) -> Option<Text<'_>> {
-    if arguments.trim_ascii().is_empty() {
+    if matches!(arguments.trim_ascii(), "" | "null") {
         return None;
     }
     if results::is_object(arguments) {
@@ -216,10 +223,11 @@ fn write_media(part: &mut Members<'_>, source: &MediaSource<'_>, filename: Optio
             inner.text_if("displayName", filename);
             inner.rest_of("inlineData", DIALECT, &block.extras);
         }),
-        MediaSource::Url(uri) | MediaSource::FileId(uri) => part.object("fileData", |inner| {
+        MediaSource::Url(uri) => part.object("fileData", |inner| {
             inner.text("fileUri", uri);
             inner.text_if("displayName", filename);
             inner.rest_of("fileData", DIALECT, &block.extras);
         }),
+        MediaSource::FileId(_) => {}
     }
 }

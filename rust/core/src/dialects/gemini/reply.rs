@@ -18,6 +18,8 @@ use crate::dialects::{DialectError, Place};
 const FEEDBACK: &str = "promptFeedback";
 const BLOCK_REASON: &str = "blockReason";
 const BLOCK_MESSAGE: &str = "blockReasonMessage";
+/// Google's word where only the message tells that something was blocked.
+const NO_REASON: &str = "BLOCKED_REASON_UNSPECIFIED";
 
 pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     let mut reply = Object::document(body, Mode::Lenient)?;
@@ -92,8 +94,9 @@ fn cite<'a>(candidate: &Object<'a, '_>, blocks: &mut [Block<'a>]) {
 /// The choice that a blocked prompt comes to.
 fn take_blocked<'a>(reply: &mut Object<'a, '_>) -> Option<Choice<'a>> {
     let mut feedback = Object::lenient(reply.peek(FEEDBACK)?)?;
-    let reason = feedback.take_if(BLOCK_REASON, filled)?;
+    let reason = feedback.take_if(BLOCK_REASON, filled);
     let message = feedback.take_if(BLOCK_MESSAGE, filled);
+    let reason = reason.or(message.as_ref().map(|_| NO_REASON.into()))?;
     let raw = Json::from(reply.peek(FEEDBACK)?);
     reply.forget(FEEDBACK);
     let refusal = Content::Refusal { text: message.unwrap_or(reason.clone()), spelling: Spelling::Plain };
@@ -112,8 +115,10 @@ fn take_blocked<'a>(reply: &mut Object<'a, '_>) -> Option<Choice<'a>> {
 /// What a stream's feedback says: why the prompt was blocked, and in which words.
 pub(super) fn blocked(feedback: &RawValue) -> Option<(Text<'_>, Text<'_>)> {
     let mut feedback = Object::lenient(feedback)?;
-    let reason = feedback.take_if(BLOCK_REASON, filled)?;
-    let message = feedback.take_if(BLOCK_MESSAGE, filled).unwrap_or(reason.clone());
+    let reason = feedback.take_if(BLOCK_REASON, filled);
+    let message = feedback.take_if(BLOCK_MESSAGE, filled);
+    let reason = reason.or(message.as_ref().map(|_| NO_REASON.into()))?;
+    let message = message.unwrap_or(reason.clone());
     Some((reason, message))
 }
 

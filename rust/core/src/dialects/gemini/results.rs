@@ -87,7 +87,7 @@ pub(super) fn write(part: &mut Members<'_>, result: &ToolResult<'_>, name: Optio
 /// What a result may hold beside its text.
 pub(super) fn is_result_part(block: &Block<'_>) -> bool {
     match &block.content {
-        Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => true,
+        Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => parts::is_part(block),
         Content::Opaque { dialect, .. } => *dialect == DIALECT,
         _ => false,
     }

@@ -88,6 +88,31 @@ pub enum Content<'a> {
     },
 }
 
+impl Content<'_> {
+    /// The bytes of a picture, a sound or a file.
+    pub fn media(&self) -> Option<&MediaSource<'_>> {
+        match self {
+            Self::Image { source, .. } | Self::Audio { source } | Self::File { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// A picture, a sound or a file that owns its bytes; `None` for anything else.
+    pub(crate) fn owned_media(&self) -> Option<Content<'static>> {
+        let own = |text: &Option<Text<'_>>| text.as_ref().map(|text| Text::Owned(text.to_string()));
+        Some(match self {
+            Self::Image { source, detail } => {
+                Content::Image { source: source.clone().into_owned(), detail: own(detail) }
+            }
+            Self::Audio { source } => Content::Audio { source: source.clone().into_owned() },
+            Self::File { source, filename } => {
+                Content::File { source: source.clone().into_owned(), filename: own(filename) }
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// Where the bytes of an image, a sound or a document are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MediaSource<'a> {
@@ -124,6 +149,37 @@ impl<'a> MediaSource<'a> {
         }
     }
 
+    /// A picture that came without its type: the first bytes, in base64, tell it.
+    pub(crate) fn picture(data: Text<'a>) -> Self {
+        const BEGINNINGS: [(&str, &str); 4] =
+            [("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
+        let known = BEGINNINGS.iter().find(|(beginning, _)| data.starts_with(beginning));
+        let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
+        Self::Base64 { media_type: media_type.into(), data }
+    }
+
+    /// How many bytes of text it is.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Url(text) | Self::FileId(text) => text.len(),
+            Self::Base64 { media_type, data } => media_type.len() + data.len(),
+        }
+    }
+
+    pub fn into_owned(self) -> MediaSource<'static> {
+        let own = |text: Text<'_>| Text::Owned(text.into_owned());
+        match self {
+            Self::Url(url) => MediaSource::Url(own(url)),
+            Self::Base64 { media_type, data } => MediaSource::Base64 { media_type: own(media_type), data: own(data) },
+            Self::FileId(id) => MediaSource::FileId(own(id)),
+        }
+    }
+
+    /// It names a file that only one provider has.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Self::FileId(_))
+    }
+
     /// The address, or the bytes as a `data:` address; `None` for a file id.
     pub fn to_url(&self) -> Option<Text<'_>> {
         match self {
@@ -146,6 +202,11 @@ pub struct Citation<'a> {
 }
 
 impl Citation<'_> {
+    /// Whether there is anything by which a reader would find the source, or know it again.
+    pub fn is_shown(&self) -> bool {
+        self.url.is_some() || self.title.is_some() || self.cited_text.is_some()
+    }
+
     pub fn into_owned(self) -> Citation<'static> {
         let own = |text: Option<Text<'_>>| text.map(|text| Text::Owned(text.into_owned()));
         Citation {

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::{CallKind, Citation, ErrorReply, Extras, Finish, Json, Text, Usage};
+use super::{CallKind, Citation, Content, ErrorReply, Extras, Finish, Json, Text, Usage};
 use crate::dialects::Dialect;
 
 /// The events of one frame, in order; most frames carry one or two.
@@ -49,6 +49,11 @@ pub enum Event<'a> {
     },
     ReasoningEnd {
         choice: u32,
+    },
+    /// A picture, a sound or a file, whole: no start, no end.
+    Media {
+        choice: u32,
+        content: Content<'a>,
     },
     RefusalDelta {
         choice: u32,

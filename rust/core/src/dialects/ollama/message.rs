@@ -33,8 +33,7 @@ pub(super) fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode, seed: &
     let inner = place.member("images");
     for (index, image) in message.take_filled_list("images")?.into_iter().flatten().enumerate() {
         let data = object::text(image).ok_or_else(|| inner.item(index).refuse("must be a base64 string"))?;
-        let source = MediaSource::Base64 { media_type: media_type(&data).into(), data };
-        blocks.push(Block::new(Content::Image { source, detail: None }));
+        blocks.push(Block::new(Content::Image { source: MediaSource::picture(data), detail: None }));
     }
     tools::take_calls(&mut message, seed, &mut blocks)?;
     Ok(Turn { role, name: None, blocks, spelling, extras: message.into_extras(DIALECT) })
@@ -67,14 +66,6 @@ fn parse_result<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectErro
     let mut turn = Turn::new(Role::Tool, vec![Block::new(Content::ToolResult(result))]);
     turn.extras = message.into_extras(DIALECT);
     Ok(turn)
-}
-
-/// Images come without their type; the first bytes, in base64, tell it.
-fn media_type(base64: &str) -> &'static str {
-    const BEGINNINGS: [(&str, &str); 4] =
-        [("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
-    let known = BEGINNINGS.iter().find(|(beginning, _)| base64.starts_with(beginning));
-    known.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
 /// Writes the messages that a turn of a request means: one per tool result, then one for the rest.

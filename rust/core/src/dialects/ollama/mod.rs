@@ -16,7 +16,7 @@ mod writer;
 
 use bytes::Bytes;
 
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Content, Envelope, ErrorReply, Event, Events, MediaSource, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -46,6 +46,16 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
     match reply {
         Reply::Chat(chat) => reply::render(chat, envelope),
         _ => Err(DIALECT.has_no_words()),
+    }
+}
+
+/// Whether a request has words for a block.
+pub(crate) fn says(block: &Block<'_>) -> bool {
+    match &block.content {
+        Content::Text { .. } | Content::Refusal { .. } | Content::ToolCall(_) | Content::ToolResult(_) => true,
+        Content::Reasoning(reasoning) => !reasoning.text.is_empty(),
+        Content::Image { source, .. } => matches!(source, MediaSource::Base64 { .. }),
+        Content::Audio { .. } | Content::File { .. } | Content::Opaque { .. } => false,
     }
 }
 

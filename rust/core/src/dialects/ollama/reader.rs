@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::reply::{CREATED, take_finish, take_logprobs, take_usage};
 use super::{DIALECT, error, time, tools};
-use crate::dialects::message::{CallKind, Content, Event, Events, Extras, Json};
+use crate::dialects::message::{CallKind, Content, Event, Events, Extras, Json, MediaSource};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::{DialectError, Place};
 
@@ -94,6 +94,7 @@ impl Reader {
         let thoughts = message.take_if("thinking", object::text).unwrap_or_default();
         let text = message.take_if("content", object::text).unwrap_or_default();
         let calls = message.take_if("tool_calls", object::list).unwrap_or_default();
+        let images = message.take_if("images", object::list).unwrap_or_default();
         message.forget("role");
         if !message.is_empty() {
             let raw = message.into_rest(DIALECT, MESSAGE).value;
@@ -106,6 +107,11 @@ impl Reader {
         if !text.is_empty() || logprobs.is_some() {
             self.switch(Open::Text, events);
             events.push(Event::TextDelta { choice: 0, text, logprobs });
+        }
+        for data in images.into_iter().filter_map(object::text) {
+            self.switch(Open::Nothing, events);
+            let content = Content::Image { source: MediaSource::picture(data), detail: None };
+            events.push(Event::Media { choice: 0, content });
         }
         for raw in calls {
             self.call(raw, events)?;

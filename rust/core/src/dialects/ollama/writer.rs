@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use super::reader::{MESSAGE, MOST_CALLS};
 use super::reply::{CREATED, write_finish, write_logprobs, write_usage};
 use super::{DIALECT, error, time, tools};
-use crate::dialects::message::{Envelope, ErrorReply, Event, Extra, Extras, Finish, Json, Text, Usage};
+use crate::dialects::message::{
+    Content, Envelope, ErrorReply, Event, Extra, Extras, Finish, Json, MediaSource, Text, Usage,
+};
 use crate::dialects::object;
 use crate::dialects::output::{self, Buffer, Members};
 
@@ -76,6 +78,12 @@ impl Writer {
                 self.held(id.len() + name.len(), out);
                 let call_of = Call { id: id.to_string(), name: name.to_string(), arguments: String::new() };
                 self.calls.insert(*call, call_of);
+            }
+            Event::Media { choice: 0, content: Content::Image { source: MediaSource::Base64 { data, .. }, .. } } => {
+                self.line(out, None, |message| {
+                    message.text("content", "");
+                    message.list("images", [data], |out, data| output::text(out, data));
+                });
             }
             Event::ToolCallDelta { choice: 0, call, arguments, .. } => {
                 self.held(arguments.len(), out);

@@ -4,9 +4,13 @@
 //! write is what the published schema asks for, whatever came in.
 
 mod parts;
+mod pictures;
 mod reader;
 mod reply;
 mod request;
+mod sounds;
+mod sources;
+mod thoughts;
 mod tools;
 mod turn;
 mod writer;
@@ -14,7 +18,7 @@ mod writer;
 use bytes::Bytes;
 
 use super::chatlike::usage::Counts;
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -46,6 +50,11 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
         Reply::Chat(chat) => reply::render(chat, envelope),
         _ => Err(DIALECT.has_no_words()),
     }
+}
+
+/// Whether a request has words for a block.
+pub(crate) fn says(block: &Block<'_>) -> bool {
+    parts::is_part(block) || parts::stands_beside(block)
 }
 
 pub fn reader() -> Option<Reader> {

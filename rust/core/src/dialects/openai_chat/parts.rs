@@ -6,10 +6,13 @@ use serde_json::value::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;
-use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling};
+use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
+
+/// The type of a part that is reasoning, and on a block the mark of one that was more than one text.
+const THINKING: &str = "thinking";
 
 /// Takes `content` of a message.
 pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
@@ -21,6 +24,8 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
     let Some((mut part, kind)) = parts::open(raw, place, mode)? else {
         return Ok(opaque());
     };
+    let whole =
+        part.peek(THINKING).filter(|raw| kind == THINKING && object::list(raw).is_some_and(|texts| texts.len() != 1));
     let content = match kind.as_ref() {
         "text" => {
             if mode == Mode::Strict && part.peek("text").is_none_or(|raw| object::text(raw).is_none()) {
@@ -34,13 +39,17 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         "image_url" => part.take_if("image_url", parts::image),
         "input_audio" => part.take_if("input_audio", audio),
         "file" => part.take_if("file", file),
-        "thinking" => part.take_if("thinking", thinking),
+        THINKING => part.take_if(THINKING, thinking),
         _ => None,
     };
     let Some(content) = content else {
         return Ok(opaque());
     };
-    Ok(Block { content, cache_mark: part.take_json("cache_control"), extras: part.into_extras(DIALECT) })
+    let mut block = Block { content, cache_mark: part.take_json("cache_control"), extras: part.into_extras(DIALECT) };
+    if let (Some(raw), Content::Reasoning(_)) = (whole, &block.content) {
+        block.extras.mark(DIALECT, THINKING, Json::from(raw));
+    }
+    Ok(block)
 }
 
 fn audio(raw: &RawValue) -> Option<Content<'_>> {
@@ -56,33 +65,54 @@ fn file(raw: &RawValue) -> Option<Content<'_>> {
     let filename = file.take_if("filename", object::text);
     let source = match file.take_if("file_id", object::text) {
         Some(id) => MediaSource::FileId(id),
-        None => MediaSource::from_url(file.take_if("file_data", object::text)?),
+        None => match MediaSource::from_url(file.take_if("file_data", object::text)?) {
+            // Some clients leave out what says that these are bytes.
+            MediaSource::Url(data) if data.starts_with("JVBERi0") => {
+                MediaSource::Base64 { media_type: "application/pdf".into(), data }
+            }
+            MediaSource::Url(data) if !data.contains("://") => return None,
+            source => source,
+        },
     };
     file.is_empty().then_some(Content::File { source, filename })
 }
 
-/// Mistral's reasoning: a part that holds text parts. More than one of them has no neutral form.
+/// Mistral's reasoning: a part that holds text parts, mostly one.
 fn thinking(raw: &RawValue) -> Option<Content<'_>> {
-    let items = object::list(raw)?;
-    let [item] = items.as_slice() else {
-        return None;
+    let texts = object::list(raw)?.into_iter().map(|item| {
+        let mut item = Object::lenient(item)?;
+        item.take_if("type", |raw| (raw.get() == "\"text\"").then_some(()))?;
+        let text = item.take_if("text", object::text)?;
+        item.is_empty().then_some(text)
+    });
+    let texts = texts.collect::<Option<Vec<_>>>()?;
+    let text = match <[Text<'_>; 1]>::try_from(texts) {
+        Ok([text]) => text,
+        Err(texts) => texts.concat().into(),
     };
-    let mut item = Object::lenient(item)?;
-    item.take_if("type", |raw| (raw.get() == "\"text\"").then_some(()))?;
-    let text = item.take_if("text", object::text)?;
-    item.is_empty()
-        .then(|| Content::Reasoning(Reasoning { text, field: ReasoningField::ThinkingPart, ..Reasoning::default() }))
+    Some(Content::Reasoning(Reasoning { text, field: ReasoningField::ThinkingPart, ..Reasoning::default() }))
 }
 
 /// Whether a block is written among the content, or has a field of its own in the message.
 pub(super) fn is_part(block: &Block<'_>) -> bool {
     match &block.content {
-        Content::Text { .. } | Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => true,
+        Content::Text { .. } | Content::File { .. } => true,
+        // There is a place for the id of a file, and none for that of a picture.
+        Content::Image { source, .. } => !source.is_stored(),
+        Content::Audio { source } => matches!(source, MediaSource::Base64 { .. }),
         Content::Refusal { spelling, .. } => *spelling == Spelling::Structured,
         Content::Reasoning(reasoning) => reasoning.field == ReasoningField::ThinkingPart,
         Content::Opaque { dialect, .. } => *dialect == DIALECT,
         Content::ToolCall(_) | Content::ToolResult(_) => false,
     }
+}
+
+/// Whether a block has a field of its own in the message, or is a message of its own.
+pub(super) fn stands_beside(block: &Block<'_>) -> bool {
+    matches!(
+        block.content,
+        Content::Refusal { .. } | Content::Reasoning(_) | Content::ToolCall(_) | Content::ToolResult(_)
+    )
 }
 
 /// Writes `content`: a string where nothing would be lost by that, else parts.
@@ -123,13 +153,16 @@ fn write_part(out: &mut Buffer, block: &Block<'_>) {
                 });
             }
             Content::Reasoning(reasoning) => {
-                part.text("type", "thinking");
-                part.list("thinking", [&reasoning.text], |out, text| {
-                    output::object(out, |inner| {
-                        inner.text("type", "text");
-                        inner.text("text", text);
-                    });
-                });
+                part.text("type", THINKING);
+                match block.extras.marked(DIALECT, THINKING) {
+                    Some(texts) => part.raw(THINKING, texts.as_str()),
+                    None => part.list(THINKING, [&reasoning.text], |out, text| {
+                        output::object(out, |inner| {
+                            inner.text("type", "text");
+                            inner.text("text", text);
+                        });
+                    }),
+                }
             }
             Content::ToolCall(_) | Content::ToolResult(_) | Content::Opaque { .. } => {}
         }
@@ -143,7 +176,5 @@ fn write_audio(audio: &mut Members<'_>, source: &MediaSource<'_>) {
         audio.text("data", data);
         let format = media_type.strip_prefix("audio/").unwrap_or(media_type);
         audio.text("format", format);
-    } else {
-        audio.text_if("data", source.to_url().as_deref());
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{DIALECT, USAGE, turn};
+use super::{DIALECT, USAGE, sources, turn};
 use crate::dialects::chatlike::{finish, or};
 use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason};
 use crate::dialects::object::{Mode, Object};
@@ -17,7 +17,10 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
         return Err(place.refuse("must be a list"));
     };
     let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
-    let choices = choices.collect::<Result<_, _>>()?;
+    let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
+    if let Some(first) = choices.first_mut() {
+        sources::cite(&mut first.turn.blocks, sources::of(&reply));
+    }
     reply.forget("object");
     let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
     // The published schema knows an absent usage, not a null one.

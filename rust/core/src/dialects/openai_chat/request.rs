@@ -174,7 +174,6 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
 
 fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
     match &block.content {
-        Content::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(place.to_owned()),
         Content::ToolResult(result) => {
             if result.is_error.is_some() {
                 dropped.push(format!("{place}.is_error"));
@@ -183,6 +182,7 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
                 dropped_of_block(inner, &format!("{place}.content[{index}]"), dropped);
             }
         }
+        _ if !super::says(block) => dropped.push(place.to_owned()),
         _ => {}
     }
     dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));

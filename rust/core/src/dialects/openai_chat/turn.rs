@@ -5,20 +5,17 @@
 
 use serde_json::value::RawValue;
 
-use super::{DIALECT, parts, tools};
+use super::{DIALECT, parts, pictures, sounds, sources, thoughts, tools};
 use crate::dialects::chatlike::turns::{self, Piece};
-use crate::dialects::message::{
-    Block, CallKind, Citation, Content, Extras, Reasoning, ReasoningField, Role, Spelling, Text, ToolResult, Turn,
-};
+use crate::dialects::message::{Block, CallKind, Citation, Content, Json, Role, Spelling, Text, ToolResult, Turn};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
 const ROLES: &str = "must be one of developer, system, user, assistant, tool, function";
 
-/// The fields that hold reasoning as one string.
-const FLAT_REASONING: [(&str, ReasoningField); 2] =
-    [("reasoning_content", ReasoningField::ReasoningContent), ("reasoning", ReasoningField::Reasoning)];
+/// Mark: a citation came as an annotation of ours, under this number or none.
+const LINK: &str = "annotation";
 
 pub(super) fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Turn<'a>, DialectError> {
     let mut message = Object::open(raw, place, mode)?;
@@ -58,10 +55,12 @@ fn parse_result<'a>(mut message: Object<'a, '_>, kind: CallKind) -> Result<Turn<
 }
 
 fn parse_assistant<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectError> {
-    let mut blocks = take_reasoning(&mut message);
+    let mut blocks = thoughts::take(&mut message);
     let (mut content, spelling) = parts::take_content(&mut message)?;
     take_citations(&mut message, &mut content);
     blocks.append(&mut content);
+    pictures::take(&mut message, &mut blocks);
+    sounds::take(&mut message, &mut blocks);
     if let Some(text) = message.take_text("refusal")? {
         blocks.push(Block::new(Content::Refusal { text, spelling: Spelling::Plain }));
     }
@@ -75,56 +74,22 @@ fn parse_assistant<'a>(mut message: Object<'a, '_>) -> Result<Turn<'a>, DialectE
     })
 }
 
-/// Reads reasoning from the richest field that can be read whole; its poorer twins stay among the extras.
-fn take_reasoning<'a>(message: &mut Object<'a, '_>) -> Vec<Block<'a>> {
-    let details = message.take_if("reasoning_details", |raw| {
-        let items = object::list(raw)?;
-        let blocks: Option<Vec<_>> = items.into_iter().map(reasoning_detail).collect();
-        blocks.filter(|blocks| !blocks.is_empty())
-    });
-    if let Some(blocks) = details {
-        return blocks;
-    }
-    let flat = FLAT_REASONING.iter().find_map(|(name, field)| {
-        let text = message.take_if(name, object::text)?;
-        Some(Block::new(Content::Reasoning(Reasoning { text, field: *field, ..Reasoning::default() })))
-    });
-    flat.into_iter().collect()
-}
-
-/// An item of `reasoning_details`, the form in which OpenRouter carries signatures and hidden reasoning.
-fn reasoning_detail(raw: &RawValue) -> Option<Block<'_>> {
-    let mut item = Object::lenient(raw)?;
-    let kind = item.take_if("type", object::text)?;
-    let mut reasoning = Reasoning { field: ReasoningField::ReasoningDetails, ..Reasoning::default() };
-    match kind.as_ref() {
-        "reasoning.text" => {
-            reasoning.text = item.take_if("text", object::text)?;
-            reasoning.signature = item.take_if("signature", object::text);
-        }
-        "reasoning.summary" => {
-            reasoning.summary = true;
-            reasoning.text = item.take_if("summary", object::text)?;
-        }
-        "reasoning.encrypted" => reasoning.redacted = Some(item.take_if("data", object::text)?),
-        _ => return None,
-    }
-    let mut block = Block::new(Content::Reasoning(reasoning));
-    block.extras = item.into_extras(DIALECT);
-    Some(block)
-}
-
-/// Moves `annotations` to the text they are about, when there is one text and each of them is a link.
+/// Moves `annotations` to the text they are about, when there is one text.
 fn take_citations<'a>(message: &mut Object<'a, '_>, content: &mut [Block<'a>]) {
     let [Block { content: Content::Text { citations, .. }, .. }] = content else {
         return;
     };
-    let links = message.take_if("annotations", |raw| {
-        let items = object::list(raw)?;
-        let links: Option<Vec<_>> = items.into_iter().map(link).collect();
-        links.filter(|links| !links.is_empty())
-    });
-    *citations = links.unwrap_or_default();
+    let Some(items) = message.peek("annotations").and_then(object::list) else {
+        return;
+    };
+    let all = items.len();
+    *citations = items.into_iter().filter_map(link).collect();
+    if citations.len() < all {
+        // The list stays as it is; its links are for others.
+        citations.iter_mut().for_each(sources::stay_beside);
+    } else if all > 0 {
+        message.forget("annotations");
+    }
 }
 
 /// An annotation that is a link and nothing else.
@@ -132,24 +97,27 @@ pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
     let mut annotation = Object::lenient(raw)?;
     annotation.take_if("type", |raw| (raw.get() == "\"url_citation\"").then_some(()))?;
     let mut inner = annotation.take_if("url_citation", Object::lenient)?;
+    // Numbers stand where accumulators of streams look for them, and nowhere else.
+    let number = annotation.take_json("index").unwrap_or(Json::null());
     if !annotation.is_empty() {
         return None;
     }
-    Some(Citation {
+    let mut citation = Citation {
         url: inner.take_if("url", object::text),
         title: inner.take_if("title", object::text),
         cited_text: None,
         start_index: inner.take_if("start_index", object::whole),
         end_index: inner.take_if("end_index", object::whole),
         extras: inner.into_extras(DIALECT),
-    })
+    };
+    citation.extras.mark(DIALECT, LINK, number);
+    Some(citation)
 }
 
 /// Writes the messages that a turn of a request means: one per tool result, then one for the rest.
 pub(super) fn write_messages<'t>(turns: &'t [Turn<'t>], messages: &mut Members<'_>) {
     // Of what only another dialect knows, no message would be left.
-    let lost = |block: &Block<'_>| matches!(block.content, Content::Opaque { dialect, .. } if dialect != DIALECT);
-    let pieces = turns::pieces(turns, lost);
+    let pieces = turns::pieces(turns, |block| !super::says(block));
     messages.list("messages", pieces, |out, piece| match piece {
         Piece::Result(turn, result) => write_result(out, turn, result),
         Piece::Rest(turn) => output::object(out, |message| write_request_turn(message, turn)),
@@ -182,7 +150,7 @@ fn write_request_turn(message: &mut Members<'_>, turn: &Turn<'_>) {
         Role::Assistant => "assistant",
     };
     message.text("role", role);
-    write_body(message, turn, turn.spelling);
+    write_body(message, turn, turn.spelling, false);
     message.extras(DIALECT, &turn.extras);
 }
 
@@ -193,7 +161,7 @@ pub(super) fn write_reply(message: &mut Members<'_>, turn: &Turn<'_>) {
         Spelling::Absent => Spelling::Plain,
         spelling => spelling,
     };
-    write_body(message, turn, spelling);
+    write_body(message, turn, spelling, true);
     if !has_refusal(turn) {
         message.null("refusal");
     }
@@ -205,8 +173,10 @@ fn has_refusal(turn: &Turn<'_>) -> bool {
 }
 
 /// All but the extras, which come last because they yield to whatever has been written.
-fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling) {
-    let parts: Vec<_> = turn.blocks.iter().filter(|block| parts::is_part(block)).collect();
+fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, in_reply: bool) {
+    let beside = |block: &Block<'_>| pictures::is_beside(block, turn, in_reply) || sounds::is_beside(block);
+    let is_part = |block: &&Block<'_>| parts::is_part(block) && !beside(block);
+    let parts: Vec<_> = turn.blocks.iter().filter(is_part).collect();
     parts::write_content(message, &parts, spelling);
     message.text_if("name", turn.name.as_deref());
     if has_refusal(turn) {
@@ -216,56 +186,11 @@ fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling) {
         });
         message.text("refusal", &refusals.collect::<String>());
     }
-    write_reasoning(message, turn);
+    thoughts::write(message, turn);
     write_citations(message, turn);
+    pictures::write(message, turn, in_reply);
+    sounds::write(message, &turn.blocks);
     tools::write_calls(message, &turn.blocks);
-}
-
-fn write_reasoning(message: &mut Members<'_>, turn: &Turn<'_>) {
-    let blocks = || {
-        turn.blocks.iter().filter_map(|block| match &block.content {
-            Content::Reasoning(reasoning) => Some((block, reasoning)),
-            _ => None,
-        })
-    };
-    for (name, field) in FLAT_REASONING {
-        let texts: Vec<_> = blocks()
-            .filter(|(_, reasoning)| reasoning.field == field && reasoning.redacted.is_none())
-            .map(|(_, reasoning)| reasoning.text.as_ref())
-            .collect();
-        if !texts.is_empty() {
-            message.text(name, &texts.join("\n\n"));
-        }
-    }
-    let details: Vec<_> = blocks()
-        .filter(|(_, reasoning)| {
-            reasoning.field == ReasoningField::ReasoningDetails
-                || reasoning.signature.is_some()
-                || reasoning.redacted.is_some()
-        })
-        .collect();
-    if !details.is_empty() {
-        message.list("reasoning_details", details, |out, (block, reasoning)| {
-            write_reasoning_detail(out, reasoning, &block.extras);
-        });
-    }
-}
-
-pub(super) fn write_reasoning_detail(out: &mut Buffer, reasoning: &Reasoning<'_>, extras: &Extras<'_>) {
-    output::object(out, |item| {
-        if let Some(data) = &reasoning.redacted {
-            item.text("type", "reasoning.encrypted");
-            item.text("data", data);
-        } else if reasoning.summary {
-            item.text("type", "reasoning.summary");
-            item.text("summary", &reasoning.text);
-        } else {
-            item.text("type", "reasoning.text");
-            item.text("text", &reasoning.text);
-            item.text_if("signature", reasoning.signature.as_deref());
-        }
-        item.extras(DIALECT, extras);
-    });
 }
 
 /// Positions in `annotations` count from the start of the content; those of a citation from the start of its block.
@@ -274,31 +199,55 @@ fn write_citations(message: &mut Members<'_>, turn: &Turn<'_>) {
     let mut placed = Vec::new();
     for block in &turn.blocks {
         if let Content::Text { text, citations } = &block.content {
-            placed.extend(citations.iter().filter(|citation| is_link(citation)).map(|citation| (start, citation)));
-            start += text.chars().count() as u64;
+            let length = text.chars().count() as u64;
+            let links = citations.iter().filter(|citation| is_link(citation));
+            placed.extend(links.map(|citation| (Span { start, length }, citation)));
+            start += length;
         }
     }
-    if placed.is_empty() {
-        return;
+    if !placed.is_empty() {
+        message.list("annotations", placed, |out, (span, citation)| write_citation(out, span, None, citation));
     }
-    message.list("annotations", placed, |out, (start, citation)| {
-        write_citation(out, start, citation);
-    });
 }
 
-/// Whether a citation is an annotation here: what another dialect leans on needs an address.
+/// Whether a citation is an annotation here. What another dialect leans on needs something to be shown by.
 pub(super) fn is_link(citation: &Citation<'_>) -> bool {
-    citation.url.is_some() || citation.extras.iter().all(|extra| extra.dialect == DIALECT)
+    if sources::is_beside(citation) {
+        return false;
+    }
+    citation.is_shown() || citation.extras.iter().all(|extra| extra.dialect == DIALECT)
 }
 
-pub(super) fn write_citation(out: &mut Buffer, start: u64, citation: &Citation<'_>) {
+/// Where among all characters of a content the block of a citation is.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) length: u64,
+}
+
+/// The schema requires all four members of a link. Where another dialect tells no place, it is about all of its text; an
+/// address or a title that nobody told is empty. In a stream it has a number.
+pub(super) fn write_citation(out: &mut Buffer, span: Span, number: Option<u64>, citation: &Citation<'_>) {
+    let ours = citation.extras.marked(DIALECT, LINK);
+    let or_empty = |said: &Option<Text<'_>>| match said {
+        Some(said) => Some(said.to_string()),
+        None => ours.is_none().then(String::new),
+    };
+    let at = |said: Option<u64>, otherwise: u64| {
+        said.or(ours.is_none().then_some(otherwise)).map(|at| at.saturating_add(span.start))
+    };
     output::object(out, |annotation| {
         annotation.text("type", "url_citation");
+        match ours {
+            Some(number) if number.as_str() != "null" => annotation.raw("index", number.as_str()),
+            Some(_) => {}
+            None => annotation.whole_if("index", number),
+        }
         annotation.object("url_citation", |link| {
-            link.text_if("url", citation.url.as_deref());
-            link.text_if("title", citation.title.as_deref());
-            link.whole_if("start_index", citation.start_index.map(|at| at.saturating_add(start)));
-            link.whole_if("end_index", citation.end_index.map(|at| at.saturating_add(start)));
+            link.text_if("url", or_empty(&citation.url).as_deref());
+            link.text_if("title", or_empty(&citation.title).as_deref());
+            link.whole_if("start_index", at(citation.start_index, 0));
+            link.whole_if("end_index", at(citation.end_index, span.length));
             link.extras(DIALECT, &citation.extras);
         });
     });

@@ -1,22 +1,29 @@
 //! Writes a stream as OpenAI's own SDKs expect it: one role, calls started before they are filled, one finish per choice.
+//!
+//! The surprise: their accumulators take the entries of a list for pieces of one, unless each has a number.
 
+mod told;
+
+use super::pictures;
+use super::thoughts::write_detail;
 use super::tools::write_signature;
-use super::turn::{is_link, write_citation, write_reasoning_detail};
+use super::turn::{is_link, write_citation};
 use super::{DIALECT, USAGE};
 use crate::dialects::chatlike::chunks::Chunks;
 use crate::dialects::chatlike::finish;
-use crate::dialects::message::{CallKind, Envelope, Event, Extras, Finish, Json, Reasoning, Text};
+use crate::dialects::message::{CallKind, Citation, Content, Envelope, Event, Extras, Finish, Json, Reasoning, Text};
 use crate::dialects::output::{self, Buffer, Members};
+use told::Told;
 
 #[derive(Debug)]
 pub struct Writer {
     chunks: Chunks,
-    greeted: Vec<u32>,
+    told: Told,
 }
 
 impl Writer {
     pub(super) fn new(envelope: &Envelope<'_>) -> Self {
-        Self { chunks: Chunks::new(DIALECT, "chat.completion.chunk", USAGE, envelope), greeted: Vec::new() }
+        Self { chunks: Chunks::new(DIALECT, "chat.completion.chunk", USAGE, envelope), told: Told::default() }
     }
 
     pub(super) fn render(&mut self, event: &Event<'_>, out: &mut Buffer) {
@@ -28,21 +35,27 @@ impl Writer {
                 self.chunks.start(id, model, *created_s, extras);
                 self.greet(0, out);
             }
+            Event::TextStart { choice } => self.told.of(*choice).begin_text(),
             Event::TextDelta { choice, text, logprobs } => self.text(*choice, text, logprobs.as_ref(), out),
             Event::RefusalDelta { choice, text } => {
                 self.delta(*choice, out, |delta| delta.text("refusal", text));
             }
+            Event::ReasoningStart { choice } => self.told.begin_thought(*choice),
             Event::ReasoningDelta { choice, text } => {
+                self.told.think(*choice, text);
                 self.delta(*choice, out, |delta| delta.text("reasoning_content", text));
             }
             Event::ReasoningSignature { choice, signature } => {
                 let signature = Some(Text::Borrowed(signature.as_ref()));
-                self.reasoning_detail(*choice, signature, None, out);
+                // The proof of a text is worth nothing without it, and clients keep the details as they come.
+                let text = self.told.take_thought(*choice).into();
+                self.detail(*choice, &Reasoning { text, signature, ..Reasoning::default() }, out);
             }
             Event::ReasoningRedacted { choice, data } => {
-                let data = Some(Text::Borrowed(data.as_ref()));
-                self.reasoning_detail(*choice, None, data, out);
+                let redacted = Some(Text::Borrowed(data.as_ref()));
+                self.detail(*choice, &Reasoning { redacted, ..Reasoning::default() }, out);
             }
+            Event::Media { choice, content } => self.picture(*choice, content, out),
             Event::ToolCallStart { choice, call, kind, id, name, signature } => {
                 self.call_start((*choice, *call, *kind), [id, name], signature.as_deref(), out);
             }
@@ -50,30 +63,20 @@ impl Writer {
                 self.call_delta(*choice, *call, *kind, arguments, out);
             }
             Event::Citation { citation, .. } if !is_link(citation) => {}
-            Event::Citation { choice, citation } => self.delta(*choice, out, |delta| {
-                delta.list("annotations", [citation], |out, citation| {
-                    write_citation(out, 0, citation);
-                });
-            }),
+            Event::Citation { choice, citation } => self.citation(*choice, citation, out),
             Event::Finish { choice, finish } => self.finish(*choice, finish, out),
             Event::Usage(usage) => self.chunks.usage(usage),
             Event::Error(error) => self.chunks.fail(error, out),
             Event::Done => self.chunks.done(out),
-            Event::TextStart { .. }
-            | Event::TextEnd { .. }
-            | Event::ReasoningStart { .. }
-            | Event::ReasoningEnd { .. }
-            | Event::ToolCallEnd { .. }
-            | Event::Opaque { .. } => {}
+            Event::TextEnd { .. } | Event::ReasoningEnd { .. } | Event::ToolCallEnd { .. } | Event::Opaque { .. } => {}
         }
     }
 
     /// The role goes out once per choice, before anything else of it: some clients append every role they see.
     fn greet(&mut self, choice: u32, out: &mut Buffer) {
-        if self.greeted.contains(&choice) {
+        if std::mem::replace(&mut self.told.of(choice).greeted, true) {
             return;
         }
-        self.greeted.push(choice);
         self.chunks.choice(choice, out, |members| {
             members.object("delta", |delta| {
                 delta.text("role", "assistant");
@@ -96,6 +99,7 @@ impl Writer {
 
     fn text(&mut self, choice: u32, text: &str, logprobs: Option<&Json<'_>>, out: &mut Buffer) {
         self.greet(choice, out);
+        self.told.of(choice).text += text.chars().count() as u64;
         self.chunks.choice(choice, out, |members| {
             members.object("delta", |delta| delta.text("content", text));
             match logprobs {
@@ -108,17 +112,33 @@ impl Writer {
 
     /// Signatures and hidden reasoning have no slot in this dialect; OpenRouter's `reasoning_details` is the one that
     /// clients already read and send back.
-    fn reasoning_detail(
-        &mut self,
-        choice: u32,
-        signature: Option<Text<'_>>,
-        redacted: Option<Text<'_>>,
-        out: &mut Buffer,
-    ) {
-        let reasoning = Reasoning { signature, redacted, ..Reasoning::default() };
+    fn detail(&mut self, choice: u32, reasoning: &Reasoning<'_>, out: &mut Buffer) {
+        let number = next(&mut self.told.of(choice).details);
         self.delta(choice, out, |delta| {
-            delta.list("reasoning_details", [&reasoning], |out, reasoning| {
-                write_reasoning_detail(out, reasoning, &Extras::default());
+            delta.list("reasoning_details", [reasoning], |out, reasoning| {
+                write_detail(out, reasoning, Some(number), &Extras::default());
+            });
+        });
+    }
+
+    fn picture(&mut self, choice: u32, content: &Content<'_>, out: &mut Buffer) {
+        if !matches!(content, Content::Image { .. }) {
+            return;
+        }
+        let number = next(&mut self.told.of(choice).pictures);
+        self.delta(choice, out, |delta| {
+            delta.list(pictures::FIELD, [content], |out, content| {
+                pictures::write_one(out, content, Some(number), &Extras::default());
+            });
+        });
+    }
+
+    fn citation(&mut self, choice: u32, citation: &Citation<'_>, out: &mut Buffer) {
+        let told = self.told.of(choice);
+        let (span, number) = (told.span(), next(&mut told.citations));
+        self.delta(choice, out, |delta| {
+            delta.list("annotations", [citation], |out, citation| {
+                write_citation(out, span, Some(number), citation);
             });
         });
     }
@@ -174,6 +194,12 @@ impl Writer {
             finish::write(members, finish);
         });
     }
+}
+
+fn next(number: &mut u64) -> u64 {
+    let this = *number;
+    *number = this.saturating_add(1);
+    this
 }
 
 /// The member a call is under, and the one its arguments are under.

@@ -145,7 +145,7 @@ fn pieces<'t>(turn: &'t Turn<'t>) -> Vec<Piece<'t>> {
     });
     let mut pieces: Vec<_> = results.collect();
     if turn.role == Role::Assistant {
-        pieces.extend(items::items(&turn.blocks).into_iter().map(Piece::Model));
+        pieces.extend(items::items(&turn.blocks, false).into_iter().map(Piece::Model));
     } else if turn.blocks.is_empty() || turn.blocks.iter().any(is_part) {
         pieces.push(Piece::Message(turn));
     }
@@ -218,7 +218,7 @@ fn bare<'b>(blocks: &'b [Block<'_>]) -> Option<&'b str> {
 }
 
 /// Whether a block is a part of what somebody else than the model says.
-fn is_part(block: &Block<'_>) -> bool {
+pub(super) fn is_part(block: &Block<'_>) -> bool {
     match &block.content {
         Content::Text { .. } | Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => true,
         Content::Refusal { .. } => block.extras.marked(DIALECT, parts::PART).is_some(),

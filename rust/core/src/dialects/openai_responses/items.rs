@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::DIALECT;
 use super::parts::{self, Dress, OUTPUT_TEXT};
-use crate::dialects::message::{Block, CallKind, Content, Extras, Json, Reasoning, Text, ToolCall};
+use crate::dialects::message::{Block, CallKind, Content, Extras, Json, MediaSource, Reasoning, Text, ToolCall};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place, mint};
@@ -18,8 +18,13 @@ pub(super) const ITEM: &str = "item";
 const CONTENT: &str = "content";
 /// Mark: the lengths of the parts of a text, in bytes.
 const LENGTHS: &str = "lengths";
+/// Mark: the picture is an item of its own.
+const PICTURE: &str = "picture";
 /// What a head is made of.
 const HEAD: [&str; 4] = ["type", "id", "status", "role"];
+
+/// The type of a picture's item.
+pub(super) const MADE: &str = "image_generation_call";
 
 /// Stands between two parts of a reasoning that are one text to others.
 pub(super) const BETWEEN: &str = "\n\n";
@@ -37,6 +42,7 @@ pub(super) fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Resu
         Some("reasoning") => reasoning(item),
         Some("function_call") => call(item, CallKind::Function)?.map(|block| vec![block]),
         Some("custom_tool_call") => call(item, CallKind::Custom)?.map(|block| vec![block]),
+        Some(MADE) => picture(item).map(|block| vec![block]),
         _ => None,
     };
     Ok(blocks.unwrap_or_else(|| vec![opaque(raw)]))
@@ -109,6 +115,21 @@ fn call<'a>(mut item: Object<'a, '_>, kind: CallKind) -> Result<Option<Block<'a>
     let mut block = Block { content, cache_mark: None, extras: item.into_extras(DIALECT) };
     block.extras.mark(DIALECT, ITEM, head);
     Ok(Some(block))
+}
+
+/// A picture that the model made: its bytes, and perhaps their format. One that is not made yet is only a name.
+fn picture<'a>(mut item: Object<'a, '_>) -> Option<Block<'a>> {
+    let data = item.take_if("result", |raw| object::text(raw).filter(|data| !data.is_empty()))?;
+    let source = match item.peek("output_format").and_then(object::text) {
+        Some(format) => MediaSource::Base64 { media_type: format!("image/{format}").into(), data },
+        None => MediaSource::picture(data),
+    };
+    let head = take_head(&mut item, false);
+    let mut block = Block::new(Content::Image { source, detail: None });
+    block.extras = item.into_extras(DIALECT);
+    block.extras.mark(DIALECT, ITEM, head);
+    block.extras.mark(DIALECT, PICTURE, Json::null());
+    Some(block)
 }
 
 /// The type of a call's item and the member its input is under.
@@ -214,11 +235,14 @@ pub(super) enum Item<'b> {
     Message(Vec<&'b Block<'b>>),
     Reasoning(Vec<(&'b Block<'b>, &'b Reasoning<'b>)>),
     Call(&'b Block<'b>, &'b ToolCall<'b>),
+    /// A picture and its bytes.
+    Picture(&'b Block<'b>, &'b str),
     Raw(&'b Json<'b>),
 }
 
-/// The items that a turn of the model comes to. What cannot be an item is left out; the caller names it.
-pub(super) fn items<'b>(blocks: &'b [Block<'b>]) -> Vec<Item<'b>> {
+/// The items that a turn of the model comes to. What cannot be an item is left out; the caller names it. In a reply, a
+/// picture of another dialect is one that the model made.
+pub(super) fn items<'b>(blocks: &'b [Block<'b>], in_reply: bool) -> Vec<Item<'b>> {
     let mut items: Vec<Item<'b>> = Vec::new();
     for block in blocks {
         let begins = block.extras.marked(DIALECT, ITEM).is_some();
@@ -232,6 +256,11 @@ pub(super) fn items<'b>(blocks: &'b [Block<'b>]) -> Vec<Item<'b>> {
                 }
             }
             Content::ToolCall(call) => items.push(Item::Call(block, call)),
+            Content::Image { source: MediaSource::Base64 { data, .. }, .. }
+                if !is_part && (in_reply || block.extras.marked(DIALECT, PICTURE).is_some()) =>
+            {
+                items.push(Item::Picture(block, data));
+            }
             Content::Opaque { dialect, raw } if *dialect == DIALECT && !is_part => items.push(Item::Raw(raw)),
             _ if !is_said(block) => {}
             _ => match items.last_mut() {
@@ -249,7 +278,7 @@ pub(super) fn is_said(block: &Block<'_>) -> bool {
         Content::Text { .. } | Content::Refusal { .. } | Content::Reasoning(_) | Content::ToolCall(_) => true,
         Content::Opaque { dialect, .. } => *dialect == DIALECT,
         Content::Image { .. } | Content::Audio { .. } | Content::File { .. } => {
-            block.extras.marked(DIALECT, parts::PART).is_some()
+            [parts::PART, PICTURE].into_iter().any(|mark| block.extras.marked(DIALECT, mark).is_some())
         }
         Content::ToolResult(_) => false,
     }
@@ -269,6 +298,11 @@ pub(super) fn write(out: &mut Buffer, index: u64, item: &Item<'_>, manner: &mut 
         Item::Message(blocks) => output::object(out, |members| write_message(members, index, blocks, manner)),
         Item::Reasoning(blocks) => output::object(out, |members| write_reasoning(members, index, blocks, manner)),
         Item::Call(block, call) => output::object(out, |members| write_call(members, index, block, call, manner)),
+        Item::Picture(block, data) => output::object(out, |members| {
+            write_head(members, block, MADE, manner.reply_id.map(|id| mint::item_id("ig", id, index)));
+            members.text("result", data);
+            members.extras(DIALECT, &block.extras);
+        }),
     }
 }
 

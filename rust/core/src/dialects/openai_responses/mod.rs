@@ -17,7 +17,7 @@ mod writer;
 use bytes::Bytes;
 
 use super::chatlike::usage::Counts;
-use super::message::{Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -48,6 +48,15 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
     match reply {
         Reply::Chat(chat) => Ok(reply::render(chat, envelope)),
         _ => Err(DIALECT.has_no_words()),
+    }
+}
+
+/// Whether a request has words for a block in a turn of this role.
+pub(crate) fn says(block: &Block<'_>, role: Role) -> bool {
+    match &block.content {
+        Content::ToolResult(_) => true,
+        _ if role == Role::Assistant => items::is_said(block),
+        _ => input::is_part(block),
     }
 }
 

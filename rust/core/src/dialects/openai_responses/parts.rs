@@ -92,17 +92,20 @@ pub(super) fn citation(raw: &RawValue) -> Option<Citation<'_>> {
         citation.start_index = annotation.take_if("start_index", object::whole);
         citation.end_index = annotation.take_if("end_index", object::whole);
     }
+    if !is_link {
+        citation.title = annotation.peek("filename").and_then(object::text);
+    }
     citation.extras = annotation.into_extras(DIALECT);
     citation.extras.mark(DIALECT, PART, Json::null());
     Some(citation)
 }
 
-/// Whether a citation is an annotation here: what is not ours needs an address.
+/// Whether a citation is an annotation here.
 pub(super) fn is_annotation(citation: &Citation<'_>) -> bool {
-    citation.url.is_some() || citation.extras.marked(DIALECT, PART).is_some()
+    citation.is_shown() || citation.extras.marked(DIALECT, PART).is_some()
 }
 
-/// One of another dialect may leave out title and place; the schema requires both. Without a place it is about all the
+/// One of another dialect may leave out address, title and place; the schema requires all. Without a place it is about all the
 /// text, which has `length` characters.
 pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>, length: usize) {
     let ours = citation.extras.marked(DIALECT, PART).is_some();
@@ -111,8 +114,10 @@ pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>, length: 
         if citation.extras.get(DIALECT, "type").is_none() {
             annotation.text("type", "url_citation");
         }
-        annotation.text_if("url", citation.url.as_deref());
-        annotation.text_if("title", citation.title.as_deref().or((!ours).then_some("")));
+        annotation.text_if("url", citation.url.as_deref().or((!ours).then_some("")));
+        // What is no link has its name where it came from.
+        let title = citation.title.as_deref().filter(|_| citation.extras.get(DIALECT, "type").is_none());
+        annotation.text_if("title", title.or((!ours).then_some("")));
         annotation.whole_if("start_index", or(citation.start_index, 0));
         annotation.whole_if("end_index", or(citation.end_index, length as u64));
         annotation.extras(DIALECT, &citation.extras);

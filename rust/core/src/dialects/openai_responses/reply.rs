@@ -126,7 +126,7 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Bytes {
     };
     response.write(&mut out, |out| {
         let mut manner = Manner { reply_id: Some(id), logprobs };
-        let items = choice.map(|choice| items::items(&choice.turn.blocks));
+        let items = choice.map(|choice| items::items(&choice.turn.blocks, true));
         let items = (0..).zip(items.into_iter().flatten());
         output::list(out, items, |out, (index, item)| items::write(out, index, &item, &mut manner));
     });

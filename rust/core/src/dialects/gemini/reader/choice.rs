@@ -195,6 +195,13 @@ impl ChoiceState {
         let block = parts::parse(raw, Place::Document, Mode::Lenient)?;
         if !is_told(&block.content) {
             frame.item(raw);
+            // The frame holds it whole; the event is for others, whom drafts among the thoughts are nothing to.
+            if block.content.media().is_some() && !parts::is_draft(&block) {
+                self.end_streamed(stream_id, frame, events)?;
+                self.switch(Open::Nothing, events);
+                self.said = true;
+                events.push(Event::Media { choice: self.index, content: block.content });
+            }
             return Ok(());
         }
         self.end_streamed(stream_id, frame, events)?;

@@ -103,6 +103,11 @@ impl Writer {
                 self.part(*choice, &Block::text(text.as_ref()), logprobs.as_ref(), out);
             }
             Event::RefusalDelta { choice, text } => self.part(*choice, &Block::text(text.as_ref()), None, out),
+            Event::Media { choice, content } => {
+                if let Some(content) = content.owned_media() {
+                    self.part(*choice, &Block::new(content), None, out);
+                }
+            }
             Event::ReasoningDelta { choice, text } => self.thought(*choice, text, None, out),
             Event::ReasoningSignature { choice, signature } => self.thought(*choice, "", Some(signature), out),
             Event::ToolCallStart { choice, call, kind, id, name, signature } => {
@@ -118,8 +123,14 @@ impl Writer {
                 }
             }
             Event::ToolCallEnd { choice, call } => self.call(*choice, *call, out),
-            Event::Citation { choice, citation } => self.citations.push((*choice, citation.clone().into_owned())),
-            Event::Finish { choice, finish } => self.finishes.push((*choice, finish.clone().into_owned())),
+            Event::Citation { choice, citation } if citation.is_shown() => {
+                self.citations.push((*choice, citation.clone().into_owned()));
+            }
+            Event::Finish { choice, finish } => {
+                // The last counts, of a server that goes on behind one.
+                self.finishes.retain(|(finished, _)| finished != choice);
+                self.finishes.push((*choice, finish.clone().into_owned()));
+            }
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
             _ => {}
         }

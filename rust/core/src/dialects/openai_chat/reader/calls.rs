@@ -26,6 +26,7 @@ struct Call {
     name: String,
     signature: Option<String>,
     started: bool,
+    ended: bool,
 }
 
 /// One entry of `tool_calls` in one chunk. Null, empty and left out are the same: nothing said.
@@ -82,6 +83,13 @@ impl Calls {
         self.0.is_empty()
     }
 
+    /// Whether a chunk makes a call, by its id, that none before it has made.
+    pub(super) fn is_new(&self, delta: &Object<'_, '_>) -> bool {
+        let entries = delta.peek("tool_calls").and_then(object::list).unwrap_or_default();
+        let ids = entries.into_iter().filter_map(|entry| Object::lenient(entry)?.take_if("id", object::text));
+        ids.filter(|id| !id.is_empty()).any(|id| !self.0.iter().any(|call| call.wire_id == id))
+    }
+
     pub(super) fn add<'a>(
         &mut self,
         piece: Piece<'a>,
@@ -102,6 +110,7 @@ impl Calls {
                     name: String::new(),
                     signature: None,
                     started: false,
+                    ended: false,
                 });
                 self.0.len() - 1
             }
@@ -154,7 +163,8 @@ impl Calls {
 
     /// Ends every call; one that never got a name or an argument starts here, so that it is not lost.
     pub(super) fn finish(&mut self, choice: u32, stream_id: &str, events: &mut Events<'_>) {
-        for (number, call) in (0..).zip(&mut self.0) {
+        for (number, call) in (0..).zip(&mut self.0).filter(|(_, call)| !call.ended) {
+            call.ended = true;
             if !call.started {
                 events.push(call.start(choice, number, stream_id));
             }

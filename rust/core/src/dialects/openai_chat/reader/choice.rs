@@ -3,9 +3,9 @@
 use super::calls::{Calls, Piece};
 use super::refuse;
 use crate::dialects::DialectError;
-use crate::dialects::message::{Event, Events, Finish, FinishReason, Json, Text};
+use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
-use crate::dialects::openai_chat::turn::link;
+use crate::dialects::openai_chat::{pictures, sounds, turn::link};
 
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
@@ -18,6 +18,12 @@ pub(super) struct ChoiceState {
     index: u32,
     open: Open,
     calls: Calls,
+    /// Characters of text, in all and before the block that is open.
+    text: u64,
+    before: u64,
+    thought: Thought,
+    /// The answer has said itself what it leans on.
+    cited: bool,
     finished: bool,
     /// `finish_reason: ""`, which some servers send with every chunk and some only at the end.
     empty_finish: bool,
@@ -29,6 +35,29 @@ enum Open {
     Nothing,
     Text,
     Reasoning,
+}
+
+/// The reasoning that is open: enough to know it again.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Thought {
+    bytes: usize,
+    /// FNV-1a.
+    hash: u64,
+}
+
+impl Thought {
+    fn add(&mut self, text: &str) {
+        self.bytes += text.len();
+        for byte in text.bytes() {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn is(self, text: &str) -> bool {
+        let mut other = Self::default();
+        other.add(text);
+        self == other
+    }
 }
 
 impl Choices {
@@ -43,10 +72,11 @@ impl Choices {
         self.0.get_mut(position).ok_or_else(crowd)
     }
 
-    /// At the end of a stream, an empty reason turns out to have been the only one.
-    pub(super) fn flush(&mut self, stream_id: &str, events: &mut Events<'_>) {
+    /// At the end of a stream, an empty reason turns out to have been the only one. So does none at all, of an answer that
+    /// was `counted`: whoever has counted it has ended it.
+    pub(super) fn flush(&mut self, counted: bool, stream_id: &str, events: &mut Events<'_>) {
         for state in &mut self.0 {
-            if state.empty_finish && !state.finished {
+            if (state.empty_finish || (counted && state.has_said())) && !state.finished {
                 let reason = if state.calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
                 state.finish(Finish::new(reason, None), stream_id, events);
             }
@@ -57,6 +87,18 @@ impl Choices {
 impl ChoiceState {
     pub(super) fn finished(&self) -> bool {
         self.finished
+    }
+
+    fn has_said(&self) -> bool {
+        self.text > 0 || self.called()
+    }
+
+    /// Google's models behind OpenRouter finish with every call they make: another call takes the finish back.
+    pub(super) fn goes_on(&mut self, choice: &Object<'_, '_>) -> bool {
+        let delta = choice.peek("delta").and_then(Object::lenient);
+        let again = delta.is_some_and(|delta| self.calls.is_new(&delta));
+        self.finished &= !again;
+        again
     }
 
     pub(super) fn called(&self) -> bool {
@@ -77,9 +119,22 @@ impl ChoiceState {
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
         self.content(&mut delta, logprobs, events);
+        let spoken = sounds::transcript(&mut delta).unwrap_or_default();
+        self.text(spoken, None, events);
         let annotations = delta.take_if("annotations", object::list);
-        let links = annotations.into_iter().flatten().filter_map(link);
-        events.extend(links.map(|citation| Event::Citation { choice: self.index, citation }));
+        for mut citation in annotations.into_iter().flatten().filter_map(link) {
+            // They count from the start of the content, and citations from that of their block.
+            for at in [&mut citation.start_index, &mut citation.end_index].into_iter().flatten() {
+                *at = at.saturating_sub(self.before);
+            }
+            self.cited = true;
+            events.push(Event::Citation { choice: self.index, citation });
+        }
+        let images = delta.take_if(pictures::FIELD, object::list);
+        for picture in images.into_iter().flatten().filter_map(pictures::picture) {
+            self.switch(Open::Nothing, events);
+            events.push(Event::Media { choice: self.index, content: picture.content });
+        }
         let entries = delta.take_if("tool_calls", object::list).unwrap_or_default();
         let pieces = entries.into_iter().filter_map(Piece::from_entry);
         let legacy = delta.peek("function_call").map(Piece::from_function_call);
@@ -88,6 +143,13 @@ impl ChoiceState {
             self.calls.add(piece, self.index, stream_id, events)?;
         }
         Ok(())
+    }
+
+    /// What the whole answer leans on, if it has not said so itself. It must have a text to stand with.
+    pub(super) fn lean_on(&mut self, sources: Vec<Citation<'static>>, events: &mut Events<'_>) {
+        if self.open == Open::Text && !self.cited {
+            events.extend(sources.into_iter().map(|citation| Event::Citation { choice: self.index, citation }));
+        }
     }
 
     pub(super) fn finish<'a>(&mut self, finish: Finish<'a>, stream_id: &str, events: &mut Events<'a>) {
@@ -110,35 +172,52 @@ impl ChoiceState {
         }
         match open {
             Open::Nothing => {}
-            Open::Text => events.push(Event::TextStart { choice }),
-            Open::Reasoning => events.push(Event::ReasoningStart { choice }),
+            Open::Text => {
+                self.before = self.text;
+                events.push(Event::TextStart { choice });
+            }
+            Open::Reasoning => {
+                self.thought = Thought::default();
+                events.push(Event::ReasoningStart { choice });
+            }
         }
         self.open = open;
     }
 
-    /// The richest of the fields that say the same: the details where they are, else the first flat one.
+    /// The richest of the fields that say the same: the details where they have words, else the first flat one.
     fn reasoning<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
-        let details = delta.take_if("reasoning_details", object::list);
-        let details = details.unwrap_or_default();
-        if !details.is_empty() {
-            for item in details.into_iter().filter_map(Object::lenient) {
-                self.reasoning_detail(item, events);
-            }
-            return;
+        let details = delta.take_if("reasoning_details", object::list).unwrap_or_default();
+        let details: Vec<_> = details.into_iter().filter_map(Object::lenient).collect();
+        let has_words = |item: &Object<'a, '_>| {
+            let words = ["text", "summary"].into_iter().filter_map(|name| object::text(item.peek(name)?));
+            words.filter(|text| !text.is_empty()).count() > 0
+        };
+        let worded = details.iter().any(has_words);
+        if !worded {
+            let said = |name| delta.take_if(name, |raw| object::text(raw).filter(|text| !text.is_empty()));
+            let flat = ["reasoning_content", "reasoning"].into_iter().find_map(said);
+            self.reasoning_text(flat.unwrap_or_default(), events);
         }
-        let flat = ["reasoning_content", "reasoning"].into_iter().find_map(|name| delta.take_if(name, object::text));
-        self.reasoning_text(flat.unwrap_or_default(), events);
+        for item in details {
+            self.reasoning_detail(item, events);
+        }
     }
 
     fn reasoning_detail<'a>(&mut self, mut item: Object<'a, '_>, events: &mut Events<'a>) {
         let choice = self.index;
+        // A proof may come with the whole text that it is of, which was told before in pieces.
+        let proves = item.peek("signature").is_some() && self.open == Open::Reasoning;
         for name in ["text", "summary"] {
-            let text = item.take_if(name, object::text);
-            self.reasoning_text(text.unwrap_or_default(), events);
+            let text = item.take_if(name, object::text).unwrap_or_default();
+            if !(proves && self.thought.is(&text)) {
+                self.reasoning_text(text, events);
+            }
         }
         if let Some(signature) = item.take_if("signature", object::text) {
             self.switch(Open::Reasoning, events);
             events.push(Event::ReasoningSignature { choice, signature });
+            // One proof is of one block: what comes behind it is another.
+            self.switch(Open::Nothing, events);
         }
         if let Some(data) = item.take_if("data", object::text) {
             self.switch(Open::Nothing, events);
@@ -151,6 +230,7 @@ impl ChoiceState {
             return;
         }
         self.switch(Open::Reasoning, events);
+        self.thought.add(&text);
         events.push(Event::ReasoningDelta { choice: self.index, text });
     }
 
@@ -186,6 +266,7 @@ impl ChoiceState {
             return;
         }
         self.switch(Open::Text, events);
+        self.text += text.chars().count() as u64;
         events.push(Event::TextDelta { choice: self.index, text, logprobs });
     }
 }

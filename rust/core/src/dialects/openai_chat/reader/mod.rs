@@ -10,10 +10,10 @@ mod tests;
 
 use serde_json::value::RawValue;
 
-use super::{DIALECT, USAGE};
+use super::{DIALECT, USAGE, sources};
 use crate::dialects::chatlike::finish;
 use crate::dialects::chatlike::usage::Counts;
-use crate::dialects::message::{ErrorReply, Event, Events, FinishReason};
+use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::openai_completions::logprobs;
 use crate::dialects::{Dialect, DialectError, Place, openai_error};
@@ -27,6 +27,10 @@ pub struct Reader {
     ended: bool,
     id: String,
     choices: Choices,
+    /// What the answer leans on, as the last chunk that says so says it.
+    sources: Vec<Citation<'static>>,
+    /// There was usage.
+    counted: bool,
 }
 
 impl Default for Reader {
@@ -39,7 +43,16 @@ impl Reader {
     /// The older completions come in the same chunks; of a choice they say the text alone, and not as a delta.
     pub(crate) fn of(dialect: Dialect, usage: Counts) -> Self {
         let choices = Choices::default();
-        Self { dialect, usage, started: false, ended: false, id: String::new(), choices }
+        Self {
+            dialect,
+            usage,
+            started: false,
+            ended: false,
+            id: String::new(),
+            choices,
+            sources: Vec::new(),
+            counted: false,
+        }
     }
 
     pub(crate) fn parse<'a>(&mut self, name: &str, data: &'a [u8]) -> Result<Events<'a>, DialectError> {
@@ -49,7 +62,7 @@ impl Reader {
             return Ok(events);
         }
         if data == b"[DONE]" {
-            self.choices.flush(&self.id, &mut events);
+            self.choices.flush(self.counted, &self.id, &mut events);
             self.ended = true;
             events.push(Event::Done);
         } else if name == "error" {
@@ -69,10 +82,17 @@ impl Reader {
             return Ok(());
         }
         let choices = chunk.take_list("choices")?.unwrap_or_default();
+        // They are repeated with every chunk, and the last ones are all of them.
+        let sources = sources::of(&chunk);
+        if !sources.is_empty() {
+            self.sources = sources.into_iter().map(Citation::into_owned).collect();
+        }
         let usage = chunk.take_object("usage")?.map(|raw| self.usage.parse(raw));
+        self.counted |= usage.is_some();
+        let of_another = chunk.peek("id").and_then(object::text).is_some_and(|id| self.started && id != self.id);
         self.start(chunk, !choices.is_empty() || usage.is_some(), events)?;
         for (position, raw) in choices.into_iter().enumerate() {
-            self.choice(raw, position, events)?;
+            self.choice(raw, position, of_another, events)?;
         }
         if !self.ended {
             events.extend(usage.map(Event::Usage));
@@ -103,14 +123,20 @@ impl Reader {
         Ok(())
     }
 
-    fn choice<'a>(&mut self, raw: &'a RawValue, position: usize, events: &mut Events<'a>) -> Result<(), DialectError> {
+    fn choice<'a>(
+        &mut self,
+        raw: &'a RawValue,
+        position: usize,
+        of_another: bool,
+        events: &mut Events<'a>,
+    ) -> Result<(), DialectError> {
         let Some(mut choice) = Object::lenient(raw) else {
             return Ok(());
         };
         let index = choice.take_u64("index")?.unwrap_or(position as u64);
         let state = self.choices.state(index)?;
         // OpenRouter repeats the finished choice beside the usage.
-        if self.ended || state.finished() {
+        if self.ended || (state.finished() && (of_another || !state.goes_on(&choice))) {
             return Ok(());
         }
         if self.dialect == Dialect::OpenAiCompletions {
@@ -133,7 +159,12 @@ impl Reader {
                 };
                 self.fail(error, events);
             }
-            Some(finish) => state.finish(finish, &self.id, events),
+            Some(finish) => {
+                if index == 0 {
+                    state.lean_on(std::mem::take(&mut self.sources), events);
+                }
+                state.finish(finish, &self.id, events);
+            }
             None => {}
         }
         Ok(())

@@ -181,10 +181,16 @@ impl Reader {
                 events.push(Event::ToolCallEnd { choice: 0, call });
             }
             Kind::Other => {
-                if let Some(document) = document {
-                    events.push(opaque("response.output_item.done", document));
-                    return;
-                }
+                let done = match document {
+                    Some(document) => opaque("response.output_item.done", document),
+                    None => head("response.output_item.done", index, item),
+                };
+                events.push(done);
+                // For others; a writer of ours has just said it.
+                let blocks = items::parse(raw, Place::Document, object::Mode::Lenient).unwrap_or_default();
+                let media = blocks.into_iter().map(|block| block.content).filter(|content| content.media().is_some());
+                events.extend(media.map(|content| Event::Media { choice: 0, content }));
+                return;
             }
         }
         events.push(head("response.output_item.done", index, item));

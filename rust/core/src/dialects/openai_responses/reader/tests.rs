@@ -14,6 +14,7 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::ReasoningSignature { signature, .. } => format!("signature {signature}"),
         Event::ReasoningRedacted { data, .. } => format!("redacted {data}"),
         Event::ReasoningEnd { .. } => "reasoning_end".to_owned(),
+        Event::Media { .. } => "media".to_owned(),
         Event::RefusalDelta { text, .. } => format!("refusal {text}"),
         Event::ToolCallStart { call, id, name, .. } => format!("call {call} {name} id={id}"),
         Event::ToolCallDelta { call, arguments, .. } => format!("call {call} += {arguments}"),

@@ -2,9 +2,10 @@
 //!
 //! Items that our own reader announced also end when it says so; those of other dialects end when something else begins.
 
+use super::super::items::MADE;
 use super::part::{Part, PartKind};
 use super::{DIALECT, Writer};
-use crate::dialects::message::Json;
+use crate::dialects::message::{Content, Json, MediaSource};
 use crate::dialects::mint;
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -60,6 +61,36 @@ impl Writer {
         self.bytes += head.as_str().len();
         self.open = Some(Item::new(index, id, is_reasoning, Some(head)));
         true
+    }
+
+    /// A picture that the model made, which comes in one piece.
+    pub(super) fn picture(&mut self, content: &Content<'_>, out: &mut Buffer) {
+        let Content::Image { source: MediaSource::Base64 { data, .. }, .. } = content else {
+            return;
+        };
+        if self.told_before == Some(self.sequence) {
+            return;
+        }
+        self.begin(out);
+        self.close_open(out);
+        let index = self.take_index();
+        let id = mint::item_id("ig", &self.id, index);
+        let write = |item: &mut Members<'_>, status, result: Option<&str>| {
+            item.text("type", MADE);
+            item.text("id", &id);
+            item.text("status", status);
+            match result {
+                Some(result) => item.text("result", result),
+                None => item.null("result"),
+            }
+        };
+        self.frame("response.output_item.added", out, |event| {
+            event.whole("output_index", index);
+            event.object("item", |item| write(item, "in_progress", None));
+        });
+        let mut whole = Buffer::new();
+        output::object(&mut whole, |item| write(item, "completed", Some(data)));
+        self.item_is_done(index, whole, out);
     }
 
     fn open_item(&mut self, is_reasoning: bool, out: &mut Buffer) {

@@ -49,8 +49,10 @@ pub struct Writer {
     in_content: bool,
     /// The items that are done, by place.
     done: Vec<(u64, Buffer)>,
-    finish: Option<Finish<'static>>,
+    finish: Option<Box<Finish<'static>>>,
     usage: Option<Usage<'static>>,
+    /// The number behind that of an item which our own reader told: what comes under it as media is that item.
+    told_before: Option<u64>,
     /// What stands beside the response in the last event.
     beside: Option<Box<Json<'static>>>,
     bytes: usize,
@@ -75,6 +77,7 @@ impl Writer {
             done: Vec::new(),
             finish: None,
             usage: None,
+            told_before: None,
             beside: None,
             bytes: 0,
         }
@@ -92,6 +95,7 @@ impl Writer {
                 self.text(text, logprobs.as_ref(), out);
             }
             Event::TextEnd { .. } => self.text_end(out),
+            Event::Media { content, .. } => self.picture(content, out),
             Event::RefusalDelta { text, .. } => {
                 self.part(PartKind::Refusal, false, out);
                 self.text(text, None, out);
@@ -109,7 +113,7 @@ impl Writer {
             Event::Citation { citation, .. } => self.citation(citation, out),
             Event::Finish { finish, .. } => {
                 self.close_all(out);
-                self.finish = Some(finish.clone().into_owned());
+                self.finish = Some(Box::new(finish.clone().into_owned()));
             }
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
             Event::Error(error) => self.fail(error, out),
@@ -225,6 +229,7 @@ impl Writer {
                     self.bytes += whole.len();
                     self.done.push((place.unwrap_or(self.index), whole));
                     self.repeat(name, &mut event, out);
+                    self.told_before = Some(self.sequence);
                 }
             }
             _ => self.repeat(name, &mut event, out),
@@ -394,6 +399,7 @@ fn of_another_choice(event: &Event<'_>) -> bool {
         | Event::ReasoningSignature { choice, .. }
         | Event::ReasoningRedacted { choice, .. }
         | Event::ReasoningEnd { choice }
+        | Event::Media { choice, .. }
         | Event::RefusalDelta { choice, .. }
         | Event::ToolCallStart { choice, .. }
         | Event::ToolCallDelta { choice, .. }

@@ -1,0 +1,40 @@
+//! Messages of which a target can be told nothing. An empty content is refused, so a turn of the user keeps a word in its
+//! place; one of the model, which nobody may put words into, goes.
+//!
+//! The rule: what is gone is named block by block, by whoever writes the request or, of turns that went, here.
+
+use crate::dialects::Dialect;
+use crate::dialects::message::{Block, ChatRequest, Content, Role, Turn};
+
+/// Stands for what cannot be said.
+const GONE: &str = "(a part of this message could not be passed on)";
+
+/// Names what went with its turn.
+pub(super) fn fill(request: &mut ChatRequest<'_>, target: Dialect) -> Vec<String> {
+    let mut gone = Vec::new();
+    let mut at = 0;
+    request.turns.retain_mut(|turn| {
+        for block in &mut turn.blocks {
+            if let Content::ToolResult(result) = &mut block.content
+                && !result.blocks.is_empty()
+                && !result.blocks.iter().any(|block| target.says(block, Role::Tool))
+            {
+                result.blocks.push(Block::text(GONE));
+            }
+        }
+        let said = turn.blocks.iter().any(|block| target.says(block, turn.role));
+        let keeps = said || matches!(turn.role, Role::User | Role::Tool);
+        if !said && keeps && !turn.blocks.is_empty() {
+            turn.blocks.push(Block::text(GONE));
+        }
+        if !keeps {
+            gone.extend((0..turn.blocks.len()).map(|block| format!("messages[{at}].content[{block}]")));
+        }
+        at += 1;
+        keeps
+    });
+    if request.turns.is_empty() {
+        request.turns.push(Turn::new(Role::User, vec![Block::text(GONE)]));
+    }
+    gone
+}

@@ -1,0 +1,66 @@
+//! Pictures, sounds and files of an answer, for clients whose dialect has no place for them: they are told in words that
+//! there was one, and where it is if it has an address. A picture that nobody shows is not an answer that held none.
+
+use crate::dialects::message::{Block, ChatReply, Content, Event, Events, MediaSource};
+use crate::dialects::{Dialect, gemini};
+
+/// Whether answers of a dialect hold this.
+fn shows(target: Dialect, content: &Content<'_>) -> bool {
+    let is_picture = matches!(content, Content::Image { .. });
+    match content.media() {
+        None => true,
+        Some(MediaSource::FileId(_)) => false,
+        Some(MediaSource::Url(_)) => target == Dialect::Gemini || (target == Dialect::OpenAiChat && is_picture),
+        Some(MediaSource::Base64 { .. }) => match target {
+            Dialect::Gemini => true,
+            Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => is_picture,
+            _ => false,
+        },
+    }
+}
+
+fn words(content: &Content<'_>) -> Option<String> {
+    let kind = match content {
+        Content::Image { .. } => "image",
+        Content::Audio { .. } => "audio",
+        _ => "file",
+    };
+    Some(match content.media()? {
+        MediaSource::Url(url) if kind == "image" => format!("\n![image]({url})\n"),
+        MediaSource::Url(url) => format!("\n[{kind}]({url})\n"),
+        MediaSource::Base64 { media_type, .. } => format!("\n(here was {media_type}, which this API cannot show)\n"),
+        MediaSource::FileId(_) => format!("\n(here was a stored {kind}, which this API cannot show)\n"),
+    })
+}
+
+/// Says a whole answer so that `target` can show it.
+pub(super) fn show(reply: &mut ChatReply<'_>, target: Dialect) {
+    for choice in &mut reply.choices {
+        // A draft is a thought, and no dialect but its own has pictures for thoughts.
+        choice.turn.blocks.retain(|block| block.content.media().is_none() || !gemini::is_draft(block));
+        for block in &mut choice.turn.blocks {
+            if !shows(target, &block.content)
+                && let Some(words) = words(&block.content)
+            {
+                *block = Block::text(words);
+            }
+        }
+    }
+}
+
+/// The events that say this one so that `target` can show it.
+pub(super) fn shown(event: Event<'_>, target: Dialect) -> Events<'_> {
+    let mut events = Events::new();
+    match &event {
+        Event::Media { choice, content } if !shows(target, content) => {
+            if let Some(words) = words(content) {
+                let choice = *choice;
+                events.push(Event::TextStart { choice });
+                events.push(Event::TextDelta { choice, text: words.into(), logprobs: None });
+                events.push(Event::TextEnd { choice });
+            }
+        }
+        _ => events.push(event),
+    }
+    events
+}
