@@ -68,6 +68,10 @@ pub struct Quirks {
     pub reasoning_form: ReasoningForm,
     /// More than one choice cannot be asked for.
     pub one_choice: bool,
+    /// It answers in streams alone: one is asked for, and put together for a client that wants none.
+    pub stream_only: bool,
+    /// A reply without content that ended well is a failure, whatever the route says.
+    pub empty_content_is_failure: bool,
     /// A rule of [`crate::usage::UsageRule`]: `reasoning_apart`, `completion_from_total`, `prompt_from_total`.
     pub usage: Option<UsageQuirk>,
 }
@@ -177,6 +181,8 @@ impl Quirks {
             custom_tools: self.custom_tools,
             reasoning_form: self.reasoning_form,
             one_choice: self.one_choice,
+            stream_only: self.stream_only,
+            empty_content_is_failure: self.empty_content_is_failure,
             usage: self.usage,
             ..Self::default()
         };
