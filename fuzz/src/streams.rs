@@ -131,6 +131,7 @@ fn translated(mut translator: StreamTranslator, frames: &[&[u8]]) -> Told {
 
 /// What the first choice of a stream says to who reads it.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four answers that have nothing to do with each other")]
 struct Said {
     /// To the end.
     read: bool,

@@ -24,6 +24,7 @@ from fastroute.config.schema import MOCK, SHORTHANDS, Config, Patience, Timeouts
 from fastroute.config.source import Flaw, Source
 from fastroute.credentials import Credential
 from fastroute.credentials import as_wire as credential_as_wire
+from fastroute.endpoints import ENDPOINTS
 from fastroute.errors import ConfigError
 from fastroute.needs import REGION
 from fastroute.secret import Secret
@@ -49,7 +50,7 @@ class Provider(Struct, frozen=True):
     name: str
     address: Address
     speaks: Mapping[str, str]
-    """Dialect → path below the address."""
+    """Dialect, or endpoint that is passed on unread → path below the address."""
     headers: tuple[tuple[str, Secret], ...]
     """Those of every request. Names in lower case; values in the bytes that are sent."""
     keys: tuple[Key, ...]
@@ -109,6 +110,8 @@ class Table(Struct, frozen=True):
     direct: Mapping[str, tuple[Target, ...]]
     """Provider name → its targets for `provider/anything`, one per key."""
     defaults: schema.Routing
+    endpoints: Mapping[str, str] = {}
+    """Endpoint → the model that is meant where a request to it names none."""
 
 
 def compile_table(config: Config, found: Found, generation: int) -> Table:
@@ -144,7 +147,19 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
     if MOCK in providers:
         echo = Route(f"{MOCK}/echo", _choices([(targets_of(MOCK, "echo"), 1)]), "ordered", config.routing.patience)
         routes.setdefault(echo.name, echo)
-    return Table(generation, providers, tuple(targets), routes, direct, config.routing)
+    endpoints = _endpoints(config.routing, providers)
+    return Table(generation, providers, tuple(targets), routes, direct, config.routing, endpoints)
+
+
+def _endpoints(routing: schema.Routing, providers: Mapping[str, Provider]) -> dict[str, str]:
+    """The model behind each endpoint: as configured, else anything of the only provider that has it."""
+    wanted: dict[str, str] = {}
+    for endpoint in ENDPOINTS:
+        able = [name for name, provider in providers.items() if endpoint in provider.speaks]
+        named = routing.endpoints.get(endpoint) or (able[0] if len(able) == 1 else None)
+        if named is not None:
+            wanted[endpoint] = f"{named}/*" if named in providers else named
+    return wanted
 
 
 def _choices(asked: Sequence[tuple[tuple[Target, ...], int]]) -> tuple[Choice, ...]:
@@ -179,6 +194,7 @@ def as_wire(table: Table) -> dict[str, Any]:
         "direct": [[target.index for target in targets] for targets in table.direct.values()],
         "patience": msgspec.structs.asdict(table.defaults.patience),
         "on_loss": table.defaults.on_loss,
+        "endpoints": dict(table.endpoints),
     }
 
 
@@ -204,10 +220,11 @@ def _split(target: str) -> tuple[str, str]:
 
 def _names(config: Config, found: Found) -> list[str]:
     """The providers that can be called, in the order they are first named."""
+    passing = [name for name in config.routing.endpoints.values() if name not in config.models]
     if not config.providers and not config.models:
-        return [*found.providers, MOCK]
+        return list(dict.fromkeys((*found.providers, MOCK, *passing)))
     asked = (_split(target.to)[0] for model in config.models.values() for target in _weighted(model))
-    return list(dict.fromkeys((*config.providers, *asked)))
+    return list(dict.fromkeys((*config.providers, *asked, *passing)))
 
 
 def _provider(name: str, config: Config, found: Found) -> Provider:
@@ -255,7 +272,7 @@ def _capabilities(models: Models, provider: str, model: str | None) -> Mapping[s
     return {} if facts is None else facts.capabilities()
 
 
-def _plain(speaks: Mapping[schema.Dialect, str]) -> dict[str, str]:
+def _plain(speaks: Mapping[schema.Speakable, str] | Mapping[schema.Dialect, str]) -> dict[str, str]:
     return {str(dialect): path for dialect, path in speaks.items()}
 
 

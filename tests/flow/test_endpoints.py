@@ -100,3 +100,26 @@ def test_azures_addresses_name_the_model(upstream: Upstream, door: Door, route: 
     assert reply.status == 200, reply.body
     assert reply.target == route.first
     assert json.loads(upstream.rows(route.first)[-1]["body"])["model"] == route.first
+
+
+def test_gemini_is_found_without_the_word_models_before_a_name_with_a_slash(
+    upstream: Upstream, door: Door, route: Route
+) -> None:
+    body = json.dumps({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]})
+    reply = door.send("POST", f"/v1beta/up/{route.first}:generateContent", body)
+    assert reply.status == 200, reply.body
+    assert json.loads(reply.body)["candidates"]
+    assert [row["model"] for row in upstream.rows(route.first)] == [route.first]
+    unknown = door.send("POST", "/v1beta/no/such:generateContent", body)
+    assert (unknown.status, json.loads(unknown.body)["error"]["status"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/v1/models", "/livez", "/v1/chat/completions"])
+def test_a_look_at_the_head_alone_says_what_the_whole_would(door: Door, path: str) -> None:
+    whole, head = door.send("GET", path), door.send("HEAD", path)
+    assert (head.status, head.body) == (whole.status, b"")
+    told = {"content-type", "x-should-retry", "allow"}
+    assert {name: head.headers.get(name) for name in told} == {name: whole.headers.get(name) for name in told}
+    # What the whole would have been long, where it is told at all.
+    assert head.headers.get("content-length") in (None, str(len(whole.body)))
+    assert door.send("GET", "/livez").status == 200

@@ -12,7 +12,7 @@ from fastroute.catalogue import SIGNED, Row, find_providers, read_catalogue
 from fastroute.catalogue.rows import Variable, read_rows
 from fastroute.config.flaws import find_flaws
 from fastroute.config.quirks import Quirks
-from fastroute.config.schema import Config, Dialect, Provider, Speaks
+from fastroute.config.schema import Config, Provider, Speakable, Speaks
 from fastroute.needs import REGION
 from fastroute.secret import Secret
 
@@ -34,7 +34,7 @@ def test_there_are_at_least_forty_five_providers() -> None:
 def test_a_row_would_be_a_good_configuration(name: str) -> None:
     row = ROWS[name]
     speaks: Speaks = dict(row.speaks)  # type: ignore[assignment]
-    assert set(speaks) <= set(get_args(Dialect))
+    assert set(speaks) <= set(get_args(Speakable))
     assert set(speaks) - {"models"}
     for address in filled(row) if row.address else ["https://proxy.example"]:
         headers = {header: Secret(value) for header, value in row.headers.items()}

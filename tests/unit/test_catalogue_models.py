@@ -84,6 +84,7 @@ def test_capabilities_are_the_names_the_engine_reads() -> None:
         "media_by_url",
         "parallel_tools_flag",
         "prefill",
+        "stream_only",
     )
     for key, each in FACTS.items():
         assert each is not None
@@ -143,6 +144,8 @@ def test_what_is_not_known_is_nothing(model: str) -> None:
         ("mistral", "mistral-medium-latest", {"reasoning_efforts": ["none", "high"], "json_schema": "native"}),
         ("groq", "openai/gpt-oss-120b", {"reasoning_efforts": ["low", "medium", "high"]}),
         ("zai", "glm-5.3", {"reasoning_can_disable": False}),
+        ("dashscope", "qwq-plus", {"stream_only": True}),
+        ("dashscope", "qwen-plus", {"stream_only": None}),
         ("bedrock", "anthropic.claude-opus-4-20250514-v1:0", {"json_schema": "tool", "strict_tools": False}),
         ("bedrock", "us.anthropic.claude-opus-5", {"default_max_output": None, "max_output": 128_000}),
         ("bedrock", "us.anthropic.claude-opus-5", {"media_by_url": False, "reasoning_style": "adaptive"}),

@@ -43,6 +43,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     media_by_url: bool | None = None
     parallel_tools_flag: bool | None = None
     prefill: bool | None = None
+    stream_only: bool | None = None
     sources: Mapping[str, str] = {}
     """Where each of the other fields comes from."""
 

@@ -7,6 +7,7 @@ the command above when they differ.
 import sys
 
 from fastroute.catalogue.rows import SIGNED, Row, read_catalogue
+from fastroute.endpoints import COUNTING, ENDPOINTS
 from fastroute.needs import REGION
 
 _TOP = """\
@@ -17,10 +18,11 @@ _TOP = """\
 Providers that fastroute knows by name. One whose key is in the environment is found by itself; those marked ○ are
 called only when a configuration names them. What an address leaves open is taken from `region` and `vars` in a
 configuration, else from the variable named here. How to change one in part, and how to add another:
-[add a provider](add-a-provider.md).
+[add a provider](add-a-provider.md). Endpoints behind the dialects are [passed on as they
+are](decisions/0014-pass-through.md).
 
-| provider | key | proves who we are by | its address asks for | dialects |
-|---|---|---|---|---|
+| provider | key | proves who we are by | its address asks for | dialects | passed on |
+|---|---|---|---|---|---|
 """
 
 _AUTH = {
@@ -39,7 +41,14 @@ def render_reference() -> str:
 
 
 def _line(name: str, row: Row) -> str:
-    cells = (f"`{name}`{' ○' if row.named else ''}", _keys(row), _auth(row), _asks(row), _dialects(row))
+    cells = (
+        f"`{name}`{' ○' if row.named else ''}",
+        _keys(row),
+        _auth(row),
+        _asks(row),
+        _dialects(row),
+        _passed_on(row),
+    )
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -69,7 +78,11 @@ def _variable(name: str, row: Row) -> str:
 
 
 def _dialects(row: Row) -> str:
-    return ", ".join(dialect for dialect in row.speaks if dialect != "models")
+    return ", ".join(dialect for dialect in row.speaks if dialect not in ("models", *ENDPOINTS, *COUNTING))
+
+
+def _passed_on(row: Row) -> str:
+    return ", ".join(endpoint for endpoint in ENDPOINTS if endpoint in row.speaks)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from fastroute.endpoints import COUNTING, ENDPOINTS
 from fastroute.needs import REGION
 
 Auth = Literal[
@@ -93,7 +94,7 @@ def read_rows(folder: Path) -> Catalogue:
 def _alike(rows: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     """Whether a row speaks a dialect of the one it is like: only then has it the other's oddities."""
     other = rows.get(rows[name].get("like", ""), {}).get("speaks", {})
-    return bool((rows[name].get("speaks", other).keys() & other.keys()) - {"models"})
+    return bool((rows[name].get("speaks", other).keys() & other.keys()) - {"models", *ENDPOINTS, *COUNTING})
 
 
 def _read(file: Path) -> dict[str, Any]:

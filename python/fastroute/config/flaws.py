@@ -60,7 +60,22 @@ def find_flaws(config: Config, known: Known) -> list[Flaw]:
     for name, model in config.models.items():
         flaws += _model_flaws(name, model, config.routing.policy, names)
     flaws += _policy_flaws(config.routing.policy, ("routing", "policy"))
+    flaws += _endpoint_flaws(config, names)
     return flaws
+
+
+def _endpoint_flaws(config: Config, providers: Known) -> Iterator[Flaw]:
+    """Who is asked without a model must be somebody, and have what is asked for as far as that is written down."""
+    for endpoint, name in config.routing.endpoints.items():
+        at = ("routing", "endpoints", endpoint)
+        if name in config.models:
+            continue
+        provider = config.providers.get(name, Provider())
+        if provider.dialect is not None or (provider.speaks is not None and endpoint not in provider.speaks):
+            hint = f'write its path under "speaks" as "{endpoint}"'
+            yield Flaw(at, 'provider "{}" has no such endpoint', name, hint, relies_on=(("providers", name),))
+        else:
+            yield from _target_flaws(f"{name}/*", at, providers)
 
 
 def _listen_flaws(listen: Listen) -> Iterator[Flaw]:

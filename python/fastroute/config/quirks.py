@@ -80,12 +80,15 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
         Meta(description="Where a wish to think stands."),
     ] = None
     one_choice: Annotated[bool | None, Meta(description="More than one choice cannot be asked for.")] = None
-    stream_only: Annotated[bool | None, Meta(description="It answers only as a stream.")] = None
+    stream_only: Annotated[
+        bool | None,
+        Meta(description="It answers only as a stream: one is asked for, and put together for who wants none."),
+    ] = None
     usage: Annotated[
         Literal["reasoning_apart", "completion_from_total", "prompt_from_total"] | None,
         Meta(description="How its token counts depart from prompt + completion = total."),
     ] = None
-    mint_call_ids: Annotated[bool | None, Meta(description="Tool calls come without an id.")] = None
     empty_content_is_failure: Annotated[
-        bool | None, Meta(description="An answer without content that ended well is a failure of the provider's.")
+        bool | None,
+        Meta(description="An answer without content that ended well is a failure, as with `patience.retry_empty`."),
     ] = None

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from fastroute.config.patience import Patience, Seconds, Timeouts
 from fastroute.config.quirks import Quirks
+from fastroute.endpoints import Counting, Endpoint
 from fastroute.secret import Secret
 
 Dialect = Literal[
@@ -32,6 +33,8 @@ Dialect = Literal[
     "voyage_rerank",
     "models",
 ]
+Speakable = Literal[Dialect, Endpoint, Counting]
+"""What a provider may have an address for."""
 Shorthand = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "cohere_v2", "ollama"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 AuthKind = Literal["bearer", "header", "query", "aws_sigv4", "google_service_account", "google_metadata", "azure_entra"]
@@ -64,7 +67,10 @@ SHORTHANDS: dict[Shorthand, dict[Dialect, str]] = {
 """What `dialect: …` in a provider stands for, below the address that the dialect's own SDK is given."""
 
 # msgspec holds keys to the literal but leaves it out of the schema.
-Speaks = Annotated[dict[Dialect, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Dialect))}})]
+Speaks = Annotated[dict[Speakable, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Speakable))}})]
+Endpoints = Annotated[
+    dict[Endpoint, str], Meta(extra_json_schema={"propertyNames": {"enum": list(get_args(Endpoint))}})
+]
 Share = Annotated[int, Meta(ge=0, le=1_000_000)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 MemoryBytes = Annotated[int, Meta(ge=16 << 20, le=1 << 50)]
@@ -166,7 +172,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     speaks: Annotated[
         Speaks | None,
         Meta(
-            description="Path of each dialect the provider speaks, below its address; `{model}` is the model's name.",
+            description="Path of each dialect the provider speaks, of each endpoint that is passed on to it unread, "
+            "and of each that counts tokens (`…_tokens`), below its address; `{model}` is the model's name.",
             examples=[{"openai_chat": "/chat/completions"}, {"gemini": "/models/{model}:generateContent"}],
         ),
     ] = None
@@ -278,6 +285,15 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = "drop"
     timeouts: Annotated[Timeouts, Meta(description="Clocks of connections to providers.")] = Timeouts()
+    endpoints: Annotated[
+        Endpoints,
+        Meta(
+            description="Who is asked where a request that is passed on unread names no model, as none for files and "
+            "batches does: a provider, or a model of `models`. An endpoint that is not here asks the one provider that "
+            "has it, if there is one only.",
+            examples=[{"files": "openai", "batches": "openai"}],
+        ),
+    ] = {}
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

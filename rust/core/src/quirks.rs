@@ -68,6 +68,10 @@ pub struct Quirks {
     pub reasoning_form: ReasoningForm,
     /// More than one choice cannot be asked for.
     pub one_choice: bool,
+    /// It answers in streams alone: one is asked for, and put together for a client that wants none.
+    pub stream_only: bool,
+    /// A reply without content that ended well is a failure, whatever the route says.
+    pub empty_content_is_failure: bool,
     /// A rule of [`crate::usage::UsageRule`]: `reasoning_apart`, `completion_from_total`, `prompt_from_total`.
     pub usage: Option<UsageQuirk>,
 }
@@ -179,6 +183,8 @@ impl Quirks {
             custom_tools: _,
             reasoning_form: _,
             one_choice: _,
+            stream_only: _,
+            empty_content_is_failure: _,
             usage: _,
             system_role,
             call_ids,

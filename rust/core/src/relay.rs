@@ -33,7 +33,7 @@ mod tests;
 pub use crossing::Crossing;
 pub use reply::{ReplyFacts, TailInspector, inspect_reply};
 pub use stream::Stream;
-pub use whole::{cross_reply, inspect_reply_of};
+pub use whole::{cross_reply, gather_reply, inspect_reply_of};
 
 use held::Held;
 use seen::{Seen, Verdict};
@@ -52,7 +52,7 @@ pub enum Inspect {
     OpenAiChat,
     /// Events of another dialect that is said in server-sent events.
     Events(Dialect),
-    /// Nothing: every event counts as content, and every end as proper.
+    /// Usage and errors, where OpenAI has them: every event counts as content, and every end of the body as proper.
     Raw,
 }
 
@@ -233,7 +233,7 @@ impl Relay {
     pub fn cut(&mut self, out: &mut Slices) -> Result<(), Failure> {
         self.close(false, out)?;
         let heard = self.seen.terminated || self.seen.upstream_error.is_some() || self.finished();
-        if heard || self.spec.inspect == Inspect::Raw { Ok(()) } else { Err(Failure::new(Kind::Truncated)) }
+        if heard { Ok(()) } else { Err(Failure::new(Kind::Truncated)) }
     }
 
     /// The commit point is passed: an event with content (text, reasoning, refusal, tool call, audio, …), a finish

@@ -149,7 +149,17 @@ pub fn reply_as(
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
 ) -> Result<Bytes, DialectError> {
-    let mut reply = source.parse_reply(body)?;
+    say_reply(source.parse_reply(body)?, [source, target], way_back, envelope, wanted)
+}
+
+/// The same of a reply that was read already.
+pub(crate) fn say_reply(
+    mut reply: Reply<'_>,
+    [source, target]: [Dialect; 2],
+    way_back: &WayBack,
+    envelope: &Envelope<'_>,
+    wanted: Option<Wanted>,
+) -> Result<Bytes, DialectError> {
     if let (Reply::Embeddings(embeddings), Some(wanted)) = (&mut reply, wanted) {
         embeddings.suit(wanted)?;
     }

@@ -4,12 +4,14 @@
 //! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
 
 mod crossed;
+mod passed;
 mod reply;
 mod request;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fastroute_core::dialects::Family;
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::relay::{ReplyFacts, Slices, Stream, TailInspector, quotes};
 use hyper::StatusCode;
@@ -26,6 +28,7 @@ use crate::upstream::Lease;
 use crate::{echo, failpoint};
 
 pub(crate) use crossed::{bad, joined};
+pub(crate) use passed::PASSED_BYTES;
 pub(crate) use reply::cut;
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
@@ -54,11 +57,20 @@ impl Success {
         };
         std::mem::take(headers)
     }
+
+    /// Of the reply: the upstream's where that means something to its client.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Whole(whole) => whole.status,
+            Self::Running(running) => running.status,
+        }
+    }
 }
 
 /// A reply with nothing left to wait for; also a stream, where it was made in this process.
 pub(crate) struct Whole {
     pub(crate) headers: HeaderMap,
+    pub(crate) status: StatusCode,
     pub(crate) frames: Frames,
     pub(crate) facts: ReplyFacts,
 }
@@ -66,6 +78,7 @@ pub(crate) struct Whole {
 /// A committed reply that is still arriving.
 pub(crate) struct Running {
     pub(crate) headers: HeaderMap,
+    pub(crate) status: StatusCode,
     pub(crate) first: Frames,
     pub(crate) body: Incoming,
     pub(crate) lease: Option<Lease>,
@@ -78,6 +91,8 @@ pub(crate) struct Running {
 pub(crate) enum Flow {
     Stream(Box<Stream>),
     Long(Box<TailInspector>),
+    /// Not at all: it is nothing that could be read here.
+    Unread,
 }
 
 /// No content came of it.
@@ -104,6 +119,12 @@ impl From<Failure> for Failed {
     }
 }
 
+/// The client's mistake: the target was not asked, and other requests do well there.
+fn not_served(target: &Target) -> Failure {
+    let message = format!("{} does not serve this endpoint", target.provider);
+    Failure::at(Kind::NotFound, Origin::Client).saying(message)
+}
+
 /// Runs one attempt up to its commit point.
 pub(crate) async fn attempt(
     io: &Arc<Io>,
@@ -114,33 +135,36 @@ pub(crate) async fn attempt(
     id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
     let origin = match &target.kind {
+        table::Kind::Echo if ingress.spoken.opaque.is_some() => return Err(not_served(target).into()),
         table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
         table::Kind::Http(origin) => origin,
     };
-    let Some(head) = target.head(ingress.dialect()) else {
-        // The client's mistake: the target was not asked, and other requests do well there.
-        return Err(Failure::at(Kind::NotFound, Origin::Client)
-            .saying(format!("{} does not serve this endpoint", target.provider))
-            .into());
-    };
+    if let Some(passing) = &ingress.spoken.opaque {
+        let passed = passed::attempt(io, (target, origin), (ingress, passing), patience, due, id);
+        return Box::pin(passed).await;
+    }
+    let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target).into()) };
     let demands = head.demands(patience.on_loss);
-    let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites {
+    // Asked as a stream and put together again, where the target answers no other way.
+    let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
+    let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites && !gathers {
         let (frames, dropped) = edited(ingress, target, demands)?;
         (frames, None, dropped)
     } else {
         // Boxed, like all that only a request in other words needs.
-        let told = crossed::request(ingress, demands, model_of(ingress, target));
+        let stream = ingress.stream() || gathers;
+        let told = crossed::request(ingress, demands, model_of(ingress, target), stream);
         let (frames, crossed) = Box::pin(told).await?;
         let dropped = crossed.dropped.clone();
         (frames, Some(Box::new(crossed)), dropped)
     };
     let frames = match head.host {
-        Some(host) => addressed(ingress, &frames, host)?,
+        Some(host) => addressed(ingress, &frames, head.dialect, host)?,
         None => frames,
     };
     head.credential.ready(io, due).await?;
     let pool = io.pools.of(origin);
-    let letter = Letter::new(head, target, ingress, &frames)?;
+    let letter = Letter::new(head, target, ingress, &frames, ingress.stream() || gathers)?;
     let (response, lease) = send(&pool, &letter, due, id).await?;
     failpoint::pass("attempt.head");
     let answer = Answer { target, head, ingress, patience, due, crossed, dropped };
@@ -150,9 +174,12 @@ pub(crate) async fn attempt(
         }
         return Err(Box::pin(answer.refused(response, lease)).await.hiding(head));
     }
-    acceptable(&response)?;
-    let tried = if ingress.stream() && is_stream(head.dialect, response.headers()) {
+    acceptable(&response, REPLY_BYTES)?;
+    let streams = is_stream(head.dialect, response.headers());
+    let tried = if ingress.stream() && streams {
         answer.first_content(response, lease).await
+    } else if gathers && streams {
+        Box::pin(answer.gathered(response, lease)).await
     } else {
         answer.whole(response, lease).await
     };

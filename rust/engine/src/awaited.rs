@@ -40,13 +40,13 @@ pub(crate) async fn reply(
     after: Option<Duration>,
 ) -> Reply {
     let (started, id) = (ingress.started, ingress.request_id.clone());
-    let (dialect, stream) = (ingress.dialect(), ingress.stream());
+    let (dialect, kind) = (ingress.dialect(), ingress.reply_kind());
     story.head_out_at = after.map(|after| started + after);
     let mut walking = Walking::begin(io.clone(), table, plan, ingress, story);
-    let Some(after) = after else { return answer(&io, walking.await, (dialect, stream), &id) };
+    let Some(after) = after else { return answer(&io, walking.await, (dialect, kind), &id) };
     let by = started + after;
     if let Ok(walked) = timeout_at(by, &mut walking).await {
-        return answer(&io, walked, (dialect, stream), &id);
+        return answer(&io, walked, (dialect, kind), &id);
     }
     let timer = Box::pin(tokio::time::sleep_until(by));
     let mut headers = HeaderMap::with_capacity(4);

@@ -1,7 +1,9 @@
-//! How many tokens a request would take, told without asking any upstream.
+//! How many tokens a request would take: asked of a provider that counts in the client's dialect, else told without one.
 //!
-//! Exact only for plain messages under a public vocabulary; the rest are estimates by their providers' or observers'
+//! Our own count is exact only for plain messages under a public vocabulary; the rest are estimates by their providers' or observers'
 //! rules. It is counted on another thread: a long prompt takes milliseconds, and the first one loads a vocabulary.
+
+use std::sync::Arc;
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::Failure;
@@ -12,18 +14,26 @@ use fastroute_core::translate::{self, Address};
 use hyper::StatusCode;
 
 use crate::attempt::{bad, joined};
+use crate::exchange;
 use crate::ingress::Ingress;
 use crate::io::Io;
+use crate::opaque::Passing;
 use crate::problem::{Problem, Reply};
-use crate::table::Table;
+use crate::table::{Table, Target};
 
 /// What Gemini's clients may put around the request that is to be counted.
 const WRAPPED: &str = "generateContentRequest";
 
 /// Answers a request whose tokens are to be counted.
-pub(crate) async fn answer(io: &Io, ingress: &Ingress) -> Reply {
-    let id = &ingress.request_id;
+pub(crate) async fn answer(io: &Arc<Io>, mut ingress: Ingress) -> Reply {
     let table = io.shared.tables.current();
+    if asks_natively(&table, &mut ingress) {
+        if let Some(reply) = Box::pin(exchange::counted(io, &ingress)).await {
+            return reply;
+        }
+        ingress.spoken.opaque = None;
+    }
+    let id = &ingress.request_id;
     let Some(model) = counted_as(&table, ingress.model()) else {
         let message = format!("there is no such model; {}", table.where_to_look(ingress.model()));
         return Problem::request(404, "model_not_found", message).at("model").reply(id);
@@ -37,10 +47,28 @@ pub(crate) async fn answer(io: &Io, ingress: &Ingress) -> Reply {
     }
 }
 
+/// Makes it a request to the provider that it would most likely reach, where that one counts in this dialect. What
+/// Gemini's clients wrap names the model once more inside, as no target knows it: that is counted here.
+fn asks_natively(table: &Table, ingress: &mut Ingress) -> bool {
+    let wrapped = || ingress.dialect() == Dialect::Gemini && member(&joined(&ingress.frames), WRAPPED).is_some();
+    let Some(passing) = Passing::counting(ingress.dialect()) else { return false };
+    let target = first(table, ingress.model()).filter(|target| target.has(passing.endpoint));
+    if target.is_none() || wrapped() {
+        return false;
+    }
+    ingress.spoken.opaque = Some(Box::new(passing));
+    true
+}
+
+/// The target that a request would most likely reach.
+fn first<'t>(table: &'t Table, asked: &str) -> Option<&'t Target> {
+    let route = table.route(table.resolve(asked)?)?;
+    route.targets.first().and_then(|index| table.target(*index))
+}
+
 /// The model that a request would most likely reach, by the name that its maker gave it.
 fn counted_as(table: &Table, asked: &str) -> Option<String> {
-    let route = table.route(table.resolve(asked)?)?;
-    let target = route.targets.first().and_then(|index| table.target(*index))?;
+    let target = first(table, asked)?;
     let rest = || asked.split_once('/').map_or(asked, |(_, rest)| rest);
     Some(target.name.as_deref().unwrap_or_else(rest).to_owned())
 }

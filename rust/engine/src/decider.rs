@@ -9,7 +9,6 @@ mod desk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fastroute_core::dialects::Dialect;
 use smallvec::SmallVec;
 
 use crate::outcome::{Outcome, Setback};
@@ -44,7 +43,8 @@ impl Door {
 pub struct Question {
     /// The model as the client spelled it.
     pub model: Arc<str>,
-    pub dialect: Dialect,
+    /// What it is in, or which endpoint it is for where that is in no dialect.
+    pub dialect: &'static str,
     pub door: Door,
     pub stream: bool,
     /// Bytes of the body.

@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::attempt::{Flow, Frames, REPLY_BYTES, Running, STREAM_BYTES, cut};
+use crate::attempt::{Flow, Frames, PASSED_BYTES, REPLY_BYTES, Running, STREAM_BYTES, cut};
 use crate::awaited::COMMENT;
 use crate::clocks::{Expired, IdleClock};
 use crate::defect::Defects;
@@ -70,8 +70,8 @@ impl Delivery {
         flying: InFlight,
         reader: Reader,
     ) -> Box<Self> {
-        let Running { first, body, lease, flow, length, headers: _ } = running;
-        if matches!(flow, Flow::Long(_)) {
+        let Running { first, body, lease, flow, length, headers: _, status: _ } = running;
+        if !matches!(&flow, Flow::Stream(relay) if !relay.is_list()) {
             clock.without_comments();
         }
         let mut ending = shared.ending.subscribe();
@@ -107,7 +107,7 @@ impl Delivery {
     fn over(&self) -> bool {
         match &self.flow {
             Flow::Stream(relay) => relay.terminated() || relay.upstream_error().is_some(),
-            Flow::Long(_) => false,
+            Flow::Long(_) | Flow::Unread => false,
         }
     }
 
@@ -185,6 +185,14 @@ impl Delivery {
                 inspector.feed(data.clone());
                 self.ready.push_back(data);
             }
+            Flow::Unread => {
+                let now = Instant::now();
+                self.clock.touch(now, true);
+                self.story.reach(0, Some(now));
+                self.relayed += data.len() as u64;
+                within(self.relayed, PASSED_BYTES)?;
+                self.ready.push_back(data);
+            }
         }
         Ok(())
     }
@@ -198,6 +206,7 @@ impl Delivery {
                 ended
             }
             Flow::Long(inspector) => inspector.end().map(|_| ()),
+            Flow::Unread => Ok(()),
         }
     }
 
@@ -225,7 +234,7 @@ impl Delivery {
                 self.ready.extend(self.scratch.drain(..));
                 ended.map_err(|failure| cut(error, failure))
             }
-            Flow::Long(_) => Err(cut(error, Failure::new(Kind::Truncated))),
+            Flow::Long(_) | Flow::Unread => Err(cut(error, Failure::new(Kind::Truncated))),
         }
     }
 
@@ -233,9 +242,13 @@ impl Delivery {
     fn finish(&mut self) {
         self.ended = true;
         failpoint::pass("delivery.finish");
-        let failure = match &self.flow {
-            Flow::Stream(relay) => relay.upstream_error().cloned(),
-            Flow::Long(_) => None,
+        let failure = match &mut self.flow {
+            Flow::Stream(relay) => {
+                relay.close(&mut self.scratch);
+                self.ready.extend(self.scratch.drain(..));
+                relay.upstream_error().cloned()
+            }
+            Flow::Long(_) | Flow::Unread => None,
         };
         if let (Some(body), Some(lease)) = (self.body.take(), self.lease.take()) {
             put_back(body, lease);
@@ -292,7 +305,7 @@ impl Delivery {
                 }
                 Some(relay.fail(&failure))
             }
-            Flow::Long(_) => None,
+            Flow::Long(_) | Flow::Unread => None,
         };
         self.story.close(Ending::Broken, Some(failure));
         event.map(Some).ok_or(BrokenOff { kind: Kind::Internal })
@@ -312,6 +325,7 @@ impl Delivery {
         let usage = match &mut self.flow {
             Flow::Stream(relay) => relay.usage().copied(),
             Flow::Long(inspector) => inspector.end().ok().and_then(|facts| facts.usage),
+            Flow::Unread => None,
         };
         if let Flow::Stream(relay) = &self.flow {
             self.story.reach(relay.content_events(), None);

@@ -8,9 +8,10 @@ use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::failure::{Failure, Kind, Origin};
 use fastroute_core::passes::Demands;
 use fastroute_core::tokens::{Budget, Encoding, count_text};
-use fastroute_core::translate::{self, Address, StreamTranslator};
+use fastroute_core::translate::{self, Address, JsonArray, StreamTranslator};
 use fastroute_core::usage::UsageRule;
 use fastroute_core::{echo, relay, sse};
+use hyper::StatusCode;
 use hyper::header::HeaderMap;
 
 use crate::attempt::{Frames, Success, Whole, bad};
@@ -21,6 +22,7 @@ use crate::table::ECHO;
 pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
     let frames = ingress.frames.clone();
     let (client, stream, asked) = (ingress.dialect(), ingress.stream(), ingress.model().to_owned());
+    let list = ingress.spoken.list;
     let id = format!("chatcmpl-{}", ingress.request_id.trim_start_matches("req_"));
     let answered = tokio::task::spawn_blocking(move || {
         let body = match frames.as_slice() {
@@ -32,7 +34,14 @@ pub(crate) async fn answer(ingress: &Ingress) -> Result<Success, Failure> {
             _ => abroad(&body, client, stream, &id, &asked),
         }
     });
-    answered.await.unwrap_or_else(|_| Err(Failure::new(Kind::Internal)))
+    let mut answered = answered.await.unwrap_or_else(|_| Err(Failure::new(Kind::Internal)))?;
+    if list && let Success::Whole(whole) = &mut answered {
+        let (mut list, mut said) = (JsonArray::default(), Vec::new());
+        whole.frames.iter().for_each(|frame| list.push(frame, &mut said));
+        list.end(&mut said);
+        whole.frames = [said.into()].into_iter().collect();
+    }
+    Ok(answered)
 }
 
 /// The same for a client of another dialect than the echo's own.
@@ -51,7 +60,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
     };
     let created_s = crate::identity::now_s();
     let envelope = Envelope { id, model: asked, created_s, include_usage: told.include_usage };
-    let Whole { headers, frames, facts } = *echoed;
+    let Whole { headers, status, frames, facts } = *echoed;
     let said = if stream {
         let translator = StreamTranslator::new(ours, client, told.way_back, &envelope, sse::Limits::default());
         let mut translator = translator.ok_or_else(|| Failure::new(Kind::Internal))?;
@@ -65,7 +74,7 @@ fn abroad(body: &[u8], client: Dialect, stream: bool, id: &str, asked: &str) -> 
         let said = translate::reply_as(&frames.concat(), ours, client, &told.way_back, &envelope, told.wanted);
         said.map_err(|_| Failure::new(Kind::Internal))?
     };
-    Ok(Success::Whole(Box::new(Whole { headers, frames: [said].into_iter().collect(), facts })))
+    Ok(Success::Whole(Box::new(Whole { headers, status, frames: [said].into_iter().collect(), facts })))
 }
 
 fn render(body: &[u8], dialect: Dialect, stream: bool, id: &str) -> Result<Success, Failure> {
@@ -93,5 +102,5 @@ fn whole(body: Bytes) -> Result<Success, Failure> {
 }
 
 fn ready(frames: Frames, facts: relay::ReplyFacts) -> Success {
-    Success::Whole(Box::new(Whole { headers: HeaderMap::new(), frames, facts }))
+    Success::Whole(Box::new(Whole { headers: HeaderMap::new(), status: StatusCode::OK, frames, facts }))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fastroute_core::dialects::Dialect;
-use hyper::StatusCode;
+use fastroute_core::failure::Kind;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
-use crate::problem::{self, EVENT_STREAM, JSON, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
+use crate::problem::{self, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
 use crate::render::{digits, trimmed};
 use crate::spoken::Task;
 use crate::table::{OnClientGone, Table, Target};
@@ -37,20 +37,35 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decided>) -> impl Futu
     async move {
         failpoint::pass("exchange.run");
         if ingress.spoken.task == Task::Count {
-            return Box::pin(count::answer(&io, &ingress)).await;
+            return Box::pin(count::answer(&io, ingress)).await;
         }
         let (table, plan, story) = match planned(&io, &ingress, decided).await {
             Ok(planned) => planned,
             Err(reply) => return *reply,
         };
         let route = table.route(plan.route);
-        let comments = route.and_then(|route| route.patience.comments_after()).filter(|_| ingress.stream());
+        let comments = route.and_then(|route| route.patience.comments_after());
+        // A list has no place for them.
+        let comments = comments.filter(|_| ingress.stream() && !ingress.spoken.list);
         if comments.is_some() || route.is_some_and(|route| route.carries_on) {
             return awaited::reply(io, table, plan, ingress, story, comments).await;
         }
         let walked = walk(&io, &table, &plan, &ingress, story, None).await;
-        answer(&io, walked, (ingress.dialect(), ingress.stream()), &ingress.request_id)
+        answer(&io, walked, (ingress.dialect(), ingress.reply_kind()), &ingress.request_id)
     }
+}
+
+/// Has whoever will answer a request count its tokens; nothing where nobody could. What is wrong with the request is told
+/// like any such failure.
+pub(crate) async fn counted(io: &Arc<Io>, ingress: &Ingress) -> Option<Reply> {
+    let (table, plan, story) = planned(io, ingress, None).await.ok()?;
+    let walked = walk(io, &table, &plan, ingress, story, None).await;
+    let of_the_request = match &walked {
+        Walked::Content(_) => true,
+        Walked::Nothing { failed, .. } => failed.failure.pass_through && failed.failure.kind != Kind::NotFound,
+    };
+    let reply = answer(io, walked, (ingress.dialect(), ingress.reply_kind()), &ingress.request_id);
+    of_the_request.then_some(reply)
 }
 
 /// Opens the story of an exchange and has its plan made; else this is the reply.
@@ -64,7 +79,7 @@ async fn planned(
         request_id: ingress.request_id.clone(),
         generation: table.generation,
         door: ingress.door,
-        dialect: ingress.dialect(),
+        dialect: ingress.spoken.name(),
         stream: ingress.stream(),
         bytes_in: ingress.scan.bytes as u64,
     };
@@ -90,18 +105,20 @@ async fn planned(
         Ok(Decision::Refusal(refusal)) => return Err(Box::new(refuse(&table, &refusal, ingress, story))),
         Err(NoDecision::Late | NoDecision::Busy) => None,
     };
-    let Some((table, plan)) = planned else {
+    let Some((table, mut plan)) = planned else {
         let problem = Problem::overloaded("no routing decision was made in time; please try again");
         return Err(Box::new(settle_problem(&problem, ingress, story)));
     };
     story.planned(&plan);
+    // Not sooner: whom the decider counted in stays with the story.
+    table.keep_able(&mut plan, &ingress.spoken);
     Ok((table, plan, story))
 }
 
 /// The reply that a walk came to.
-pub(crate) fn answer(io: &Io, walked: Walked, (client, stream): (Dialect, bool), id: &Arc<str>) -> Reply {
+pub(crate) fn answer(io: &Io, walked: Walked, (client, kind): (Dialect, HeaderValue), id: &Arc<str>) -> Reply {
     match walked {
-        Walked::Content(found) => deliver(io, found, stream, id),
+        Walked::Content(found) => deliver(io, found, kind, id),
         Walked::Nothing { failed, spent, story } => end_failed(*failed, spent, client, id, story),
     }
 }
@@ -244,15 +261,17 @@ impl Drop for InFlight {
     }
 }
 
-fn deliver(io: &Io, mut found: Found, stream: bool, id: &Arc<str>) -> Reply {
+fn deliver(io: &Io, mut found: Found, kind: HeaderValue, id: &Arc<str>) -> Reply {
     let mut headers = found.success.take_headers();
-    headers.insert(CONTENT_TYPE, if stream { EVENT_STREAM } else { JSON });
+    let status = found.success.status();
+    // There already where a reply is passed on unread.
+    headers.entry(CONTENT_TYPE).or_insert(kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_TARGET, found.flying.label());
     headers.insert(X_ATTEMPTS, problem::count(found.story.attempts()));
     headers.insert(SERVER_TIMING, timing(&mut found.story, found.now));
     let body = content(io, found);
-    Reply { status: StatusCode::OK, headers, body, said_in: Dialect::OpenAiChat }.with_request_id(id)
+    Reply { status, headers, body, said_in: Dialect::OpenAiChat }.with_request_id(id)
 }
 
 /// The body of a reply that has content, and the end of its story where all of it is there.
@@ -260,11 +279,11 @@ pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
     failpoint::pass("exchange.content");
     let Found { success, flying, clock, now, mut story } = found;
     if let Some(outcome) = story.outcome() {
-        outcome.status = 200;
+        outcome.status = success.status().as_u16();
     }
     match success {
         Success::Whole(whole) => {
-            let attempt::Whole { frames, facts, headers: _ } = *whole;
+            let attempt::Whole { frames, facts, headers: _, status: _ } = *whole;
             if let Some(outcome) = story.outcome() {
                 outcome.usage = facts.usage;
                 outcome.bytes_out = frames.iter().map(|frame| frame.len() as u64).sum();

@@ -9,6 +9,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::decider::{Door, Question};
+use crate::problem::{EVENT_STREAM, JSON};
 use crate::spoken::Spoken;
 use crate::waits::Waits;
 
@@ -17,6 +18,8 @@ const FORWARDED: [&str; 4] = ["traceparent", "tracestate", "openai-beta", "idemp
 /// The same, to a target that speaks Anthropic's dialect as the client does.
 const FORWARDED_TO_ANTHROPIC: [&str; 5] =
     ["traceparent", "tracestate", "idempotency-key", "anthropic-version", "anthropic-beta"];
+/// The same, where bodies are passed on unread: what one is must be said with it.
+const FORWARDED_UNREAD: [&str; 5] = ["traceparent", "tracestate", "openai-beta", "idempotency-key", "content-type"];
 /// Longest client-chosen request id that is taken over.
 const REQUEST_ID_BYTES: usize = 128;
 
@@ -46,7 +49,14 @@ impl Ingress {
     }
 
     pub fn stream(&self) -> bool {
-        self.spoken.stream.or(self.scan.stream) == Some(true) && self.dialect().family() == Family::Chat
+        self.spoken.stream.or(self.scan.stream) == Some(true)
+            && self.dialect().family() == Family::Chat
+            && self.spoken.opaque.is_none()
+    }
+
+    /// What the reply to it is, where it is not passed on unread.
+    pub(crate) fn reply_kind(&self) -> HeaderValue {
+        if self.stream() && !self.spoken.list { EVENT_STREAM } else { JSON }
     }
 
     /// Usage is asked for on the client's behalf, and its extra frame hidden from the client.
@@ -60,7 +70,7 @@ impl Ingress {
         let scan = &self.scan;
         Question {
             model: self.model().into(),
-            dialect: self.dialect(),
+            dialect: self.spoken.name(),
             door: self.door,
             stream: self.stream(),
             body_bytes: scan.bytes as u64,
@@ -74,11 +84,11 @@ impl Ingress {
 }
 
 /// Picks the headers that go upstream.
-pub fn forwarded(headers: &HeaderMap, dialect: Dialect) -> HeaderMap {
+pub fn forwarded(headers: &HeaderMap, spoken: &Spoken) -> HeaderMap {
     let connection = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let mut picked = HeaderMap::new();
     for (name, value) in headers {
-        if forwarded_names(dialect).contains(&name.as_str()) && !is_for_one_hop(name.as_str(), connection()) {
+        if forwarded_names(spoken).contains(&name.as_str()) && !is_for_one_hop(name.as_str(), connection()) {
             picked.entry(name).or_insert_with(|| value.clone());
         }
     }
@@ -94,8 +104,12 @@ pub fn is_for_one_hop<'a>(name: &str, mut connection: impl Iterator<Item = &'a [
 }
 
 /// The names a door must look up when it cannot iterate over a header map.
-pub fn forwarded_names(dialect: Dialect) -> &'static [&'static str] {
-    if dialect == Dialect::AnthropicMessages { &FORWARDED_TO_ANTHROPIC } else { &FORWARDED }
+pub fn forwarded_names(spoken: &Spoken) -> &'static [&'static str] {
+    match spoken.dialect {
+        _ if spoken.opaque.is_some() => &FORWARDED_UNREAD,
+        Dialect::AnthropicMessages => &FORWARDED_TO_ANTHROPIC,
+        _ => &FORWARDED,
+    }
 }
 
 /// Headers a client may name its request with, the first that can be used winning.
@@ -178,7 +192,7 @@ mod tests {
             }
             let named = headers.get_all(CONNECTION).iter().map(|value| value.as_bytes().to_ascii_lowercase());
             let named: Vec<Vec<u8>> = named.collect();
-            let picked = forwarded(&headers, Dialect::OpenAiChat);
+            let picked = forwarded(&headers, &Spoken::by_body(Dialect::OpenAiChat));
             for (name, value) in &picked {
                 assert!(FORWARDED.contains(&name.as_str()), "{name}");
                 assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{value:?}");

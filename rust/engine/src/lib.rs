@@ -27,6 +27,7 @@ mod io;
 mod journal;
 mod metrics;
 pub mod mock;
+mod opaque;
 mod outcome;
 mod pressure;
 mod problem;
@@ -55,6 +56,7 @@ pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, is_for_one_h
 pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
 pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;
+pub use opaque::{Opaque, routed};
 pub use outcome::{Attempt, Ending, Outcome, Setback, blames_upstream};
 pub use pressure::{Pressure, Step};
 pub use problem::{Problem, Reply, X_REQUEST_ID};

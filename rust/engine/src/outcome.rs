@@ -8,7 +8,6 @@ mod story;
 
 use std::sync::Arc;
 
-use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Origin};
 use fastroute_core::journal::State;
 use fastroute_core::usage::Usage;
@@ -96,7 +95,8 @@ pub struct Outcome {
     pub lead: Option<u32>,
     pub by: Option<DecidedBy>,
     pub door: Door,
-    pub dialect: Dialect,
+    /// As in the question.
+    pub dialect: &'static str,
     pub stream: bool,
     pub status: u16,
     pub ending: Ending,

@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use hyper::header::HeaderName;
 
 use crate::delivery::ReplyBody;
+use crate::opaque::Passing;
 use crate::problem::{Reply, X_REQUEST_ID};
 
 /// Where Anthropic's SDKs look for what others call `x-request-id`.
@@ -35,21 +36,47 @@ pub struct Spoken {
     pub task: Task,
     /// For a target that speaks the same dialect.
     pub query: Option<Box<str>>,
+    /// The stream is wanted as one JSON list: Gemini's way where nobody asks for events.
+    pub list: bool,
+    /// It is passed on unread. The dialect is then that of its errors.
+    pub opaque: Option<Box<Passing>>,
 }
 
 impl Spoken {
     pub fn by_body(dialect: Dialect) -> Self {
-        Self { dialect, model: None, stream: None, task: Task::Answer, query: None }
+        Self { dialect, model: None, stream: None, task: Task::Answer, query: None, list: false, opaque: None }
+    }
+
+    pub(crate) fn passing(passing: Passing) -> Self {
+        Self { opaque: Some(Box::new(passing)), ..Self::by_body(Dialect::OpenAiChat) }
+    }
+
+    /// What it is called on record: the dialect's name, or that of an endpoint that is in none.
+    pub fn name(&self) -> &'static str {
+        self.opaque.as_ref().map_or(self.dialect.name(), |passing| passing.endpoint.name())
     }
 
     /// Whether a query may go on to a target.
     pub fn takes_query(&self) -> bool {
         matches!(self.dialect, Dialect::AnthropicMessages | Dialect::Gemini | Dialect::OpenAiResponses)
+            || self.opaque.is_some()
+    }
+
+    /// Takes over the `content-type`, where it means anything.
+    #[must_use]
+    pub fn bearing(mut self, content_type: Option<&str>) -> Self {
+        if let Some(passing) = &mut self.opaque {
+            passing.bearing(content_type);
+        }
+        self
     }
 
     /// Takes over the query of the request's address: all of it but keys, and how a stream is to be framed.
     #[must_use]
     pub fn asking(mut self, query: &str) -> Self {
+        self.list = self.dialect == Dialect::Gemini
+            && self.stream == Some(true)
+            && !query.split('&').any(|pair| pair.eq_ignore_ascii_case("alt=sse"));
         let kept = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
             !matches!(name, "" | "key" | "alt" | "access_token" | "api-key")

@@ -25,10 +25,12 @@ use crate::budget::Budget;
 use crate::clocks::Patience;
 use crate::decider::Plan;
 use crate::dice::Dice;
+use crate::spoken::Spoken;
 use crate::upstream::Origin;
 use models::Models;
 use standing::Standing;
 
+pub(crate) use paths::segments;
 pub use spec::{ChoiceSpec, OnClientGone, ProviderSpec, RouteSpec, TableSpec, TargetSpec};
 pub use standing::Setbacks;
 pub use target::{Head, Kind, Target};
@@ -145,6 +147,8 @@ pub struct Table {
     wildcards: HashMap<Arc<str>, u32>,
     /// `GET /v1/models`, rendered.
     pub models: Models,
+    /// The model that stands for all, of an endpoint whose requests may name none.
+    endpoints: HashMap<String, String>,
 }
 
 impl Table {
@@ -190,7 +194,8 @@ impl Table {
             routes.push(Route::direct(&first.provider, &order, patience, &targets));
         }
         let setbacks = Arc::default();
-        Ok(Self { generation: spec.generation, targets, routes, setbacks, names, wildcards, models })
+        let (generation, endpoints) = (spec.generation, spec.endpoints);
+        Ok(Self { generation, targets, routes, setbacks, names, wildcards, models, endpoints })
     }
 
     /// Routes of the same name and ratio go on with the retry budget they have: a reload must not refill it.
@@ -211,6 +216,11 @@ impl Table {
         }
         let (provider, rest) = model.split_once('/')?;
         if rest.is_empty() { None } else { self.wildcards.get(provider).copied() }
+    }
+
+    /// The model that is meant by a request to this endpoint that names none.
+    pub(crate) fn endpoint(&self, name: &str) -> Option<&str> {
+        self.endpoints.get(name).map(String::as_str)
     }
 
     pub fn route(&self, index: u32) -> Option<&Route> {
@@ -234,6 +244,16 @@ impl Table {
         if let Some(setbacks) = setbacks.filter(|_| plan.standing) {
             route.standing.set(plan, setbacks);
         }
+    }
+
+    /// Leaves those of a plan's targets that have what the client asks for, where some have and some have not.
+    pub(crate) fn keep_able(&self, plan: &mut Plan, spoken: &Spoken) {
+        let able = |index: u32| self.target(index).is_some_and(|target| target.serves(spoken));
+        if plan.targets.iter().all(|index| able(*index)) || !plan.targets.iter().any(|index| able(*index)) {
+            return;
+        }
+        plan.may_lead = plan.targets.iter().take(plan.may_lead).filter(|index| able(**index)).count();
+        plan.targets.retain(|index| able(*index));
     }
 
     /// Where its targets are called.

@@ -89,7 +89,7 @@ impl Brain {
     pub(crate) fn decide(&self, py: Python<'_>, question: &Question) -> PyResult<Option<Decision>> {
         let facts = self.facts.bind(py).call1((
             &*question.model,
-            question.dialect.name(),
+            question.dialect,
             question.door.name(),
             question.stream,
             question.body_bytes,
@@ -168,7 +168,7 @@ impl Brain {
             outcome.route,
             outcome.lead,
             outcome.by.map(DecidedBy::name),
-            (outcome.door.name(), outcome.dialect.name(), outcome.stream),
+            (outcome.door.name(), outcome.dialect, outcome.stream),
             outcome.status,
             outcome.ending.name(),
             PyList::new(py, attempts)?,

@@ -317,8 +317,10 @@ impl Gateway {
                 match gateway.admit(is_encoded_body(headers)?, get("content-length")?.as_deref()) {
                     Err(problem) => restyled(problem.reply(&id), spoken.dialect),
                     Ok(admitted) => {
+                        let kind = if spoken.opaque.is_some() { get("content-type")? } else { None };
+                        let spoken = spoken.bearing(kind.as_deref());
                         let mut forward = HeaderMap::new();
-                        for name in forwarded_names(spoken.dialect) {
+                        for name in forwarded_names(&spoken) {
                             if let Some(value) = get(name)?
                                 && !is_named_by_connection(headers, name)?
                                 && let Ok(value) = HeaderValue::try_from(value)
@@ -326,7 +328,7 @@ impl Gateway {
                                 forward.insert(HeaderName::from_static(name), value);
                             }
                         }
-                        let scanner = body::scanner(spoken.dialect, &shared.bounds);
+                        let look = body::Look::at(&spoken, &shared.bounds);
                         let mut waits = Waits::default();
                         for name in Waits::NAMES {
                             if let Some(value) = get(name)? {
@@ -334,7 +336,7 @@ impl Gateway {
                             }
                         }
                         let opening = Opening { protocol, id, spoken, forward, waits, last };
-                        return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, scanner)));
+                        return Ok(Some(Request::new(slf.clone().unbind(), opening, admitted, look)));
                     }
                 }
             }

@@ -170,7 +170,7 @@ pub(crate) async fn hand_over(mut outlet: Outlet, mut reply: Reply) {
         return;
     }
     let head = Head::of(&mut reply);
-    if length.is_none() && !head.is_events() {
+    if length.is_none() && !head.is_events() && !reply.body.tells_its_end() {
         gather(outlet, head, reply.body).await;
         return;
     }

@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fastroute_core::json::Scanner;
 use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
-    Bounds, Ingress, Io, Problem, Reply, Room, Share, Spoken, Task, Waits, by_snapshot, contained, defective,
-    failpoint, restyled, run, standing,
+    Bounds, Ingress, Io, Problem, Reply, Room, Share, Shared, Spoken, Task, Waits, by_snapshot, contained, defective,
+    failpoint, restyled, routed, run, standing,
 };
 use hyper::header::HeaderMap;
 use pyo3::prelude::*;
@@ -58,14 +57,14 @@ struct Reading {
     last: bool,
     frames: body::Frames,
     read: usize,
-    scanner: Scanner,
+    look: body::Look,
     in_flight: Share,
     room: Room,
     started: Instant,
 }
 
 impl Request {
-    pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, scanner: Scanner) -> Self {
+    pub(crate) fn new(gateway: Py<Gateway>, opening: Opening, admitted: Admitted, look: body::Look) -> Self {
         let Opening { protocol, id, spoken, forward, waits, last } = opening;
         let Admitted { started, length, in_flight, room } = admitted;
         let reading = Reading {
@@ -77,7 +76,7 @@ impl Request {
             last,
             frames: body::Frames::default(),
             read: 0,
-            scanner,
+            look,
             in_flight,
             room,
             started,
@@ -156,7 +155,7 @@ fn decide_and_start(
 ) -> PyResult<Option<Py<PyAny>>> {
     let shared = gateway.engine.shared();
     let last = reading.last || shared.leaving();
-    let (ingress, protocol, in_flight, bodies) = match reading.complete(length, &shared.bounds) {
+    let (ingress, protocol, in_flight, bodies) = match reading.complete(length, shared) {
         Ok(completed) => completed,
         Err(refused) => {
             let (reply, protocol) = *refused;
@@ -240,21 +239,22 @@ impl Reading {
         if !self.room.fill(chunk.len()) {
             return Err(body::too_many());
         }
-        self.scanner.feed(chunk).map_err(|error| body::unreadable(&error))?;
+        self.look.feed(chunk)?;
         // Copied: no Python object leaves the loop thread.
         self.frames.push(Bytes::copy_from_slice(chunk));
         Ok(())
     }
 
-    fn complete(self, length: Option<usize>, bounds: &Bounds) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
+    fn complete(mut self, length: Option<usize>, shared: &Shared) -> Result<Completed, Box<(Reply, Py<PyAny>)>> {
         if length.is_some_and(|length| length != self.read) {
             let problem = Problem::request(400, "incomplete_body", "the body is shorter than its content-length");
             return Err(Box::new((restyled(problem.reply(&self.id), self.spoken.dialect), self.protocol)));
         }
-        let scanned = self.scanner.finish().map_err(|error| body::unreadable(&error));
+        let scanned = self.look.finish(&mut self.spoken);
         let mut frames = self.frames.finish();
         let understood = scanned.and_then(|mut scan| {
-            body::understood(&mut frames, &mut scan, &self.spoken, bounds)?;
+            body::understood(&mut frames, &mut scan, &self.spoken, &shared.bounds)?;
+            routed(&mut self.spoken, &scan, &shared.tables.current())?;
             Ok(scan)
         });
         match understood {

@@ -35,6 +35,8 @@ pub struct Capabilities {
     pub parallel_tools_flag: Option<bool>,
     /// It goes on with a turn of its own at the end of the conversation.
     pub prefill: Option<bool>,
+    /// It answers in streams alone.
+    pub stream_only: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

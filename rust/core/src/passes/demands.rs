@@ -68,6 +68,11 @@ impl Demands {
         self.dialect == Dialect::OpenAiChat && (self.quirks.edits() || self.quirks.one_choice || self.limit().is_some())
     }
 
+    /// Whether it answers in streams alone.
+    pub fn stream_only(&self) -> bool {
+        self.quirks.stream_only || self.capabilities.stream_only == Some(true)
+    }
+
     /// The limit's name that the model reads, where it reads only one.
     pub fn limit(&self) -> Option<MaxTokensField> {
         if self.dialect == Dialect::OpenAiChat { self.capabilities.max_tokens_field } else { None }

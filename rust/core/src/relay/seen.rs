@@ -99,14 +99,22 @@ impl Seen {
         match spec.inspect {
             Inspect::OpenAiChat => self.inspect_chat(spec, event),
             Inspect::Events(_) => self.inspect_events(spec, event),
-            Inspect::Raw => {
-                self.events += 1;
-                self.content_events += 1;
-                self.content_bytes += event.data.len() as u64;
-                self.content_started = true;
-                Verdict::Forward
+            Inspect::Raw => self.inspect_raw(spec, event),
+        }
+    }
+
+    fn inspect_raw(&mut self, spec: &RelaySpec, event: &Event<'_>) -> Verdict {
+        self.events += 1;
+        if let Ok(chunk) = Chunk::parse(event.data, Shape::Stream) {
+            self.take_usage(spec, &chunk);
+            if let Some(error) = chunk.error {
+                return self.fail(spec, event, error);
             }
         }
+        self.content_events += 1;
+        self.content_bytes += event.data.len() as u64;
+        self.content_started = true;
+        Verdict::Forward
     }
 
     /// Only what the event says about usage.

@@ -280,7 +280,28 @@ fn the_shortcut_for_events_alike_knows_what_the_parser_knows() {
 #[test]
 fn without_inspection_events_go_on_as_they_are() {
     let spec = RelaySpec { inspect: Inspect::Raw, hide_usage: true, ..RelaySpec::default() };
-    let stream = b": ping\n\nevent: message_start\ndata: {\"error\":1}\n\ndata: x\n\n";
+    let stream = b": ping\n\nevent: message_start\ndata: {\"error\":null}\n\ndata: x\n\n";
     let (out, result, _) = outcome(&spec, &[stream]);
     assert_eq!((out.as_slice(), result.as_str()), (&stream[..], "Ok(())"));
+}
+
+#[test]
+fn a_stream_in_no_dialect_tells_its_usage_its_errors_and_where_it_broke_off() {
+    let spec = RelaySpec { inspect: Inspect::Raw, ..RelaySpec::default() };
+    let usage = "data: {\"type\":\"done\",\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}\n\n";
+    let error = "data: {\"type\":\"error\",\"error\":{\"message\":\"m\",\"code\":\"server_error\"}}\n\n";
+    let mut relay = Relay::new(spec.clone());
+    let mut out = Slices::new();
+    relay.feed(Bytes::from_static(usage.as_bytes()), &mut out).unwrap();
+    assert_eq!(relay.usage().map(|usage| usage.total_tokens), Some(7));
+    assert_eq!(relay.cut(&mut out).unwrap_err().kind, Kind::Truncated);
+
+    let mut relay = Relay::new(spec.clone());
+    assert!(relay.feed(Bytes::from_static(error.as_bytes()), &mut out).is_err());
+    assert!(!relay.content_started());
+    let mut relay = Relay::new(spec);
+    let mut out = Slices::new();
+    relay.feed([usage, error, usage].concat().into(), &mut out).unwrap();
+    assert!(relay.upstream_error().is_some());
+    assert_eq!(out.concat(), [usage, error].concat().as_bytes());
 }

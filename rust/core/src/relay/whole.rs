@@ -5,12 +5,17 @@ use bytes::Bytes;
 use super::chunk::{Chunk, Shape};
 use super::reply::{ReplyFacts, error_in_array, inspect_reply};
 use crate::cursor::Cursor;
-use crate::dialects::Dialect;
-use crate::dialects::message::{ChatReply, Content, Envelope, FinishReason, Reply, Wanted};
+use crate::dialects::fold::{Fold, FoldError};
+use crate::dialects::message::{ChatReply, Content, Envelope, Event, FinishReason, Reply, Wanted};
+use crate::dialects::{Dialect, Reader};
 use crate::failure::{ErrorBody, Failure, Kind, classify};
 use crate::passes::WayBack;
-use crate::translate;
+use crate::sse::Limits;
+use crate::translate::{self, Frames};
 use crate::usage::UsageRule;
+
+/// What may be held of a stream that is put together: as much as of a reply that comes whole.
+const GATHERED_BYTES: usize = 64 << 20;
 
 /// As [`inspect_reply`], of a dialect that is not chat.
 pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure> {
@@ -35,6 +40,74 @@ pub fn cross_reply(
     said.map(|said| (said, facts)).map_err(|error| {
         Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
     })
+}
+
+/// A whole stream as one reply in its client's dialect: for a client that did not ask for the stream that its target
+/// insists on. What fails or breaks off gives none, and nothing is made up for it.
+pub fn gather_reply(
+    body: &[u8],
+    content_type: &[u8],
+    [source, target]: [Dialect; 2],
+    way_back: &WayBack,
+    envelope: &Envelope<'_>,
+) -> Result<(Bytes, ReplyFacts), Failure> {
+    let no_streams = || Failure::new(Kind::Internal).saying("this dialect has no streams");
+    let limits = Limits::default();
+    let mut gathering = Gathering { reader: source.reader().ok_or_else(no_streams)?, fold: Fold::new(GATHERED_BYTES) };
+    let mut frames = Frames::of_reply(source, content_type, limits);
+    let mut failed = Ok(());
+    let mut take = |name: &str, data: &[u8]| {
+        if failed.is_ok() {
+            failed = gathering.take(name, data);
+        }
+    };
+    let read = frames.feed(body, &mut take);
+    let fault = frames.fault();
+    frames.end(&mut take);
+    failed?;
+    if !read {
+        return Err(Failure::new(Kind::Malformed).saying(fault));
+    }
+    let chat = gathering.finish()?;
+    let reply = Reply::Chat(chat);
+    let facts = facts(&reply)?;
+    let said = translate::say_reply(reply, [source, target], way_back, envelope, None);
+    said.map(|said| (said, facts)).map_err(|error| {
+        Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
+    })
+}
+
+struct Gathering {
+    reader: Reader,
+    fold: Fold,
+}
+
+impl Gathering {
+    fn take(&mut self, name: &str, data: &[u8]) -> Result<(), Failure> {
+        let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
+        for event in events {
+            if matches!(event, Event::Error(_)) {
+                return Err(classify(200, &ErrorBody::parse(data)));
+            }
+            self.add(&event)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        self.fold.add(event).map_err(|_| Failure::new(Kind::ResponseTooLarge))
+    }
+
+    fn finish(mut self) -> Result<ChatReply<'static>, Failure> {
+        for event in self.reader.end() {
+            self.add(&event)?;
+        }
+        self.fold.finish().map_err(|error| match error {
+            FoldError::TooLarge { .. } => Failure::new(Kind::ResponseTooLarge),
+            FoldError::Failed(_) => Failure::new(Kind::UpstreamError),
+            FoldError::Unfinished => Failure::new(Kind::Truncated),
+        })
+    }
 }
 
 /// Every dialect has errors under this name, and none has anything else there.
@@ -94,4 +167,42 @@ fn weigh(chat: &ChatReply<'_>) -> (u64, bool) {
         empty &= !something;
     }
     (bytes, empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNKS: &str = "data: {\"id\":\"c1\",\"model\":\"m\",\"created\":5,\"choices\":[{\"index\":0,\"delta\":\
+        {\"role\":\"assistant\",\"content\":\"so \"}}]}\n\n\
+        data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so\"},\"finish_reason\":\"stop\"}]}\n\n\
+        data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\n";
+
+    fn gathered(body: &str, target: Dialect) -> Result<(Bytes, ReplyFacts), Failure> {
+        let dialects = [Dialect::OpenAiChat, target];
+        gather_reply(body.as_bytes(), b"text/event-stream", dialects, &WayBack::default(), &Envelope::default())
+    }
+
+    #[test]
+    fn a_stream_becomes_a_reply_in_the_dialect_of_its_client() {
+        let (said, facts) = gathered(&format!("{CHUNKS}data: [DONE]\n\n"), Dialect::OpenAiChat).unwrap();
+        let reply: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        assert_eq!(reply["object"], "chat.completion");
+        assert_eq!(reply["choices"][0]["message"]["content"], "so so");
+        assert_eq!(reply["choices"][0]["finish_reason"], "stop");
+        assert_eq!(reply["usage"]["total_tokens"], 5);
+        assert_eq!((facts.usage.map(|usage| usage.total_tokens), facts.empty), (Some(5), false));
+        let (said, _) = gathered(CHUNKS, Dialect::AnthropicMessages).unwrap();
+        let reply: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        assert_eq!(reply["content"][0]["text"], "so so");
+    }
+
+    #[test]
+    fn what_fails_or_breaks_off_gives_no_reply() {
+        let cut = CHUNKS.split_inclusive("\n\n").next().unwrap();
+        assert_eq!(gathered(cut, Dialect::OpenAiChat).unwrap_err().kind, Kind::Truncated);
+        let error = "data: {\"error\":{\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}}\n\n";
+        assert_eq!(gathered(&format!("{cut}{error}"), Dialect::OpenAiChat).unwrap_err().kind, Kind::RateLimited);
+        assert_eq!(gathered("data: {\"choices\":\n\n", Dialect::OpenAiChat).unwrap_err().kind, Kind::Malformed);
+    }
 }

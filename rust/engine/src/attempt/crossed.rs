@@ -38,10 +38,15 @@ pub(crate) struct Crossed {
     id: Arc<str>,
 }
 
-/// Says a request as the target demands it; `model` is the target's name for the model.
-pub(super) async fn request(ingress: &Ingress, demands: &Demands, model: &str) -> Result<(Frames, Crossed), Failure> {
+/// Says a request as the target demands it; `model` is the target's name for the model, `stream` what it is asked for.
+pub(super) async fn request(
+    ingress: &Ingress,
+    demands: &Demands,
+    model: &str,
+    stream: bool,
+) -> Result<(Frames, Crossed), Failure> {
     let (client, target) = (ingress.dialect(), demands.dialect);
-    let stream = Some(ingress.stream());
+    let stream = Some(stream);
     let translated = if ingress.scan.bytes > AT_ONCE_BYTES {
         let (frames, demands, model) = (ingress.frames.clone(), demands.clone(), model.to_owned());
         elsewhere(move || {
@@ -143,6 +148,13 @@ impl Crossed {
         }
         let it = self.clone();
         elsewhere(move || relay::cross_reply(&body, it.dialects, rule, &it.way_back, it.wanted, &it.envelope())).await?
+    }
+
+    /// The reply that a whole stream comes to, in the client's dialect.
+    pub(super) async fn gathered(&self, body: Bytes, kind: Bytes) -> Result<(Bytes, ReplyFacts), Failure> {
+        let it = self.clone();
+        let gather = move || relay::gather_reply(&body, &kind, it.dialects, &it.way_back, &it.envelope());
+        elsewhere(gather).await?
     }
 
     /// An error of the upstream's in the client's dialect.

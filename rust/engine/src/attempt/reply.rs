@@ -18,17 +18,17 @@ use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailI
 use fastroute_core::sse;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
+use hyper::{Response, StatusCode};
 use smallvec::SmallVec;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::crossed::{Crossed, X_DROPPED};
-use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole};
+use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, joined};
 use crate::clocks::{Due, Patience};
 use crate::failpoint;
 use crate::ingress::Ingress;
@@ -43,7 +43,7 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
 /// Refuses a reply by its head, before its first byte is looked at.
-pub(super) fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
+pub(super) fn acceptable(response: &Response<Incoming>, most: u64) -> Result<(), Failure> {
     let headers = response.headers();
     // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
@@ -55,7 +55,7 @@ pub(super) fn acceptable(response: &Response<Incoming>) -> Result<(), Failure> {
             Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
         );
     }
-    if response.body().size_hint().exact().is_some_and(|length| length > REPLY_BYTES) {
+    if response.body().size_hint().exact().is_some_and(|length| length > most) {
         return Err(Failure::new(Kind::ResponseTooLarge));
     }
     Ok(())
@@ -115,39 +115,12 @@ impl Answer<'_> {
 
     /// Reads a unary reply until it is whole or longer than [`WHOLE_REPLY_BYTES`].
     pub(super) async fn whole(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
-        let Self { target, ingress, patience, due, .. } = self;
+        let Self { target, ingress, .. } = self;
         let at_most = self.held_bytes();
         let (parts, mut body) = response.into_parts();
         // What the framing promises, which a header may contradict.
         let length = body.size_hint().exact();
-        let mut frames = Frames::new();
-        let mut held = 0;
-        let ended = loop {
-            let idle = || Instant::now() + crate::clocks::seconds(patience.idle_timeout_s);
-            match frame_by(&mut body, || due.by.min(idle())).await {
-                Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled).into()),
-                Err(_) => return Err(due.missed().into()),
-                Ok(None) => break true,
-                Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal).into()),
-                Ok(Some(Err(error))) => {
-                    let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
-                    return Err(Failure::new(kind).into());
-                }
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        held += data.len();
-                        frames.push(data);
-                    }
-                }
-            }
-            // Known from the framing: one look less at the clock, and at the connection.
-            if body.is_end_stream() {
-                break true;
-            }
-            if held > at_most {
-                break false;
-            }
-        };
+        let (mut frames, ended) = self.held(&mut body, &lease, at_most).await?;
         if !ended && at_most > WHOLE_REPLY_BYTES {
             return Err(Failure::new(Kind::ResponseTooLarge).into());
         }
@@ -163,6 +136,7 @@ impl Answer<'_> {
             }
             return Ok(Success::Running(Box::new(Running {
                 headers: self.passed_on(parts.headers),
+                status: StatusCode::OK,
                 first: frames,
                 body,
                 lease: Some(lease),
@@ -173,7 +147,7 @@ impl Answer<'_> {
         failpoint::pass("attempt.whole");
         let facts = self.inspected(&mut frames).await?;
         if facts.empty && ingress.dialect().family() == Family::Chat {
-            refuse_empty(patience, facts.finish_reason.as_deref())?;
+            self.refuse_empty(facts.finish_reason.as_deref())?;
         }
         // Only now: a peer that answers with something else is not asked again on the same connection.
         lease.done();
@@ -182,7 +156,65 @@ impl Answer<'_> {
                 .saying("the upstream answered a stream request without a stream")
                 .into());
         }
-        Ok(Success::Whole(Box::new(Whole { headers: self.passed_on(parts.headers), frames, facts })))
+        let headers = self.passed_on(parts.headers);
+        Ok(Success::Whole(Box::new(Whole { headers, status: StatusCode::OK, frames, facts })))
+    }
+
+    /// Reads a stream to its end, and answers with what it comes to: its client did not ask for a stream.
+    pub(super) async fn gathered(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
+        let (parts, mut body) = response.into_parts();
+        let most = usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX);
+        let (frames, ended) = self.held(&mut body, &lease, most).await?;
+        failpoint::pass("attempt.whole");
+        let Some(crossed) = self.crossed.as_ref().filter(|_| ended) else {
+            return Err(Failure::new(Kind::ResponseTooLarge).into());
+        };
+        let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let (said, facts) = crossed.gathered(joined(&frames), Bytes::copy_from_slice(kind)).await?;
+        if facts.empty {
+            self.refuse_empty(facts.finish_reason.as_deref())?;
+        }
+        lease.done();
+        let (headers, frames) = (self.passed_on(parts.headers), [said].into_iter().collect());
+        Ok(Success::Whole(Box::new(Whole { headers, status: StatusCode::OK, frames, facts })))
+    }
+
+    /// Reads until the reply is whole (then true), or more than `at_most` of it is there.
+    pub(super) async fn held(
+        &self,
+        body: &mut Incoming,
+        lease: &Lease,
+        at_most: usize,
+    ) -> Result<(Frames, bool), Failure> {
+        let due = self.due;
+        let mut frames = Frames::new();
+        let mut held = 0;
+        loop {
+            let idle = || Instant::now() + crate::clocks::seconds(self.patience.idle_timeout_s);
+            match frame_by(body, || due.by.min(idle())).await {
+                Err(_) if Instant::now() < due.by => return Err(Failure::new(Kind::Stalled)),
+                Err(_) => return Err(due.missed()),
+                Ok(None) => return Ok((frames, true)),
+                Ok(Some(Err(_))) if lease.defective() => return Err(Failure::new(Kind::Internal)),
+                Ok(Some(Err(error))) => {
+                    let kind = if misframed(&error) { Kind::Malformed } else { Kind::Truncated };
+                    return Err(Failure::new(kind));
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        held += data.len();
+                        frames.push(data);
+                    }
+                }
+            }
+            // Known from the framing: one look less at the clock, and at the connection.
+            if body.is_end_stream() {
+                return Ok((frames, true));
+            }
+            if held > at_most {
+                return Ok((frames, false));
+            }
+        }
     }
 
     /// How much of a reply is held before it is judged. One that is said in other words is said as a whole.
@@ -220,10 +252,26 @@ impl Answer<'_> {
 
     /// Reads a stream until its first content event. What came before is held and goes out with it.
     pub(super) async fn first_content(self, response: Response<Incoming>, lease: Lease) -> Result<Success, Failed> {
-        let Self { patience, due, .. } = self;
-        let (parts, mut body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let mut relay = self.stream(kind)?;
+        let relay = self.stream(kind)?;
+        let running = self.first_of(relay, body, lease).await?;
+        if let Flow::Stream(relay) = &running.flow
+            && relay.content_events() == 0
+        {
+            self.refuse_empty(relay.finish_reason())?;
+        }
+        Ok(Success::Running(Box::new(Running { headers: self.passed_on(parts.headers), ..running })))
+    }
+
+    /// The same of a stream that is read so.
+    pub(super) async fn first_of(
+        &self,
+        mut relay: Box<Stream>,
+        mut body: Incoming,
+        lease: Lease,
+    ) -> Result<Running, Failed> {
+        let Self { patience, due, .. } = *self;
         let mut first = Frames::new();
         let mut ended = false;
         let mut next_by = due;
@@ -252,17 +300,15 @@ impl Answer<'_> {
                 next_by = due.or(Instant::now() + crate::clocks::seconds(patience.idle_timeout_s), Kind::Stalled);
             }
         }
-        if relay.content_events() == 0 {
-            refuse_empty(patience, relay.finish_reason())?;
-        }
-        Ok(Success::Running(Box::new(Running {
-            headers: self.passed_on(parts.headers),
+        Ok(Running {
+            headers: HeaderMap::new(),
+            status: StatusCode::OK,
             first,
             body,
             lease: Some(lease),
             flow: Flow::Stream(relay),
             length: None,
-        })))
+        })
     }
 
     fn stream(&self, content_type: &[u8]) -> Result<Box<Stream>, Failure> {
@@ -278,11 +324,22 @@ impl Answer<'_> {
             hide_usage: ingress.forces_usage(),
             limits: sse::Limits::default(),
         };
-        Ok(Box::new(match &self.crossed {
+        let stream = match &self.crossed {
             None if !is_event_stream(content_type) => Stream::Passed(Relay::new(spec)),
             None => Stream::Crossed(Crossed::reframed(ingress).stream(spec, content_type)?),
             Some(crossed) => Stream::Crossed(crossed.stream(spec, content_type)?),
-        }))
+        };
+        Ok(Box::new(if ingress.spoken.list { stream.listed() } else { stream }))
+    }
+
+    /// A reply without content is a failure where the route or the provider's row says so. One that a filter emptied is
+    /// not: asking elsewhere would be shopping for another opinion.
+    fn refuse_empty(&self, finish_reason: Option<&str>) -> Result<(), Failure> {
+        let quirk = || self.head.demands(self.patience.on_loss).quirks.empty_content_is_failure;
+        if finish_reason == Some("content_filter") || !(self.patience.retry_empty || quirk()) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Malformed).saying("The provider's reply holds no content."))
     }
 
     fn passed_on(&self, headers: HeaderMap) -> HeaderMap {
@@ -307,19 +364,10 @@ pub(super) fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
 }
 
 /// Whether it opens an object, as every reply does; a page or events do not. Nor is it one that begins with an error.
-fn begins_as_reply(frames: &[Bytes]) -> bool {
+pub(super) fn begins_as_reply(frames: &[Bytes]) -> bool {
     let mut bytes = frames.iter().flatten().filter(|byte| !byte.is_ascii_whitespace());
     let begin: SmallVec<[u8; 16]> = bytes.by_ref().take(BEGIN.len() + 1).copied().collect();
     begin.first() == Some(&b'{') && (!begin.starts_with(BEGIN) || begin.ends_with(b"n"))
-}
-
-/// A reply without content is a failure where the route says so. One that a filter emptied is not: asking elsewhere
-/// would be shopping for another opinion.
-fn refuse_empty(patience: &Patience, finish_reason: Option<&str>) -> Result<(), Failure> {
-    if !patience.retry_empty || finish_reason == Some("content_filter") {
-        return Ok(());
-    }
-    Err(Failure::new(Kind::Malformed).saying("The provider's reply holds no content."))
 }
 
 /// The body's own framing was broken: a chunk size that is no number, or beyond any size.
@@ -341,7 +389,7 @@ pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
 /// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.
 ///
 /// The map itself goes on too: hyper keeps it for the heads it reads next, so that in the long run none is allocated.
-fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+pub(super) fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     fn wanted(name: &HeaderName) -> bool {
         let name = name.as_str();
         ["openai-", "x-ratelimit-", "anthropic-ratelimit-"].iter().any(|prefix| name.starts_with(prefix))

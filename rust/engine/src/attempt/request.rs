@@ -8,15 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::anthropic_messages::{Host, invoked};
 use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::json::{Edit, Field, member, splice};
+use fastroute_core::json::{self, Edit, Field, Limits, Shape, member, splice};
 use fastroute_core::passes::Demands;
 use fastroute_core::quirks;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, Entry, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, Entry, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
@@ -26,6 +27,8 @@ use super::crossed::listed;
 use super::{Frames, bad, joined};
 use crate::clocks::Due;
 use crate::ingress::Ingress;
+use crate::opaque::{Body, Opaque};
+use crate::problem::JSON;
 use crate::table::{Head, Target};
 use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
 use crate::{failpoint, render};
@@ -78,12 +81,35 @@ pub(super) fn edited(
 }
 
 /// The same request for those who have the model in the address, and the version in the body.
-pub(super) fn addressed(ingress: &Ingress, frames: &Frames, host: Host) -> Result<Frames, Failure> {
+pub(super) fn addressed(ingress: &Ingress, frames: &Frames, dialect: Dialect, host: Host) -> Result<Frames, Failure> {
+    if dialect == Dialect::CohereEmbeddings {
+        return embedded(frames, ingress.dialect() != dialect);
+    }
     let same = ingress.dialect() == Dialect::AnthropicMessages && host == Host::Bedrock;
     let told = ingress.forward.get("anthropic-beta").filter(|_| same).and_then(|value| value.to_str().ok());
     let betas: SmallVec<[&str; 4]> = told.iter().flat_map(|told| told.split(',')).map(str::trim).collect();
     let body = invoked(&joined(frames), host, &betas).map_err(|error| bad(&error))?;
     Ok([body].into_iter().collect())
+}
+
+/// Cohere's embeddings at Bedrock, which knows vectors as numbers only: those that are `translated` are asked for so, and
+/// their clients get them as they want them.
+fn embedded(frames: &Frames, translated: bool) -> Result<Frames, Failure> {
+    const BASE64: &[u8] = b"\"base64\"";
+    let of_ours = || Failure::new(Kind::Internal).saying("the request could not be edited");
+    let limits = Limits { body_bytes: u32::MAX as usize, ..Limits::default() };
+    let scan = json::scan(&joined(frames), Shape::Any, &limits).map_err(|_| of_ours())?;
+    let mut edits = scan.field(Field::Model).map(|model| scan.drop_members(&[model])).unwrap_or_default();
+    if let Some(types) = scan.member(frames, "embedding_types").filter(|_| translated) {
+        let body = joined(frames);
+        let at = body.get(types.value()).and_then(|value| memchr::memmem::find(value, BASE64));
+        edits.extend(at.map(|at| {
+            let start = types.value().start + at;
+            Edit { at: start..start + BASE64.len(), with: Bytes::from_static(b"\"float\"") }
+        }));
+    }
+    let spliced = splice(frames, &edits).map_err(|_| of_ours())?;
+    Ok(spliced.into_iter().collect())
 }
 
 /// Sends, with one replay of our own: only when the connection was reused after a rest and ended at once without one byte,
@@ -137,40 +163,53 @@ pub(super) async fn send(
 pub(super) struct Letter<'r> {
     head: &'r Head,
     path: PathAndQuery,
+    method: Method,
     ingress: &'r Ingress,
     frames: &'r Frames,
 }
 
 impl<'r> Letter<'r> {
+    /// One that is passed on unread.
+    pub(super) fn passing(head: &'r Head, path: PathAndQuery, ingress: &'r Ingress, frames: &'r Frames) -> Self {
+        let method = ingress.spoken.opaque.as_ref().map_or(Method::POST, |passing| passing.method.clone());
+        Self { head, path, method, ingress, frames }
+    }
+
     pub(super) fn new(
         head: &'r Head,
         target: &'r Target,
         ingress: &'r Ingress,
         frames: &'r Frames,
+        stream: bool,
     ) -> Result<Self, Failure> {
         let same = head.dialect == ingress.dialect();
         let query = ingress.spoken.query.as_deref().filter(|_| same);
         // Gemini has one address for a text and another one for many.
         let other = match head.dialect {
             Dialect::GeminiEmbeddings => member(&joined(frames), "requests").is_some(),
-            _ => ingress.stream(),
+            _ => stream,
         };
         let path = head.paths.of(model_of(ingress, target), other, query).ok_or_else(|| {
             Failure::at(Kind::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
         })?;
-        Ok(Self { head, path, ingress, frames })
+        Ok(Self { head, path, method: Method::POST, ingress, frames })
     }
 
     /// The request as it goes upstream.
     fn compose(&self, id: Option<HeaderValue>) -> Request<Outgoing> {
         let mut request = Request::new(Outgoing::new(self.frames.iter().cloned()));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.path.clone());
         let length = request.body().size_hint().exact().unwrap_or_default();
         let headers = request.headers_mut();
         headers.clone_from(&self.head.headers);
-        headers.insert(CONTENT_LENGTH, render::number(length));
-        let same = self.head.dialect == self.ingress.dialect();
+        if length == 0 && self.method != Method::POST {
+            headers.remove(CONTENT_LENGTH);
+        } else {
+            headers.insert(CONTENT_LENGTH, render::number(length));
+        }
+        let passing = self.ingress.spoken.opaque.as_deref();
+        let same = passing.is_some() || self.head.dialect == self.ingress.dialect();
         for (name, value) in &self.ingress.forward {
             if !same && of_one_dialect(name) {
                 continue;
@@ -185,8 +224,13 @@ impl<'r> Letter<'r> {
                 Entry::Occupied(_) => {}
             }
         }
-        if self.head.dialect == Dialect::AnthropicMessages {
+        if self.head.dialect == Dialect::AnthropicMessages
+            || passing.is_some_and(|passing| passing.endpoint == Opaque::AnthropicTokens)
+        {
             headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
+        }
+        if passing.is_some_and(|passing| passing.body == Body::Json) {
+            headers.entry(CONTENT_TYPE).or_insert(JSON);
         }
         if let Some(id) = id {
             headers.insert(X_ATTEMPT, id);

@@ -12,6 +12,7 @@ use fastroute_core::failure::{Failure, Kind, Origin};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Relayed;
+use crate::attempt::Flow;
 use crate::awaited::{Awaited, COMMENT, Next};
 use crate::defect;
 use crate::outcome::Ending;
@@ -46,6 +47,14 @@ impl ReplyBody {
 
     pub fn frames(frames: impl IntoIterator<Item = Bytes>) -> Self {
         Self::Frames(frames.into_iter().filter(|frame| !frame.is_empty()).collect())
+    }
+
+    /// Whoever reads it sees by what it holds whether it is whole.
+    pub fn tells_its_end(&self) -> bool {
+        match self {
+            Self::Frames(_) | Self::Awaited(_) | Self::Relay(Relayed(None)) => false,
+            Self::Relay(Relayed(Some(delivery))) => matches!(delivery.flow, Flow::Stream(_)),
+        }
     }
 
     /// The next frame; `Ok(None)` is the end.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastroute_core::dialects::{Dialect, Family};
-use fastroute_core::json::{JsonError, JsonErrorKind, Limits, Scan, Scanner, Shape};
+use fastroute_core::json::{JsonError, JsonErrorKind, Scan, Scanner, Shape};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use fastroute_core::passes::Demands;
 use fastroute_core::translate::{self, Address};
 
+use super::look::limits;
 use crate::attempt::{bad, joined};
 use crate::clocks::seconds;
 use crate::failpoint;
@@ -22,6 +23,8 @@ use crate::io::{Bounds, Share, Shared};
 use crate::problem::Problem;
 use crate::room::Room;
 use crate::spoken::{Spoken, Task};
+
+pub use super::look::Look;
 
 /// So many frames are kept as they came; behind them those under [`SMALL_FRAME`] are put together.
 const FRAMES_AS_THEY_CAME: usize = 64;
@@ -75,14 +78,15 @@ pub struct Received {
 }
 
 /// Starts a scanner with the limits every door shares.
-pub fn scanner(dialect: Dialect, bounds: &Bounds) -> Scanner {
-    let shape = match dialect {
+pub(super) fn scanner(spoken: &Spoken, bounds: &Bounds) -> Scanner {
+    let shape = match spoken.dialect {
+        _ if spoken.opaque.is_some() => Shape::Any,
         Dialect::OpenAiChat | Dialect::OpenAiCompletions => Shape::Chat,
         Dialect::OpenAiEmbeddings => Shape::Embeddings,
         other if other.family() == Family::Chat => Shape::Dialogue,
         _ => Shape::Any,
     };
-    Scanner::new(shape, &Limits { body_bytes: bounds.body_bytes, ..Limits::default() })
+    Scanner::new(shape, &limits(bounds))
 }
 
 /// Reads and scans. `length` is what the head announced, `started` when it was complete.
@@ -90,7 +94,7 @@ pub(crate) async fn receive<B>(
     started: Instant,
     body: B,
     length: Option<u64>,
-    spoken: &Spoken,
+    spoken: &mut Spoken,
     shared: &Arc<Shared>,
 ) -> Result<Received, Problem>
 where
@@ -104,7 +108,7 @@ where
     let mut room = Room::promised(shared, announced).ok_or_else(too_many)?;
     let mut body = pin!(body);
     let mut pace = Pace { bounds, started, began: None, timer: None };
-    let mut scanner = scanner(spoken.dialect, bounds);
+    let mut look = Look::at(spoken, bounds);
     let mut frames = Frames::default();
     let mut read = 0;
     while let Some(frame) = pace.next(body.as_mut(), read).await? {
@@ -117,13 +121,13 @@ where
         if !room.fill(data.len()) {
             return Err(too_many());
         }
-        scanner.feed(&data).map_err(|error| unreadable(&error))?;
+        look.feed(&data)?;
         frames.push(data);
     }
     if length.is_some_and(|length| length != read as u64) {
         return Err(Problem::request(400, "incomplete_body", "the body is shorter than its content-length"));
     }
-    let mut scan = scanner.finish().map_err(|error| unreadable(&error))?;
+    let mut scan = look.finish(spoken)?;
     let mut frames = frames.finish();
     understood(&mut frames, &mut scan, spoken, bounds)?;
     Ok(Received { frames, scan, share: room.filled() })
@@ -154,11 +158,11 @@ where
 /// clients send it, is said as chat: that is what they read.
 pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bounds: &Bounds) -> Result<(), Problem> {
     const CHAT: Dialect = Dialect::OpenAiChat;
-    if spoken.dialect == CHAT && scan.has_input_without_messages() {
+    if spoken.dialect == CHAT && spoken.opaque.is_none() && scan.has_input_without_messages() {
         let address = Address { model: spoken.model.as_deref(), stream: None };
         let said = translate::request(&joined(frames), Dialect::OpenAiResponses, &Demands::of(CHAT), address);
         let said = said.map_err(|error| Problem::of(&bad(&error)))?;
-        let mut scanner = scanner(CHAT, bounds);
+        let mut scanner = scanner(spoken, bounds);
         scanner.feed(&said.body).map_err(|error| unreadable(&error))?;
         *scan = scanner.finish().map_err(|error| unreadable(&error))?;
         *frames = vec![said.body];
@@ -170,6 +174,9 @@ pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bou
 pub fn required(scan: &Scan, spoken: &Spoken) -> Result<(), Problem> {
     let missing =
         |field: &str| Problem::request(400, "missing_required_parameter", format!("`{field}` is missing")).at(field);
+    if spoken.opaque.is_some() {
+        return Ok(());
+    }
     if scan.model.is_none() && spoken.model.is_none() {
         return Err(missing("model"));
     }

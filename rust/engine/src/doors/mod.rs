@@ -6,6 +6,7 @@ mod floods;
 mod framing;
 mod guard;
 pub mod http;
+mod look;
 mod streams;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use hyper::header::{ALLOW, HeaderValue, UPGRADE};
 use hyper::{Method, StatusCode};
 
 use crate::io::Shared;
+use crate::opaque::{Opaque, Passing};
 use crate::problem::{Problem, Reply};
 use crate::spoken::{Spoken, Task, restyled};
 
@@ -68,7 +70,17 @@ pub fn endpoint<'a>(method: &Method, path: &'a str, hints: Hints) -> Endpoint<'a
                 Some(spoken) => (Endpoint::Generate(spoken), "POST"),
                 None => return Endpoint::Unknown,
             },
-            _ => return Endpoint::Unknown,
+            _ => match Passing::at(method, bare)
+                .filter(|_| hints.asks == Dialect::OpenAiChat && !path.starts_with("/v2/"))
+            {
+                Some(Ok(passing)) => return Endpoint::Generate(Spoken::passing(passing)),
+                Some(Err(allowed)) => return Endpoint::NotAllowed(allowed),
+                // A model with a slash in its name, as some clients ask Gemini for it.
+                None => match bare.strip_prefix('/').and_then(generated) {
+                    Some(found) => found,
+                    None => return Endpoint::Unknown,
+                },
+            },
         },
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
@@ -109,6 +121,11 @@ fn deployed(rest: &str) -> Option<Spoken> {
     let of = |dialect, model: &str| Spoken { model: Some(model.into()), ..Spoken::by_body(dialect) };
     let chat = rest.strip_suffix("/chat/completions").map(|model| of(Dialect::OpenAiChat, model));
     let found = chat.or_else(|| Some(of(Dialect::OpenAiEmbeddings, rest.strip_suffix("/embeddings")?)));
+    let found = found.or_else(|| {
+        let (endpoint, model) = Opaque::of_deployment(rest)?;
+        let passing = Passing::of(&Method::POST, endpoint, "")?.ok()?;
+        Some(Spoken { model: Some(model.into()), ..Spoken::passing(passing) })
+    });
     found.filter(|spoken| spoken.model.as_deref().is_some_and(|model| !model.is_empty()))
 }
 
@@ -133,7 +150,9 @@ impl Hints {
         if path.ends_with("/responses") {
             return Self { upgrade: has("upgrade"), ..Self::default() };
         }
-        if !path.contains("/models") {
+        // Others have files and batches as well, and at the same addresses.
+        let shared = ["/models", "/files", "/batches"].iter().any(|name| path.contains(name));
+        if !shared && !path.starts_with("/v1beta/") {
             return Self::default();
         }
         let asks = if has("x-goog-api-key") || path.starts_with("/v1beta/") {
@@ -212,8 +231,8 @@ pub fn answer(shared: &Arc<Shared>, endpoint: &Endpoint<'_>, request_id: &Arc<st
         }
         Endpoint::Unknown | Endpoint::Generate(_) => {
             let message = "this gateway serves /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, \
-                           /v1/embeddings, /v1/rerank, /v2/chat, /v1/models and \
-                           /v1beta/models/MODEL:generateContent";
+                           /v1/embeddings, /v1/rerank, /v2/chat, /v1/models, /v1beta/models/MODEL:generateContent and, \
+                           as they are, /v1/images, /v1/audio, /v1/moderations, /v1/files and /v1/batches";
             Problem::request(404, "unknown_endpoint", message).reply(request_id)
         }
     }
@@ -289,6 +308,8 @@ mod tests {
         }
         assert_eq!(plain(&Method::GET, "/v1/models/name:8b"), Endpoint::Model(Dialect::OpenAiChat, "name:8b"));
         assert_eq!(plain(&Method::GET, "/v1/messages"), Endpoint::NotAllowed("POST"));
+        let bare = "/v1beta/org/name:streamGenerateContent";
+        assert_eq!(dialect(bare), Some((Dialect::Gemini, Some("org/name".into()), Some(true))));
         assert_eq!(dialect("/anthropicx/v1/messages"), None);
     }
 
@@ -326,6 +347,9 @@ mod tests {
             let Endpoint::Generate(spoken) = endpoint(&Method::POST, path, Hints::default()) else { panic!("{path}") };
             assert_eq!((spoken.dialect, spoken.model.as_deref()), (dialect, Some(model)), "{path}");
         }
+        let path = "/openai/deployments/org/a/audio/transcriptions";
+        let Endpoint::Generate(spoken) = plain(&Method::POST, path) else { panic!("{path}") };
+        assert_eq!((spoken.name(), spoken.model.as_deref()), ("audio_transcriptions", Some("org/a")));
         for path in ["/openai/deployments/a", "/openai/deployments//embeddings", "/openai/deployments/a/x"] {
             assert_eq!(endpoint(&Method::POST, path, Hints::default()), Endpoint::Unknown, "{path}");
         }
@@ -344,6 +368,23 @@ mod tests {
         assert_eq!(asks("/v1/models", "anthropic-version"), Dialect::AnthropicMessages);
         assert_eq!(asks("/v1/models", "x-goog-api-key"), Dialect::Gemini);
         assert_eq!(asks("/v1beta/models", "x"), Dialect::Gemini);
+    }
+
+    #[test]
+    fn what_is_passed_on_has_openais_addresses_and_nobody_elses() {
+        let asked = |method, path: &str, header: &'static str| match endpoint(
+            &method,
+            path,
+            Hints::of(path, |name| name == header),
+        ) {
+            Endpoint::Generate(spoken) => Some(spoken.name()),
+            _ => None,
+        };
+        assert_eq!(asked(Method::GET, "/v1/files/a/content", "x"), Some("files"));
+        assert_eq!(asked(Method::POST, "/openai/v1/images/edits", "x"), Some("images_edits"));
+        assert_eq!(asked(Method::GET, "/v1beta/files", "x"), None);
+        assert_eq!(asked(Method::GET, "/v1/files", "anthropic-version"), None);
+        assert_eq!(asked(Method::GET, "/v1/batches", "x-goog-api-key"), None);
     }
 
     #[test]

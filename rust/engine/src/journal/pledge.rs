@@ -68,7 +68,7 @@ impl Pledge {
             target: plea.target.label.to_str().unwrap_or_default(),
             key_id: &plea.target.key_id,
             door: plea.ingress.door.name(),
-            dialect: plea.ingress.dialect().name(),
+            dialect: plea.ingress.spoken.name(),
         })?;
         let start = Progress { attempt, events: 0, bytes: 0 };
         Ok(Self {

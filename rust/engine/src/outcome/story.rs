@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::{Failure, Kind};
 use fastroute_core::journal::State;
 use smallvec::SmallVec;
@@ -24,7 +23,7 @@ pub(crate) struct Opening {
     pub(crate) request_id: Arc<str>,
     pub(crate) generation: u64,
     pub(crate) door: Door,
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: &'static str,
     pub(crate) stream: bool,
     pub(crate) bytes_in: u64,
 }

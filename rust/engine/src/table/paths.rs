@@ -82,6 +82,34 @@ fn named(path: &str, model: &str) -> Option<PathAndQuery> {
     path.replace(MODEL, &escaped(model)).parse().ok()
 }
 
+/// The rest of an address, decoded, as it goes into another one; `None` where it would name another place.
+pub(crate) fn segments(below: &str) -> Option<String> {
+    if below.is_empty() {
+        return Some(String::new());
+    }
+    let mut out = String::with_capacity(below.len());
+    for segment in below.strip_prefix('/')?.split('/') {
+        if matches!(segment, "" | "." | "..") {
+            return None;
+        }
+        out.push('/');
+        out.push_str(&escaped(segment));
+    }
+    Some(out)
+}
+
+/// The path of what is `below` an address, both already escaped, with the client's own query behind ours.
+pub(super) fn path_below(address: &str, model: &str, below: &str, query: Option<&str>) -> Option<PathAndQuery> {
+    let (path, ours) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
+    let mut out = if path.contains(MODEL) { named(path, model)?.to_string() } else { path.to_owned() };
+    out.push_str(below);
+    for (nth, query) in ours.into_iter().chain(query).enumerate() {
+        out.push(if nth == 0 { '?' } else { '&' });
+        out.push_str(query);
+    }
+    out.starts_with('/').then(|| out.parse().ok())?
+}
+
 fn escaped(name: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(name.len());
@@ -131,6 +159,19 @@ mod tests {
         for name in ["", ".", ".."] {
             assert_eq!(path("/m/{model}/x", None, name, false, None), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_below_an_address_stays_below_it() {
+        assert_eq!(segments("/file-1/content").as_deref(), Some("/file-1/content"));
+        assert_eq!(segments("/a?b#c/ü").as_deref(), Some("/a%3Fb%23c/%C3%BC"));
+        for bad in ["/", "/..", "/a/../b", "//a", "a"] {
+            assert_eq!(segments(bad), None, "{bad}");
+        }
+        let path = |address, query| path_below(address, "m", "/x", query).map(|path| path.to_string());
+        assert_eq!(path("/v1/files", Some("limit=2")).unwrap(), "/v1/files/x?limit=2");
+        assert_eq!(path("/d/{model}/f?api-version=1", Some("a=b")).unwrap(), "/d/m/f/x?api-version=1&a=b");
+        assert_eq!(path("files", None), None);
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct TableSpec {
     /// What those do with what a target cannot be told.
     #[serde(default)]
     pub on_loss: OnLoss,
+    /// Name of an endpoint to the model that is meant where a request to it names none.
+    #[serde(default)]
+    pub endpoints: HashMap<String, String>,
 }
 
 /// Not `Debug`: it holds a key.

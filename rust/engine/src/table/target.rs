@@ -16,12 +16,15 @@ use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
+use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::paths::Paths;
+use super::paths::{Paths, path_below};
 use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
 use crate::credentials::Credential;
+use crate::opaque::{Opaque, Passing};
+use crate::spoken::Spoken;
 use crate::ttft::Ttft;
 use crate::upstream::Origin;
 
@@ -34,7 +37,7 @@ pub struct Head {
     demands: Box<[Demands; 3]>,
     /// A request in its own dialect must be read and written anew for it.
     pub rewrites: bool,
-    /// Who serves a model of Anthropic's under an address that names it.
+    /// Who serves somebody else's model under an address that names it.
     pub host: Option<Host>,
     /// What among the headers is nobody else's business.
     secrets: Secrets,
@@ -86,6 +89,8 @@ pub struct Target {
     /// The same, as it is.
     pub name: Option<Box<str>>,
     heads: SmallVec<[Head; 2]>,
+    /// How it is called where nobody looks into bodies.
+    passage: Option<Box<Passage>>,
     /// Failures since the last success, as this process saw them; the snapshot puts failing targets last.
     pub failures_in_a_row: AtomicU32,
     /// How slow the first content of its streams usually is.
@@ -95,7 +100,42 @@ pub struct Target {
     pub unasked: AtomicU32,
 }
 
+/// One head for all endpoints of [`Opaque`] that a target has, and where each is.
+struct Passage {
+    head: Head,
+    paths: Vec<(Opaque, Box<str>)>,
+}
+
 impl Target {
+    /// Whether it has what a client asks for.
+    pub(crate) fn serves(&self, spoken: &Spoken) -> bool {
+        match (&self.kind, &spoken.opaque) {
+            (Kind::Echo, passing) => passing.is_none(),
+            (Kind::Http(_), Some(passing)) => self.path_of(passing.endpoint).is_some(),
+            (Kind::Http(_), None) => self.head(spoken.dialect).is_some(),
+        }
+    }
+
+    pub(crate) fn has(&self, endpoint: Opaque) -> bool {
+        self.path_of(endpoint).is_some()
+    }
+
+    fn path_of(&self, endpoint: Opaque) -> Option<&str> {
+        let passage = self.passage.as_deref()?;
+        passage.paths.iter().find_map(|(one, path)| (*one == endpoint).then_some(&**path))
+    }
+
+    /// How it is called for a request that is passed on, and where; no path for a name that makes none.
+    pub(crate) fn passage(
+        &self,
+        passing: &Passing,
+        model: &str,
+        query: Option<&str>,
+    ) -> Option<(&Head, Option<PathAndQuery>)> {
+        let path = self.path_of(passing.endpoint)?;
+        Some((&self.passage.as_deref()?.head, path_below(path, model, &passing.below, query)))
+    }
+
     /// How it is spoken to for a client of this dialect: in the same one where it can, else in the richest of the family.
     pub fn head(&self, client: Dialect) -> Option<&Head> {
         let family = || self.heads.iter().filter(|head| head.dialect.family() == client.family());
@@ -135,6 +175,10 @@ pub(super) fn compile(
             heads.push(compile_head(provider, key, origin, dialect, path, target)?);
         }
     }
+    let passage = match origin {
+        Some(origin) => compile_passage(provider, key, origin, target)?,
+        None => None,
+    };
     Ok(Target {
         index,
         label,
@@ -147,6 +191,7 @@ pub(super) fn compile(
         on_client_gone: provider.on_client_gone,
         name: model.map(Box::from),
         heads,
+        passage,
         failures_in_a_row: AtomicU32::new(0),
         ttft: Ttft::new(Instant::now()),
         in_flight: AtomicU32::new(0),
@@ -154,9 +199,34 @@ pub(super) fn compile(
     })
 }
 
+fn compile_passage(
+    provider: &ProviderSpec,
+    key: Option<&(String, String)>,
+    origin: &Origin,
+    target: &TargetSpec,
+) -> Result<Option<Box<Passage>>, String> {
+    let mut paths = Vec::new();
+    for endpoint in Opaque::ALL {
+        let Some(path) = provider.speaks.get(endpoint.name()) else { continue };
+        let path = format!("{}{path}", provider.prefix);
+        if path_below(&path, target.model.as_deref().unwrap_or("m"), "", None).is_none() {
+            return Err(format!("speaks: `{path}` is no path"));
+        }
+        paths.push((endpoint, path.into()));
+    }
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut head = compile_head(provider, key, origin, Dialect::OpenAiChat, "/", target)?;
+    // Each request has a type of its own, or none.
+    head.headers.remove(CONTENT_TYPE);
+    head.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    Ok(Some(Box::new(Passage { head, paths })))
+}
+
 fn host(dialect: Dialect, path: &str) -> Option<Host> {
     match dialect {
-        Dialect::AnthropicMessages if path.ends_with("/invoke") => Some(Host::Bedrock),
+        Dialect::AnthropicMessages | Dialect::CohereEmbeddings if path.ends_with("/invoke") => Some(Host::Bedrock),
         Dialect::AnthropicMessages if path.ends_with(":rawPredict") => Some(Host::Vertex),
         _ => None,
     }

@@ -32,6 +32,7 @@ fn spec() -> TableSpec {
             on_loss: OnLoss::default(),
         }],
         direct: vec![vec![0]],
+        endpoints: [("files".to_owned(), "up/*".to_owned())].into(),
         patience: Patience::default(),
         on_loss: OnLoss::default(),
     }

@@ -319,17 +319,19 @@ pub(super) fn request(body: &str, headers: &str) -> String {
 
 /// A request as a door would hand it to an exchange.
 pub(super) fn ingress(body: &str) -> Ingress {
-    let mut scanner = doors::body::scanner(Dialect::OpenAiChat, &Bounds::default());
-    scanner.feed(body.as_bytes()).unwrap();
+    let mut spoken = Spoken::by_body(Dialect::OpenAiChat);
+    let mut look = doors::body::Look::at(&spoken, &Bounds::default());
+    assert!(look.feed(body.as_bytes()).is_ok());
+    let Ok(scan) = look.finish(&mut spoken) else { panic!("{body}") };
     Ingress {
         started: Instant::now(),
         request_id: "req_1".into(),
         door: Door::Edge,
-        spoken: Spoken::by_body(Dialect::OpenAiChat),
+        spoken,
         forward: HeaderMap::new(),
         waits: Waits::default(),
         frames: vec![body.to_owned().into()],
-        scan: scanner.finish().unwrap(),
+        scan,
     }
 }
 

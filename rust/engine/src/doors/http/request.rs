@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ use crate::doors::streams::Handed;
 use crate::doors::{Endpoint, Hints, answer, decoded, endpoint, host_flaw, is_encoded, malformed};
 use crate::ingress::{Ingress, REQUEST_IDS, forwarded, request_id};
 use crate::io::{Io, Share};
+use crate::opaque::routed;
 use crate::problem::{Problem, Reply};
 use crate::spoken::{Spoken, restyled};
 use crate::waits::Waits;
@@ -193,20 +194,25 @@ pub(super) async fn generate(
     headers: HeaderMap,
     mut incoming: Incoming,
 ) -> Reply {
+    let mut spoken = spoken.bearing(headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()));
     let dialect = spoken.dialect;
     if is_encoded(headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes)) {
         tokio::spawn(body::discard(incoming));
         return restyled(unsupported_encoding().reply(&id), dialect);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let forward = forwarded(&headers, dialect);
+    let forward = forwarded(&headers, &spoken);
     let waits = Waits::of(&headers);
     drop(headers);
     let received = tokio::select! {
         biased;
-        received = body::receive(started, &mut incoming, length, &spoken, &io.shared) => received,
+        received = body::receive(started, &mut incoming, length, &mut spoken, &io.shared) => received,
         () = io.shared.over() => Err(Problem::stopping()),
     };
+    let received = received.and_then(|received| {
+        routed(&mut spoken, &received.scan, &io.shared.tables.current())?;
+        Ok(received)
+    });
     let (running, _held) = match received {
         Ok(Received { frames, scan, share }) => {
             let door = Door::Edge;
