@@ -38,7 +38,7 @@ pub fn is_form(content_type: &str) -> bool {
 pub struct Form {
     /// Where the first part's delimiter begins: another part can be put in front of it.
     pub first: usize,
-    /// The first part of that name, and what it holds.
+    /// The part of that name, and what it holds.
     pub field: Option<(Range<usize>, String)>,
 }
 
@@ -166,7 +166,12 @@ impl Finder {
             }
             return false;
         };
-        let wanted = self.field.is_none() && names(self.kept.get(..end).unwrap_or_default(), self.name);
+        let wanted = names(self.kept.get(..end).unwrap_or_default(), self.name);
+        if wanted && self.field.is_some() {
+            // Readers differ in which of two counts, and whoever routes must see what the last one reads.
+            self.fault = Some("a field of the form stands there twice");
+            return false;
+        }
         // The last break stays: an empty part's delimiter begins with it.
         self.drop_front(end + 2);
         // Two bytes on, and two back for those before the body.
@@ -238,7 +243,7 @@ mod tests {
     const FORM: &str = "--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\
         Content-Type: audio/wav\r\n\r\n\r\n--b\r\nname=\"model\"\r\n\r\n--b0\r\n\
         content-disposition: form-data; name=model\r\n\r\nwhisper-1\r\n--b0\r\n\
-        Content-Disposition: form-data; name=\"model\"\r\n\r\nother\r\n--b0--\r\n";
+        Content-Disposition: form-data; name=\"prompt\"\r\n\r\nother\r\n--b0--\r\n";
 
     fn found(pieces: &[&[u8]]) -> Result<Form, &'static str> {
         let mut finder = Finder::new("b0", "model", 16);
@@ -278,6 +283,8 @@ mod tests {
         let value = "x".repeat(17);
         let long = format!("--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{value}\r\n--b0--");
         assert_eq!(found(&[long.as_bytes()]), Err("a field of the form is too long"));
+        let twice = FORM.replace("prompt", "model");
+        assert_eq!(found(&[twice.as_bytes()]), Err("a field of the form stands there twice"));
         let head = format!("--b0\r\n{}", "x".repeat(HEAD_BYTES + 1));
         assert_eq!(found(&[head.as_bytes()]), Err("the head of a part of the form is too long"));
     }
