@@ -35,7 +35,7 @@ for target in "${targets[@]}"; do
         exec "target/$host/release/$target" $LIMITS -dict=words.dict -artifact_prefix="artifacts/$target/" \
             -max_total_time=$((4 * CPU_SECONDS)) "corpus/$target" "seeds/$target"
     ) >"$log" 2>&1 || status=$?
-    runs=$(grep -oE '^#[0-9]+' "$log" | tail -1 | tr -d '#')
+    runs=$(grep -oE '^#[0-9]+' "$log" | tail -1 | tr -d '#' || true)
     # 152: out of its CPU seconds (SIGXCPU), which is the usual end.
     if [ "$status" -eq 0 ] || [ "$status" -eq 152 ]; then
         echo "$target: at least ${runs:-0} runs in $CPU_SECONDS CPU seconds, nothing found"

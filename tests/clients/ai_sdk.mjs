@@ -30,8 +30,8 @@ const plan_trip = tool({
   execute: async ({ city, days }) => `${days} nights in ${city} are booked.`,
 });
 
-async function answer({ dialect, url, model, task, prompt }) {
-  const asked = { model: models[dialect](url, model), prompt, maxRetries: 0, maxOutputTokens: 400 };
+async function answer({ dialect, url, model, task, prompt, settings }) {
+  const asked = { model: models[dialect](url, model), prompt, maxRetries: 0, maxOutputTokens: 400, ...settings };
   try {
     if (task === "object") {
       // By itself it asks for a tool where it does not know the model.

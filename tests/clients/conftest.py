@@ -34,9 +34,11 @@ listen: {port: 0, edge_port: 0, admin_port: 0}
 providers:
   here: {dialect: openai_chat, address: $here/v1}
   there: {dialect: openai_chat, address: $there/v1}
+  messages: {speaks: {anthropic_messages: /v1/messages}, address: $here}
   scripted: {dialect: openai_chat, address: $scripted/v1}
 models:
   local/tiny: {targets: [here/tiny, there/tiny]}
+  local/messages: {targets: [messages/tiny]}
   mock/echo: {targets: [mock/echo]}
 """)
 NEEDED = ("openai", "langchain_openai", "pydantic_ai", "instructor", "numpy", "gguf", "xllamacpp")
