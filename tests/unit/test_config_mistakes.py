@@ -155,6 +155,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "{model} may stand in it once"
         ],
     ),
+    "endpoints that nobody has": (
+        NEAR + "}}\nrouting: {endpoints: {files: here, batches: her, moderations: mock/x}}\n",
+        [
+            '2:30: routing.endpoints.files: provider "here" has no such endpoint; '
+            'write its path under "speaks" as "files"',
+            '2:45: routing.endpoints.batches: no provider "her"; did you mean "here"?',
+            '2:63: routing.endpoints.moderations: "mock" has one model; write mock/echo',
+        ],
+    ),
     "a quirk that is none": (
         NEAR + "quirks: {dorp: [seed], clamp: {top_p: [0]}}}}\n",
         [
