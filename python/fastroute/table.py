@@ -147,18 +147,19 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
     if MOCK in providers:
         echo = Route(f"{MOCK}/echo", _choices([(targets_of(MOCK, "echo"), 1)]), "ordered", config.routing.patience)
         routes.setdefault(echo.name, echo)
-    endpoints = _endpoints(config.routing, providers)
+    endpoints = _endpoints(config, providers)
     return Table(generation, providers, tuple(targets), routes, direct, config.routing, endpoints)
 
 
-def _endpoints(routing: schema.Routing, providers: Mapping[str, Provider]) -> dict[str, str]:
+def _endpoints(config: Config, providers: Mapping[str, Provider]) -> dict[str, str]:
     """The model behind each endpoint: as configured, else anything of the only provider that has it."""
+    configured = config.routing.endpoints
     wanted: dict[str, str] = {}
     for endpoint in ENDPOINTS:
         able = [name for name, provider in providers.items() if endpoint in provider.speaks]
-        named = routing.endpoints.get(endpoint) or (able[0] if len(able) == 1 else None)
+        named = configured.get(endpoint) or (able[0] if len(able) == 1 else None)
         if named is not None:
-            wanted[endpoint] = f"{named}/*" if named in providers else named
+            wanted[endpoint] = named if named in config.models or "/" in named else f"{named}/*"
     return wanted
 
 
@@ -220,7 +221,7 @@ def _split(target: str) -> tuple[str, str]:
 
 def _names(config: Config, found: Found) -> list[str]:
     """The providers that can be called, in the order they are first named."""
-    passing = [name for name in config.routing.endpoints.values() if name not in config.models]
+    passing = [_split(name)[0] for name in config.routing.endpoints.values() if name not in config.models]
     if not config.providers and not config.models:
         return list(dict.fromkeys((*found.providers, MOCK, *passing)))
     asked = (_split(target.to)[0] for model in config.models.values() for target in _weighted(model))

@@ -15,7 +15,7 @@ SLOW_BODY = 4096
 SLACK_S = 2.0
 """granian's door looks once a second, and the machine may be busy."""
 UNHURT_S = 1.0
-MEMBER_BYTES = 16 << 10
+MEMBER_BYTES = 18 << 10
 """A connection with a read begun, at either door."""
 
 # What a member sends at once, what it goes on sending each second, and when it must be gone.

@@ -30,7 +30,7 @@ SEED: dict[str, Any] = {
     "providers": {
         "here": {"dialect": "openai_chat", "address": "http://127.0.0.1:8080/v1", "key": "${SECRET}", "min_idle": 2},
         "there": {
-            "speaks": {"openai_chat": "/chat", "models": "/models"},
+            "speaks": {"openai_chat": "/chat", "models": "/models", "files": "/files"},
             "address": "https://there.example/v1",
             "headers": {"x-key": "${SECRET}"},
             "timeouts": {"connect_timeout_s": 1.5},
@@ -51,7 +51,11 @@ SEED: dict[str, Any] = {
         "smart": {"targets": ["here/tiny", "there/tiny"], "policy": "ordered", "patience": {"attempts": 2}},
         "split": {"targets": [{"to": "here/a", "weight": 95}, {"to": "there/b", "weight": 5}], "policy": "weighted"},
     },
-    "routing": {"policy": "fastest", "patience": {"idle_timeout_s": 20, "ttft_timeout_s": 60}},
+    "routing": {
+        "policy": "fastest",
+        "patience": {"idle_timeout_s": 20, "ttft_timeout_s": 60},
+        "endpoints": {"files": "there", "batches": "cloud/any", "moderations": "smart"},
+    },
     "limits": {"max_in_flight": 100, "drain_timeout_s": 5},
     "observability": {"log_level": "debug"},
 }

@@ -16,6 +16,15 @@ models:
 
 CASES: dict[str, tuple[str, list[str]]] = {
     # Models.
+    "endpoints that nobody has": (
+        NEAR + "}}\nrouting: {endpoints: {files: here, batches: her, moderations: mock/x}}\n",
+        [
+            '2:30: routing.endpoints.files: provider "here" has no such endpoint; '
+            'write its path under "speaks" as "files"',
+            '2:45: routing.endpoints.batches: no provider "her"; did you mean "here"?',
+            '2:63: routing.endpoints.moderations: "mock" has one model; write mock/echo',
+        ],
+    ),
     "a provider that is not there": (
         GOOD.replace("there/tiny", "thre/tiny"),
         ['5:32: models.smart.targets[1]: no provider "thre"; did you mean "there"?'],

@@ -269,6 +269,27 @@ def test_a_provider_whose_key_is_not_there_is_refused() -> None:
         compile_table(Config(models={"fast": Model(targets=("groq/x",))}), NOTHING, 1)
 
 
+def test_what_names_no_model_is_asked_where_the_configuration_says_or_of_whoever_alone_has_it() -> None:
+    def has(*endpoints: str) -> Provider:
+        return local(dialect=None, speaks=dict.fromkeys(endpoints, "/x"))
+
+    providers = {"a": has("files", "batches"), "b": has("files", "audio_speech")}
+    models = {"smart": Model(targets=("a/x",))}
+    wanted = {"files": "b", "images_edits": "smart", "moderations": "ollama/guard"}
+    config = Config(providers=providers, models=models, routing=Routing(endpoints=wanted))  # type: ignore[arg-type]
+    table = compile_table(config, NOTHING, 1)
+    assert as_wire(table)["endpoints"] == {
+        "files": "b/*",
+        "batches": "a/*",
+        "audio_speech": "b/*",
+        "images_edits": "smart",
+        "moderations": "ollama/guard",
+    }
+    assert targets_of(table, "ollama/guard") == ["ollama/*"], "it is named, if only there"
+    without = compile_table(Config(providers=providers), NOTHING, 1)
+    assert "files" not in without.endpoints, "two have it, and nobody chose"
+
+
 def test_the_wire_form_is_plain_and_refers_by_number() -> None:
     models = {"smart": Model(targets=(WeightedTarget(to="b/x", weight=3),), policy="weighted")}
     table = table_of({"a": local(), "b": local(key=Secret("sk-1"), min_idle=2)}, models)

@@ -70,12 +70,14 @@ def _endpoint_flaws(config: Config, providers: Known) -> Iterator[Flaw]:
         at = ("routing", "endpoints", endpoint)
         if name in config.models:
             continue
-        provider = config.providers.get(name, Provider())
+        to = name if "/" in name else f"{name}/*"
+        who = to.partition("/")[0]
+        provider = config.providers.get(who, Provider())
         if provider.dialect is not None or (provider.speaks is not None and endpoint not in provider.speaks):
             hint = f'write its path under "speaks" as "{endpoint}"'
-            yield Flaw(at, 'provider "{}" has no such endpoint', name, hint, relies_on=(("providers", name),))
+            yield Flaw(at, 'provider "{}" has no such endpoint', who, hint, relies_on=(("providers", who),))
         else:
-            yield from _target_flaws(f"{name}/*", at, providers)
+            yield from _target_flaws(to, at, providers)
 
 
 def _listen_flaws(listen: Listen) -> Iterator[Flaw]:

@@ -289,8 +289,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Endpoints,
         Meta(
             description="Who is asked where a request that is passed on unread names no model, as none for files and "
-            "batches does: a provider, or a model of `models`. An endpoint that is not here asks the one provider that "
-            "has it, if there is one only.",
+            "batches does: a provider, `provider/model`, or a model of `models`. An endpoint that is not here asks the "
+            "one provider that has it, if there is one only.",
             examples=[{"files": "openai", "batches": "openai"}],
         ),
     ] = {}

@@ -30,6 +30,8 @@ use crate::upstream::{Lease, Origin};
 pub(crate) const PASSED_BYTES: u64 = 1 << 30;
 /// Pictures come in events as well.
 const EVENT: Limits = Limits { line_bytes: 8 << 20, event_bytes: 8 << 20 };
+/// What stands for the model where the table names a provider alone.
+const ANY: &str = "*";
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Runs one attempt up to its commit point.
@@ -42,16 +44,15 @@ pub(super) async fn attempt(
     id: Option<HeaderValue>,
 ) -> Tried {
     let query = ingress.spoken.query.as_deref();
-    let named = target.name.is_some() || !passing.unnamed;
-    let model = if named { model_of(ingress, target) } else { "" };
-    let Some((head, path)) = target.passage(passing, model, query) else {
+    // Where nobody named one, a provider asked for whatever it likes best is told none.
+    let model = Some(model_of(ingress, target)).filter(|model| !passing.unnamed || *model != ANY);
+    let Some((head, path)) = target.passage(passing, model.unwrap_or_default(), query) else {
         return Err(not_served(target).into());
     };
     let path = path.ok_or_else(|| {
         Failure::at(Kind::NotFound, Fault::Client).saying("the model's name makes no address").about("model")
     })?;
-    // Where nobody named one, a provider asked for whatever it likes best is told none.
-    let edit = named.then(|| passing.rename(&ingress.scan, model)).flatten();
+    let edit = model.and_then(|model| passing.rename(&ingress.scan, model));
     let frames = splice(&ingress.frames, edit.as_slice());
     let frames = frames.map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))?;
     let frames: Frames = frames.into_iter().collect();
