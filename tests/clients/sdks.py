@@ -59,9 +59,10 @@ class ChatSdk:
                 choice.finish = told.finish_reason or choice.finish
                 for call in told.delta.tool_calls or []:
                     pieces = calls.setdefault((told.index, call.index), ["", ""])
-                    assert call.function is not None
-                    pieces[0] += call.function.name or ""
-                    pieces[1] += call.function.arguments or ""
+                    # Free calls have no published chunk: the SDK keeps what it does not know as it came.
+                    free = (call.model_extra or {}).get("custom") or {}
+                    pieces[0] += (call.function and call.function.name) or free.get("name") or ""
+                    pieces[1] += (call.function and call.function.arguments) or free.get("input") or ""
         for (number, _), (name, arguments) in calls.items():
             choices[number].calls.append((name, _value(arguments)))
         return Said(choices, usage)

@@ -51,9 +51,18 @@ def asked(chat: bytes) -> dict[str, Any]:
     }
 
 
+MEDIA = {"image_url", "input_audio", "file"}
+BEHIND = "(seethenextmessage)"
+"""What a result says of which nothing else is left where it is."""
+
+
 def _conversation(request: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Who says what, in order; texts of one speaker in a row are one, and no text is nothing."""
-    return (each for each in _turns(request) if each[1:] != ("",))
+    for who, *what in _turns(request):
+        if what == [""] or (who == "tool" and what == [BEHIND]):
+            continue
+        # Pictures that a tool gave are shown by the user where results are text.
+        yield ("user" if who == "tool" and what[0] in MEDIA else who, *what)
 
 
 def _turns(request: dict[str, Any]) -> Iterator[tuple[Any, ...]]:

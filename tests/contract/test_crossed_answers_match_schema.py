@@ -27,11 +27,6 @@ SHORT = 12
 """In the short form this many answers of each provider, dialect and form are enough."""
 
 UNSAID = {
-    ("CreateChatCompletionResponse", "choices/*/message/content"): "a picture in a reply is a part of a list",
-    (
-        "CreateChatCompletionResponse",
-        "choices/*/message/annotations/*/url_citation",
-    ): "a citation whose provider tells no place, title or address has none",
     ("CreateChatCompletionResponse", "choices/*/finish_reason"): "an upstream that gave no finish is given none",
     ("CreateChatCompletionStreamResponse", "choices/*/delta/tool_calls/*/type"): "free calls have no published chunk",
     ("response.failed", "response/error"): "the code of an error is the provider's or ours, and not one of OpenAI's",

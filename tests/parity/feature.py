@@ -80,6 +80,18 @@ def answered(
     return measure
 
 
+def returned(*, kept: Callable[[dict[str, Any]], bool], **message: Any) -> Callable[[str], Cell]:
+    """A whole reply with `message`; `kept` finds it in the message on the way back."""
+    body = json.dumps(reply({"role": "assistant", "content": "Hello"} | message, None)).encode()
+
+    def measure(dialect: str) -> Cell:
+        there = core.translate_reply(body, CHAT, dialect, reply_id="r1", model="m")
+        back = core.translate_reply(there, dialect, CHAT, reply_id="r1", model="m")
+        return YES if kept(json.loads(back)["choices"][0]["message"]) else LOST
+
+    return measure
+
+
 def reply(message: dict[str, Any], usage: dict[str, Any] | None) -> dict[str, Any]:
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     counts = {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18} | (usage or {})

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fastroute import core
-from parity.feature import ABSENT, Feature, answered, asked, streamed
+from parity.feature import ABSENT, Feature, answered, asked, returned, streamed
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -146,6 +146,27 @@ FEATURES = (
     ),
     Feature(
         "pictures", asked("messages", messages=part("image_url", url=f"data:image/png;base64,{PIXEL}"), kept=has(PIXEL))
+    ),
+    Feature(
+        "pictures in an answer",
+        returned(
+            images=[{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}],
+            kept=lambda message: PIXEL in json.dumps(message.get("images")),
+        ),
+        {"anthropic_messages": "told in words", "cohere_v2": "told in words"},
+    ),
+    Feature(
+        "links in an answer",
+        returned(
+            annotations=[
+                {
+                    "type": "url_citation",
+                    "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 5},
+                }
+            ],
+            kept=lambda message: "https://a.example" in json.dumps(message.get("annotations")),
+        ),
+        {"ollama": ABSENT},
     ),
     Feature(
         "sound", asked("messages", messages=part("input_audio", data="UklGRg==", format="wav"), kept=has("UklGRg=="))

@@ -118,7 +118,7 @@ pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: Usage
     };
     let reads = written.cached.or(written.cached_outside).is_some();
     let writes = tokens.cache_write_tokens.or(written_to_cache).is_some();
-    let reasons = written.reasoning.or(written.reasoning_outside).is_some();
+    let reasoning = written.reasoning.or(written.reasoning_outside);
     if let Some(usage) = written.settle(rule) {
         told.tokens = TokenUsage {
             prompt_tokens: usage.prompt_tokens,
@@ -126,7 +126,8 @@ pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: Usage
             total_tokens: usage.total_tokens,
             cached_tokens: reads.then_some(usage.cached_tokens),
             cache_write_tokens: writes.then_some(usage.cache_write_tokens),
-            reasoning_tokens: reasons.then_some(usage.reasoning_tokens),
+            // Some count a few more than the completion that holds them, which is theirs to tell.
+            reasoning_tokens: reasoning,
         };
     }
 }

@@ -327,3 +327,13 @@ fn the_proof_of_a_summary_comes_back_to_who_made_it() {
     assert_eq!(thought["encrypted_content"], "gAAA", "{said}");
     assert_eq!(thought["summary"][0]["text"], "Hm.");
 }
+
+#[test]
+fn links_beside_other_annotations_are_links_elsewhere() {
+    let link = json!({"type": "url_citation", "url_citation": {"url": "https://sea.example", "title": "Sea", "start_index": 0, "end_index": 7}});
+    let annotations = json!([{"type": "file", "file": {"hash": "a1", "name": "sea.pdf"}}, link]);
+    let chat = json!({"id": "c", "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "The sea is wide.", "annotations": annotations}}]});
+    assert_eq!(answer(&chat, CHAT, ANTHROPIC)["content"][0]["citations"][0]["url"], "https://sea.example");
+    assert_eq!(answer(&chat, CHAT, CHAT)["choices"][0]["message"]["annotations"], annotations);
+}

@@ -11,8 +11,8 @@ fn shows(target: Dialect, content: &Content<'_>) -> bool {
         None => true,
         Some(MediaSource::FileId(_)) => false,
         Some(MediaSource::Url(_)) => target == Dialect::Gemini || (target == Dialect::OpenAiChat && is_picture),
-        Some(MediaSource::Base64 { .. }) => match target {
-            Dialect::Gemini => true,
+        Some(MediaSource::Base64 { data, .. }) => match target {
+            Dialect::Gemini => gemini::is_base64(data),
             Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => is_picture,
             _ => false,
         },

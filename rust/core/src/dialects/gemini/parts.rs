@@ -140,6 +140,18 @@ pub(crate) fn is_draft(block: &Block<'_>) -> bool {
     block.extras.get(DIALECT, "thought").is_some_and(|thought| thought.as_str() == "true")
 }
 
+/// Whether bytes are said as Google's SDKs read them: they refuse a whole answer for one that is not.
+pub(crate) fn is_base64(text: &str) -> bool {
+    let letters = text.trim_end_matches('=');
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    text.len().is_multiple_of(4) && text.len() - letters.len() < 3 && letters.bytes().all(is_letter)
+}
+
+/// A proof that is none of Google's may be anything.
+fn proof<'s>(signature: &'s Option<Text<'_>>) -> Option<&'s str> {
+    signature.as_deref().filter(|signature| is_base64(signature))
+}
+
 /// Whether a block can be said as a part.
 pub(super) fn is_part(block: &Block<'_>) -> bool {
     match &block.content {
@@ -162,14 +174,14 @@ pub(super) fn write(out: &mut Buffer, block: &Block<'_>, call_name: Option<&str>
             Content::Reasoning(reasoning) => {
                 part.text("text", &reasoning.text);
                 part.flag("thought", true);
-                part.text_if("thoughtSignature", reasoning.signature.as_deref());
+                part.text_if("thoughtSignature", proof(&reasoning.signature));
             }
             Content::ToolCall(call) => {
                 part.object("functionCall", |inner| {
                     write_call(inner, call);
                     inner.rest_of("functionCall", DIALECT, &block.extras);
                 });
-                part.text_if("thoughtSignature", call.signature.as_deref());
+                part.text_if("thoughtSignature", proof(&call.signature));
             }
             Content::ToolResult(result) => results::write(part, result, call_name, &block.extras),
             Content::Image { source, .. } | Content::Audio { source } => write_media(part, source, None, block),
