@@ -50,6 +50,7 @@ def test_the_list_of_models_is_what_the_configuration_names(ask: Ask) -> None:
     body = ask("models.list")["body"]
     assert [(model["id"], model["object"]) for model in body["data"]] == [
         ("local/tiny", "model"),
+        ("local/messages", "model"),
         ("mock/echo", "model"),
     ]
 
