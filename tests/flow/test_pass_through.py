@@ -258,6 +258,7 @@ def test_files_are_kept_by_whom_the_configuration_names(first: Server, second: S
         ("GET", "/v1/files/file-1/content"): Answer(
             listed, headers={"content-disposition": 'attachment; filename="a"'}
         ),
+        ("GET", "/v1/files/lines"): Answer(listed, "application/jsonl"),
         ("DELETE", "/v1/files/file-1"): told({"deleted": True}),
         ("POST", "/v1/batches"): told({"id": "batch-1", "errors": None}),
         ("POST", "/v1/batches/batch-1/cancel"): told({"status": "cancelling"}),
@@ -270,6 +271,7 @@ def test_files_are_kept_by_whom_the_configuration_names(first: Server, second: S
     content = door.send("GET", "/v1/files/file-1/content")
     assert (content.status, content.body) == (200, listed)
     assert content.headers["content-disposition"] == 'attachment; filename="a"'
+    assert door.send("GET", "/v1/files/lines").body == listed
     assert json.loads(door.send("DELETE", "/v1/files/file-1").body) == {"deleted": True}
     assert json.loads(post(door, "/v1/batches", {"input_file_id": "file-1"}).body)["id"] == "batch-1"
     assert first.asked[-1].body == b'{"input_file_id": "file-1"}'
@@ -309,6 +311,7 @@ def test_a_model_may_be_missing_where_the_configuration_names_one(first: Server,
         (("/v1/audio/transcriptions", form(model="a"), "multipart/form-data"), "invalid_form"),
         (("/v1/audio/transcriptions", form(model=""), FORM), "invalid_value"),
         (("/v1/audio/transcriptions", b"", FORM), "invalid_form"),
+        (("/v1/audio/transcriptions", form(model="a", modem="b").replace(b"modem", b"model"), FORM), "invalid_form"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(
@@ -405,8 +408,14 @@ def test_tokens_are_counted_by_whoever_will_answer(protocol: str, first: Server,
     assert json.loads(ask("estimated").body)[field] < 20
     assert len(first.asked) == 1, "the first target does not count, and another one's count says nothing of it"
 
+    for status in (404, 429):
+        first.answer = lambda _asked, status=status: told({"error": {"message": "busy"}}, status)
+        for _ in range(3):
+            assert json.loads(ask("counted").body)[field] < 20, "our own count is better than none"
+        first.answer = lambda _asked: told({field: 4711})
+        assert json.loads(ask("counted").body)[field] == 4711, "it says nothing of the model"
     first.answer = lambda _asked: told({"error": {"message": "busy"}}, 503)
-    assert json.loads(ask("counted").body)[field] < 20, "our own count is better than none"
+    assert json.loads(ask("counted").body)[field] < 20
 
     said = {"error": {"message": "no such knob", "type": "invalid_request_error"}}
     first.answer = lambda _asked: told(said, 400)

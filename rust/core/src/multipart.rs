@@ -168,8 +168,8 @@ impl Finder {
         };
         let wanted = names(self.kept.get(..end).unwrap_or_default(), self.name);
         if wanted && self.field.is_some() {
-            // Readers differ in which of two counts, and whoever routes must see what the last one reads.
-            self.fault = Some("a field of the form stands there twice");
+            // Two readers could take it for two different ones.
+            self.fault = Some("the form has a field twice");
             return false;
         }
         // The last break stays: an empty part's delimiter begins with it.
@@ -229,10 +229,20 @@ fn names(head: &[u8], wanted: &str) -> bool {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
     });
-    let mut parameters = disposition.unwrap_or_default().split(';').skip(1);
-    parameters.any(|parameter| {
+    parameters(disposition.unwrap_or_default()).any(|parameter| {
         let named = parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("name"));
         named.is_some_and(|(_, value)| value.trim().trim_matches('"') == wanted)
+    })
+}
+
+/// What stands between semicolons, but for those in quotes: names of files hold anything.
+fn parameters(disposition: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    disposition.split(move |sign: char| {
+        let literal = escaped;
+        escaped = quoted && sign == '\\' && !literal;
+        quoted ^= sign == '"' && !literal;
+        sign == ';' && !quoted
     })
 }
 
@@ -243,7 +253,7 @@ mod tests {
     const FORM: &str = "--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\
         Content-Type: audio/wav\r\n\r\n\r\n--b\r\nname=\"model\"\r\n\r\n--b0\r\n\
         content-disposition: form-data; name=model\r\n\r\nwhisper-1\r\n--b0\r\n\
-        Content-Disposition: form-data; name=\"prompt\"\r\n\r\nother\r\n--b0--\r\n";
+        Content-Disposition: form-data; name=\"a\"; filename=\"; name=model; \\\"\"\r\n\r\nother\r\n--b0--\r\n";
 
     fn found(pieces: &[&[u8]]) -> Result<Form, &'static str> {
         let mut finder = Finder::new("b0", "model", 16);
@@ -280,11 +290,11 @@ mod tests {
         for bad in ["", "x", "--b0", "--b0\r\n", "--b0\r\na: b\r\n\r\nx", "--b1--", "--b0x\r\n\r\n"] {
             assert!(found(&[bad.as_bytes()]).is_err(), "{bad:?}");
         }
+        let twice = FORM.replace("name=\"a\";", "name=\"model\";");
+        assert_eq!(found(&[twice.as_bytes()]), Err("the form has a field twice"));
         let value = "x".repeat(17);
         let long = format!("--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{value}\r\n--b0--");
         assert_eq!(found(&[long.as_bytes()]), Err("a field of the form is too long"));
-        let twice = FORM.replace("prompt", "model");
-        assert_eq!(found(&[twice.as_bytes()]), Err("a field of the form stands there twice"));
         let head = format!("--b0\r\n{}", "x".repeat(HEAD_BYTES + 1));
         assert_eq!(found(&[head.as_bytes()]), Err("the head of a part of the form is too long"));
     }

@@ -83,6 +83,10 @@ impl Opaque {
         })
     }
 
+    pub(crate) const fn counts(self) -> bool {
+        matches!(self, Self::AnthropicTokens | Self::GeminiTokens | Self::ResponsesTokens)
+    }
+
     /// Where a dialect's tokens are counted.
     pub(crate) const fn counting(dialect: Dialect) -> Option<Self> {
         match dialect {

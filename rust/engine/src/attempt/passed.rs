@@ -66,8 +66,7 @@ pub(super) async fn attempt(
             head.credential.refused();
         }
         let mut failed = answer.refused(response, lease).await;
-        if passing.below.len() > 1 && failed.failure.kind == Kind::NotFound {
-            // It was not the model that is not there.
+        if says_nothing_of_the_model(passing, failed.failure.kind) {
             failed.failure.origin = Fault::Client;
         }
         return Err(failed.hiding(head));
@@ -83,8 +82,19 @@ pub(super) async fn attempt(
     tried.map_err(|failed| failed.hiding(head))
 }
 
+/// A file that is not there is not the model; and where tokens are counted, limits and addresses are others than where
+/// the model answers.
+fn says_nothing_of_the_model(passing: &Passing, kind: Kind) -> bool {
+    match kind {
+        Kind::NotFound => !passing.below.is_empty() || passing.endpoint.counts(),
+        Kind::RateLimited => passing.endpoint.counts(),
+        _ => false,
+    }
+}
+
 fn is(content_type: &[u8], kind: &[u8]) -> bool {
-    content_type.get(..kind.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(kind))
+    let said = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    said.trim_ascii().eq_ignore_ascii_case(kind)
 }
 
 impl Answer<'_> {
