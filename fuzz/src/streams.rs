@@ -142,7 +142,7 @@ struct Said {
     finished: bool,
     failed: bool,
     /// Other choices, or what stands beside text: not every dialect has them.
-    more: bool,
+    more: usize,
 }
 
 impl Said {
@@ -188,14 +188,14 @@ impl Said {
             }
             Event::Finish { choice, .. } if first(choice) => self.finished = true,
             Event::Error(_) => self.failed = true,
-            Event::TextDelta { .. } | Event::ToolCallStart { .. } | Event::Finish { .. } => self.more = true,
+            Event::TextDelta { .. } | Event::ToolCallStart { .. } | Event::Finish { .. } => self.more += 1,
             _ => {}
         }
     }
 
     fn is_still_said_in(&self, there: &Self, broken: bool) {
-        assert!(self.finished || self.more || !there.finished, "a finish was made up: {self:?} {there:?}");
-        if self.more || !self.refusal.is_empty() {
+        assert!(self.finished || self.more > 0 || !there.finished, "a finish was made up: {self:?} {there:?}");
+        if self.more > 0 || !self.refusal.is_empty() {
             return;
         }
         assert!(seen(&self.text).starts_with(&seen(&there.text)), "a text was made up: {self:?} {there:?}");

@@ -16,6 +16,17 @@ impl Reader {
         self.current = named.unwrap_or(self.current);
     }
 
+    /// The number of the item that an event is about, which some servers leave out: its id tells, else it is the last
+    /// one that began.
+    pub(super) fn unnumbered(&self, event: &Object<'_, '_>) -> Option<u64> {
+        let inside = || event.peek("item").and_then(Object::lenient)?.take_if("id", object::text);
+        let id = event.peek("item_id").and_then(object::text).or_else(inside).unwrap_or_default();
+        let mut going = self.items.iter().enumerate().rev().filter(|(_, item)| !item.done);
+        let found =
+            going.find(|(position, item)| if id.is_empty() { *position == self.current } else { *item.id == *id });
+        found.map(|(_, item)| item.index)
+    }
+
     /// Closes what is open in one item.
     pub(super) fn close(&mut self, position: usize, events: &mut Events<'_>) {
         if self.open_in == position {

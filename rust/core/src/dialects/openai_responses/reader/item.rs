@@ -23,6 +23,8 @@ pub(super) enum Kind {
 pub(super) struct State {
     pub(super) kind: Kind,
     pub(super) index: u64,
+    /// Empty where the server gave none.
+    pub(super) id: Box<str>,
     /// The number of a call.
     pub(super) call: u32,
     /// Something of the item was said already.
@@ -79,7 +81,8 @@ impl Reader {
             _ => Kind::Other,
         };
         self.current = self.items.len();
-        self.items.push(State { kind, index, call: self.calls, said: false, part_said: false, done: false });
+        let id = item.peek("id").and_then(object::text).unwrap_or_default().as_ref().into();
+        self.items.push(State { kind, index, id, call: self.calls, said: false, part_said: false, done: false });
         let empty_list = |raw: &RawValue| object::list(raw)?.is_empty().then_some(());
         match kind {
             Kind::Message => {

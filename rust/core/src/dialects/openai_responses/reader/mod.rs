@@ -97,6 +97,7 @@ impl Reader {
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
         let index = event.take_if("output_index", object::whole);
+        let index = index.or_else(|| if kind == "response.output_item.added" { None } else { self.unnumbered(&event) });
         self.look_at(index);
         let mut text = |name: &str| event.take_if(name, object::text).unwrap_or_default();
         match kind {

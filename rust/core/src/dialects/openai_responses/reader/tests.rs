@@ -232,3 +232,39 @@ fn what_is_odd_is_read_around() {
         assert!(String::from_utf8(out).is_ok(), "{data}");
     }
 }
+
+#[test]
+fn events_without_numbers_are_about_the_item_that_they_name() {
+    let added = "response.output_item.added";
+    let done = "response.output_item.done";
+    let call =
+        |name: &str| format!(r#""item":{{"type":"function_call","id":"fc_{name}","call_id":"{name}","name":"{name}""#);
+    let lines = read(&[
+        (added, r#""item":{"type":"message","id":"msg_1","content":[]}"#),
+        ("response.output_text.delta", r#""item_id":"msg_1","delta":"Hi""#),
+        (added, &format!("{},\"arguments\":\"\"}}", call("a"))),
+        ("response.function_call_arguments.delta", r#""item_id":"fc_a","delta":"{}""#),
+        (added, &format!("{},\"arguments\":\"\"}}", call("b"))),
+        ("response.function_call_arguments.delta", r#""item_id":"fc_b","delta":"[]""#),
+        (done, r#""item":{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi"}]}"#),
+        (done, &format!("{},\"arguments\":\"{{}}\"}}", call("a"))),
+        (done, &format!("{},\"arguments\":\"[]\"}}", call("b"))),
+        COMPLETED,
+    ]);
+    let said: Vec<&str> =
+        lines.iter().map(String::as_str).filter(|line| !line.ends_with("_start") && !line.ends_with("_end")).collect();
+    assert_eq!(
+        said,
+        [
+            "text Hi",
+            "call 0 a id=a",
+            "call 0 += {}",
+            "call 1 b id=b",
+            "call 1 += []",
+            "call 0 end",
+            "call 1 end",
+            "finish ToolCalls",
+            "done"
+        ]
+    );
+}
