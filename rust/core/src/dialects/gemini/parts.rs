@@ -148,8 +148,8 @@ pub(crate) fn is_base64(text: &str) -> bool {
 }
 
 /// A proof that is none of Google's may be anything.
-fn proof<'s>(signature: &'s Option<Text<'_>>) -> Option<&'s str> {
-    signature.as_deref().filter(|signature| is_base64(signature))
+fn proof(signature: Option<&str>) -> Option<&str> {
+    signature.filter(|signature| is_base64(signature))
 }
 
 /// Whether a block can be said as a part.
@@ -174,14 +174,14 @@ pub(super) fn write(out: &mut Buffer, block: &Block<'_>, call_name: Option<&str>
             Content::Reasoning(reasoning) => {
                 part.text("text", &reasoning.text);
                 part.flag("thought", true);
-                part.text_if("thoughtSignature", proof(&reasoning.signature));
+                part.text_if("thoughtSignature", proof(reasoning.signature.as_deref()));
             }
             Content::ToolCall(call) => {
                 part.object("functionCall", |inner| {
                     write_call(inner, call);
                     inner.rest_of("functionCall", DIALECT, &block.extras);
                 });
-                part.text_if("thoughtSignature", proof(&call.signature));
+                part.text_if("thoughtSignature", proof(call.signature.as_deref()));
             }
             Content::ToolResult(result) => results::write(part, result, call_name, &block.extras),
             Content::Image { source, .. } | Content::Audio { source } => write_media(part, source, None, block),
