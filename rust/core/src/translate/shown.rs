@@ -4,8 +4,8 @@
 use crate::dialects::message::{Block, ChatReply, Content, Event, Events, MediaSource};
 use crate::dialects::{Dialect, gemini};
 
-/// Whether answers of a dialect hold this.
-fn shows(target: Dialect, content: &Content<'_>) -> bool {
+/// Whether answers of a dialect hold this, `whole` ones or streams.
+fn shows(target: Dialect, content: &Content<'_>, whole: bool) -> bool {
     let is_picture = matches!(content, Content::Image { .. });
     match content.media() {
         None => true,
@@ -14,6 +14,7 @@ fn shows(target: Dialect, content: &Content<'_>) -> bool {
         Some(MediaSource::Base64 { data, .. }) => match target {
             Dialect::Gemini => gemini::is_base64(data),
             Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => is_picture,
+            Dialect::BedrockConverse => is_picture && whole,
             _ => false,
         },
     }
@@ -39,7 +40,7 @@ pub(super) fn show(reply: &mut ChatReply<'_>, target: Dialect) {
         // A draft is a thought, and no dialect but its own has pictures for thoughts.
         choice.turn.blocks.retain(|block| block.content.media().is_none() || !gemini::is_draft(block));
         for block in &mut choice.turn.blocks {
-            if !shows(target, &block.content)
+            if !shows(target, &block.content, true)
                 && let Some(words) = words(&block.content)
             {
                 *block = Block::text(words);
@@ -52,7 +53,7 @@ pub(super) fn show(reply: &mut ChatReply<'_>, target: Dialect) {
 pub(super) fn shown(event: Event<'_>, target: Dialect) -> Events<'_> {
     let mut events = Events::new();
     match &event {
-        Event::Media { choice, content } if !shows(target, content) => {
+        Event::Media { choice, content } if !shows(target, content, false) => {
             if let Some(words) = words(content) {
                 let choice = *choice;
                 events.push(Event::TextStart { choice });
