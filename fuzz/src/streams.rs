@@ -199,7 +199,7 @@ impl Said {
             return;
         }
         assert!(seen(&self.text).starts_with(&seen(&there.text)), "a text was made up: {self:?} {there:?}");
-        let names = |said: &Self| said.calls.iter().map(|(name, _)| name.clone()).collect::<BTreeSet<_>>();
+        let names = |said: &Self| said.named().into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
         assert!(names(self).is_superset(&names(there)), "a call was made up: {self:?} {there:?}");
         // What ends in an error says so; the rest is for whoever wants it.
         if broken || self.failed || there.failed {

@@ -42,6 +42,7 @@ def test_a_client_that_leaves_is_followed_upstream_whatever_the_two_speak(mocks:
         for cell in cells:
             left_ns = leave(cell, gateway.doors[cell.door], mocks)
             row = eventually(lambda: ended(cell, mocks), cell.label)  # noqa: B023 - run at once
+            assert row is not None
             assert row["ended"] == "cancelled", cell.label
             late[cell.label] = (row["cancel_ns"] - left_ns) / 1e6
         rows = mocks.rows()

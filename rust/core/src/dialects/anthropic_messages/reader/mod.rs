@@ -10,7 +10,7 @@ mod tests;
 use super::usage::Counts;
 use super::{DIALECT, error, finish, opaque, usage};
 use crate::dialects::DialectError;
-use crate::dialects::message::{Event, Events, Extra, Json, Usage};
+use crate::dialects::message::{Event, Events, Extra, Extras, Json, Usage};
 use crate::dialects::object::{self, Mode, Object};
 use open::OpenBlocks;
 
@@ -39,8 +39,12 @@ impl Reader {
         let whole = object::document(data)?;
         let mut event = Object::open(whole, crate::dialects::Place::Document, Mode::Lenient)?;
         let kind = event.take_text("type")?;
-        match kind.as_deref().unwrap_or(name) {
-            "message_start" => self.start(event, &mut events),
+        let kind = kind.as_deref().unwrap_or(name);
+        if matches!(kind, "content_block_start" | "content_block_delta" | "message_delta") {
+            self.start(None, &mut events);
+        }
+        match kind {
+            "message_start" => self.start(Some(event), &mut events),
             "content_block_start" => self.blocks.start(event, &mut events)?,
             "content_block_delta" => self.blocks.delta(event, &mut events),
             "content_block_stop" => self.blocks.stop(event, &mut events),
@@ -58,12 +62,15 @@ impl Reader {
         Ok(events)
     }
 
-    fn start<'a>(&mut self, mut event: Object<'a, '_>, events: &mut Events<'a>) {
-        if self.started {
+    /// A stream may lack the event that begins it, or what should be in it; it begins all the same.
+    fn start<'a>(&mut self, event: Option<Object<'a, '_>>, events: &mut Events<'a>) {
+        if std::mem::replace(&mut self.started, true) {
             return;
         }
-        self.started = true;
-        let Some(mut message) = event.take_if("message", Object::lenient) else {
+        let message = event.and_then(|mut event| event.take_if("message", Object::lenient));
+        let Some(mut message) = message else {
+            let extras = Extras::default();
+            events.push(Event::MessageStart { id: "".into(), model: "".into(), created_s: None, extras });
             return;
         };
         let usage = message.take_if("usage", |raw| raw.get().starts_with('{').then_some(raw));

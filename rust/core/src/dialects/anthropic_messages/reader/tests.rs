@@ -29,7 +29,12 @@ fn line(event: &Event<'_>) -> String {
     }
 }
 
+/// What these events say. Most streams here leave their beginning out, and it is not among the lines.
 fn read(events: &[&str]) -> Result<Vec<String>, DialectError> {
+    Ok(read_all(events)?.into_iter().filter(|line| line != "start ").collect())
+}
+
+fn read_all(events: &[&str]) -> Result<Vec<String>, DialectError> {
     let mut reader = Dialect::AnthropicMessages.reader().unwrap();
     let mut lines = Vec::new();
     for event in events {
@@ -52,6 +57,17 @@ fn stop(index: u32) -> String {
 
 const TIDE: &str = r#"{"type":"tool_use","id":"t-1","name":"tide","input":{}}"#;
 const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":5}}"#;
+
+#[test]
+fn a_stream_begins_once_whatever_it_begins_with() {
+    let block = start(0, r#"{"type":"text","text":""}"#);
+    let text = delta(0, r#"{"type":"text_delta","text":"A"}"#);
+    for first in [r#"{"type":"message_start"}"#, r#"{"type":"ping_of_sorts"}"#, r#"{"type":"ping"}"#] {
+        let told = read_all(&[first, &block, &text, r#"{"type":"message_start","message":{"id":"late"}}"#]).unwrap();
+        let told: Vec<_> = told.iter().filter(|line| !line.starts_with("opaque")).collect();
+        assert_eq!(told, ["start ", "text_start", "text A"], "{first}");
+    }
+}
 
 #[test]
 fn a_call_without_arguments_gets_an_empty_object() {
