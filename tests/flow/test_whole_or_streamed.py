@@ -135,6 +135,7 @@ def configuration(first: str, second: str) -> dict[str, Any]:
             **providers("streaming", quirks={"stream_only": True}),
             "second": {"dialect": "openai_chat", "address": f"{second}/v1"},
             "invoked": {"speaks": {"cohere_embeddings": "/model/{model}/invoke"}, "address": f"{first}/v1"},
+            "titan": {"speaks": {"titan_embeddings": "/model/{model}/invoke"}, "address": f"{first}/v1"},
         },
         "models": {**models, "echo": {"targets": ["mock/echo"]}},
     }
@@ -309,11 +310,11 @@ def test_the_echo_streams_a_list_too(door: Door) -> None:
     assert parts_of(json.loads(reply.body)) == "a"
 
 
-@pytest.mark.parametrize("client", ["openai", "openai in base64", "gemini", "cohere"])
-def test_embeddings_of_coheres_at_bedrock_reach_every_client(client: str, first: Server, door: Door) -> None:
-    vector = [0.5, -1.0, 2.0]
-    first.answer = lambda _asked: told({"id": "e", "embeddings": {"float": [vector]}, "texts": ["sea"]})
-    name = "invoked/cohere.embed-v4:0"
+VECTOR = [0.5, -1.0, 2.0]
+
+
+def vector_of(client: str, door: Door, name: str) -> Any:
+    """What a client of this kind gets for one text."""
     path, body = {
         "openai": ("/v1/embeddings", {"model": name, "input": "sea", "encoding_format": "float"}),
         "openai in base64": ("/v1/embeddings", {"model": name, "input": ["sea"], "encoding_format": "base64"}),
@@ -326,18 +327,42 @@ def test_embeddings_of_coheres_at_bedrock_reach_every_client(client: str, first:
     reply = door.send("POST", path, json.dumps(body))
     assert reply.status == 200, reply.body
     said = json.loads(reply.body)
-    found = {
+    return {
         "openai": lambda: said["data"][0]["embedding"],
         "openai in base64": lambda: array("f", base64.b64decode(said["data"][0]["embedding"])).tolist(),
         "gemini": lambda: said["embedding"]["values"],
         "cohere": lambda: said["embeddings"]["float"][0],
     }[client]()
-    assert found == vector
+
+
+CLIENTS_OF_VECTORS = ["openai", "openai in base64", "gemini", "cohere"]
+
+
+@pytest.mark.parametrize("client", CLIENTS_OF_VECTORS)
+def test_embeddings_of_coheres_at_bedrock_reach_every_client(client: str, first: Server, door: Door) -> None:
+    first.answer = lambda _asked: told({"id": "e", "embeddings": {"float": [VECTOR]}, "texts": ["sea"]})
+    assert vector_of(client, door, "invoked/cohere.embed-v4:0") == VECTOR
     (row,) = first.asked
     assert row.path == "/v1/model/cohere.embed-v4%3A0/invoke"
     assert (row.json["texts"], row.json["input_type"]) == (["sea"], "search_document")
     assert row.json.get("embedding_types", ["float"]) == ["float"]
     assert "model" not in row.json
+
+
+@pytest.mark.parametrize("client", CLIENTS_OF_VECTORS)
+def test_embeddings_of_titan_reach_every_client(client: str, first: Server, door: Door) -> None:
+    first.answer = lambda _asked: told({"embedding": VECTOR, "inputTextTokenCount": 2})
+    assert vector_of(client, door, "titan/amazon.titan-embed-text-v2:0") == VECTOR
+    (row,) = first.asked
+    assert row.path == "/v1/model/amazon.titan-embed-text-v2%3A0/invoke"
+    assert row.json == {"inputText": "sea"}
+
+
+def test_who_asks_titan_for_several_vectors_is_told_that_it_gives_one(first: Server, door: Door) -> None:
+    body = {"model": "titan/amazon.titan-embed-text-v2:0", "input": ["sea", "hill"]}
+    reply = door.send("POST", "/v1/embeddings", json.dumps(body))
+    assert (reply.status, json.loads(reply.body)["error"]["param"]) == (400, "input")
+    assert not first.asked
 
 
 def test_a_chat_stream_of_such_a_model_keeps_its_usage_to_itself(first: Server, door: Door) -> None:

@@ -27,6 +27,7 @@ Dialect = Literal[
     "bedrock_converse",
     "cohere_v2",
     "cohere_embeddings",
+    "titan_embeddings",
     "ollama",
     "rerank",
     "jina_rerank",

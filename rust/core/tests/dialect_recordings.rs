@@ -142,6 +142,7 @@ fn what_real_clients_send_is_said_again_as_it_was_said() {
         Dialect::BedrockConverse,
         Dialect::OpenAiCompletions,
         Dialect::CohereEmbeddings,
+        Dialect::TitanEmbeddings,
         Dialect::JinaRerank,
         Dialect::VoyageRerank,
     ];

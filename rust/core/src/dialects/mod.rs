@@ -19,6 +19,7 @@ pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod rerank;
+pub mod titan_embeddings;
 pub mod voyage_rerank;
 
 pub(crate) mod chatlike;
@@ -190,6 +191,7 @@ dialects! {
     JinaRerank = jina_rerank at "/rerank";
     VoyageRerank = voyage_rerank at "/rerank";
     BedrockConverse = bedrock_converse at "/model/{model}/converse";
+    TitanEmbeddings = titan_embeddings at "/model/{model}/invoke";
 }
 
 impl Reader {
@@ -214,7 +216,9 @@ pub enum Family {
 impl Dialect {
     pub const fn family(self) -> Family {
         match self {
-            Self::OpenAiEmbeddings | Self::GeminiEmbeddings | Self::CohereEmbeddings => Family::Embeddings,
+            Self::OpenAiEmbeddings | Self::GeminiEmbeddings | Self::CohereEmbeddings | Self::TitanEmbeddings => {
+                Family::Embeddings
+            }
             Self::Rerank | Self::JinaRerank | Self::VoyageRerank => Family::Rerank,
             _ => Family::Chat,
         }

@@ -146,6 +146,7 @@ impl Shape {
             | Dialect::OpenAiEmbeddings
             | Dialect::GeminiEmbeddings
             | Dialect::CohereEmbeddings
+            | Dialect::TitanEmbeddings
             | Dialect::Rerank
             | Dialect::JinaRerank
             | Dialect::VoyageRerank => Self::OPENAI_CHAT,
