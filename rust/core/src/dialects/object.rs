@@ -110,7 +110,8 @@ impl<'a, 'p> Object<'a, 'p> {
     }
 
     pub(crate) fn take_text(&mut self, name: &'static str) -> Result<Option<Text<'a>>, DialectError> {
-        self.take(name, "a string of whole characters", text)
+        let read = if self.mode == Mode::Strict { whole_text } else { text };
+        self.take(name, "a string of whole characters", read)
     }
 
     pub(crate) fn require_text(&mut self, name: &'static str) -> Result<Text<'a>, DialectError> {
@@ -151,6 +152,11 @@ impl<'a, 'p> Object<'a, 'p> {
 
     pub(crate) fn take_json(&mut self, name: &str) -> Option<Json<'a>> {
         self.take_if(name, |raw| Some(Json::from(raw)))
+    }
+
+    /// Nothing is left that says anything: a null says nothing.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.members.iter().all(|(_, raw)| raw.get() == "null")
     }
 
     /// What nobody took, in order, as fields only `dialect` understands.
@@ -197,8 +203,40 @@ pub(crate) fn document(body: &[u8]) -> Result<&RawValue, DialectError> {
     })
 }
 
-/// A string; borrowed when it holds no escapes. `None` for other types and for lone surrogates.
+/// A string; borrowed when it holds no escapes. `None` for other types. Half a character, as servers write it that cut
+/// their texts anywhere, is U+FFFD.
 pub(crate) fn text(raw: &RawValue) -> Option<Text<'_>> {
+    whole_text(raw).or_else(|| {
+        let mended = with_whole_characters(raw.get().starts_with('"').then(|| raw.get())?);
+        serde_json::from_str(&mended).ok().map(Cow::Owned)
+    })
+}
+
+/// The same with U+FFFD for each escaped surrogate that has no partner.
+fn with_whole_characters(json: &str) -> String {
+    let unit =
+        |escape: &str| escape.strip_prefix("\\u").and_then(|digits| u16::from_str_radix(digits.get(..4)?, 16).ok());
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let next = escape.get(6..).and_then(unit);
+        let (said, length) = match (unit(escape), next) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (escape.get(..12), 12),
+            (Some(0xD800..=0xDFFF), _) => (Some("\u{FFFD}"), 6),
+            // Any other escape is two bytes, or begins with two that mean nothing by themselves.
+            _ => (escape.get(..2), 2),
+        };
+        out.push_str(said.unwrap_or_default());
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A string of whole characters; borrowed when it holds no escapes. `None` for other types and for lone surrogates.
+fn whole_text(raw: &RawValue) -> Option<Text<'_>> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
@@ -330,9 +368,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_is_no_string() {
-        let mut object = open(r#"{"model":"\ud800"}"#);
-        assert!(object.take_text("model").is_err());
+    fn half_a_character_is_refused_in_requests_and_marked_in_replies() {
+        let body = r#"{"a":"\ud800","b":"\"\\ud83d \ud83d\ude00 \ude00\ud83d!"}"#;
+        assert!(open(body).take_text("a").is_err());
+        let mut reply = Object::document(body.as_bytes(), Mode::Lenient).unwrap();
+        assert_eq!(reply.take_text("a").unwrap().as_deref(), Some("\u{FFFD}"));
+        assert_eq!(reply.take_text("b").unwrap().as_deref(), Some("\"\\ud83d \u{1F600} \u{FFFD}\u{FFFD}!"));
     }
 
     #[test]

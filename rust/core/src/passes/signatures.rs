@@ -136,6 +136,8 @@ fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, b
             // OpenAI takes reasoning back by its proof alone.
             let bare = target == Dialect::OpenAiResponses && source != target;
             let proven = reasoning.signature.is_some() || reasoning.redacted.is_some();
+            // Clients of Responses give every text back as a summary; with its maker's proof it is the text that was made.
+            reasoning.summary &= !proven || source == target;
             let stays = proven || (!reasoning.text.is_empty() && !bare);
             (stays || source == target, whole && (stays || source == target))
         }

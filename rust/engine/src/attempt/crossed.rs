@@ -3,12 +3,14 @@
 //! The rule: all of it belongs to the attempt, so that the next target may speak something else again. What is long is
 //! translated on another thread: others wait for this one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fastroute_core::dialects::message::{Envelope, Wanted};
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::json::{Field, quote, splice};
 use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::relay::{self, Crossing, RelaySpec, ReplyFacts};
 use fastroute_core::translate::{self, Address, Frames as Framing, StreamTranslator, Translated};
@@ -47,8 +49,9 @@ pub(super) async fn request(
 ) -> Result<(Frames, Crossed), Failure> {
     let (client, target) = (ingress.dialect(), demands.dialect);
     let stream = Some(stream);
+    let frames = named(ingress)?;
     let translated = if ingress.scan.bytes > AT_ONCE_BYTES {
-        let (frames, demands, model) = (ingress.frames.clone(), demands.clone(), model.to_owned());
+        let (frames, demands, model) = (frames.into_owned(), demands.clone(), model.to_owned());
         elsewhere(move || {
             let address = Address { model: Some(&model), stream };
             translate::request(&joined(&frames), client, &demands, address)
@@ -56,7 +59,7 @@ pub(super) async fn request(
         .await?
     } else {
         let address = Address { model: Some(model), stream };
-        translate::request(&joined(&ingress.frames), client, demands, address)
+        translate::request(&joined(&frames), client, demands, address)
     };
     let Translated { body, dropped, changed, way_back, include_usage, wanted, .. } =
         translated.map_err(|error| bad(&error))?;
@@ -70,6 +73,18 @@ pub(super) async fn request(
         id: ingress.request_id.clone(),
     };
     Ok(([body].into_iter().collect(), crossed))
+}
+
+/// The frames with the model in the body, where only the client's address named it and its dialect has it there.
+fn named(ingress: &Ingress) -> Result<Cow<'_, [Bytes]>, Failure> {
+    let addressed = matches!(ingress.dialect(), Dialect::Gemini | Dialect::GeminiEmbeddings);
+    if addressed || ingress.scan.span(Field::Model).is_some() {
+        return Ok(Cow::Borrowed(&ingress.frames));
+    }
+    let edit = ingress.scan.insert(&[("model", quote(ingress.model()))]);
+    let spliced = splice(&ingress.frames, &[edit]);
+    let frames = spliced.map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))?;
+    Ok(Cow::Owned(frames.into_iter().collect()))
 }
 
 pub(crate) fn joined(frames: &[Bytes]) -> Bytes {
@@ -93,10 +108,20 @@ pub(crate) fn bad(error: &DialectError) -> Failure {
     }
 }
 
+/// A name as a header may hold it: with `?` for what is beyond ASCII.
+fn plain(name: &str) -> Cow<'_, str> {
+    let fits = |letter: char| matches!(letter, ' '..='~') && letter != ',';
+    if name.chars().all(fits) {
+        return name.into();
+    }
+    name.chars().map(|letter| if fits(letter) { letter } else { '?' }).collect::<String>().into()
+}
+
 /// As many names as fit, each once.
 pub(super) fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
     let mut text = String::new();
-    for name in dropped.iter().chain(changed) {
+    for name in dropped.iter().chain(changed).map(|name| plain(name)) {
+        let name = name.as_ref();
         if text.len() + name.len() > DROPPED_BYTES {
             break;
         }

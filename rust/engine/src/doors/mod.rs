@@ -120,7 +120,8 @@ fn generated(id: &str) -> Option<(Endpoint<'_>, &'static str)> {
 fn deployed(rest: &str) -> Option<Spoken> {
     let of = |dialect, model: &str| Spoken { model: Some(model.into()), ..Spoken::by_body(dialect) };
     let chat = rest.strip_suffix("/chat/completions").map(|model| of(Dialect::OpenAiChat, model));
-    let found = chat.or_else(|| Some(of(Dialect::OpenAiEmbeddings, rest.strip_suffix("/embeddings")?)));
+    let found = chat.or_else(|| Some(of(Dialect::OpenAiCompletions, rest.strip_suffix("/completions")?)));
+    let found = found.or_else(|| Some(of(Dialect::OpenAiEmbeddings, rest.strip_suffix("/embeddings")?)));
     let found = found.or_else(|| {
         let (endpoint, model) = Opaque::of_deployment(rest)?;
         let passing = Passing::of(&Method::POST, endpoint, "")?.ok()?;
@@ -342,6 +343,7 @@ mod tests {
     fn azures_addresses_name_the_model() {
         for (path, dialect, model) in [
             ("/openai/deployments/a/chat/completions", Dialect::OpenAiChat, "a"),
+            ("/openai/deployments/a/completions", Dialect::OpenAiCompletions, "a"),
             ("/openai/deployments/org/a/embeddings", Dialect::OpenAiEmbeddings, "org/a"),
         ] {
             let Endpoint::Generate(spoken) = endpoint(&Method::POST, path, Hints::default()) else { panic!("{path}") };

@@ -18,7 +18,7 @@ pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
 
 /// Fields of other dialects stay behind with their name.
 fn foreign(extras: &Extras<'_>, before: &str, dropped: &mut Vec<String>) {
-    let names = extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| &extra.name);
+    let names = extras.iter().filter(|extra| extra.is_lost_in(DIALECT)).map(|extra| &extra.name);
     dropped.extend(names.map(|name| format!("{before}{name}")));
 }
 

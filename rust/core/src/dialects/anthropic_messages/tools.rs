@@ -58,7 +58,7 @@ pub(super) fn take_choice<'a>(
             ToolChoiceMode::None => None,
             _ => choice.take_if(ONE_AT_A_TIME, |raw| raw.get().parse::<bool>().ok()),
         };
-        choice.is_empty().then_some((ToolChoice { kind: CallKind::Function, mode }, one))
+        choice.is_spent().then_some((ToolChoice { kind: CallKind::Function, mode }, one))
     });
     Ok(taken.map_or((None, None), |(choice, one)| (Some(choice), one.map(|one| !one))))
 }

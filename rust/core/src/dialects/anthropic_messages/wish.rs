@@ -67,7 +67,7 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
     let mut format = Object::lenient(raw)?;
     format.take_if("type", |raw| (raw.get() == "\"json_schema\"").then_some(()))?;
     let schema = format.take_json("schema")?;
-    format.is_empty().then_some(ResponseFormat::JsonSchema {
+    format.is_spent().then_some(ResponseFormat::JsonSchema {
         name: None,
         description: None,
         schema: Some(schema),

@@ -184,7 +184,7 @@ fn reasoning<'a>(inner: &mut Object<'a, '_>) -> Found<'a> {
         let mut said = Object::lenient(raw)?;
         let text = said.take_if("text", object::text)?;
         let signature = said.take_if("signature", object::text);
-        said.is_empty().then_some(Reasoning { text, signature, ..Reasoning::default() })
+        said.is_spent().then_some(Reasoning { text, signature, ..Reasoning::default() })
     })?;
     let mark = reasoning.signature.is_none().then_some(UNSIGNED);
     Some((Content::Reasoning(reasoning), mark))

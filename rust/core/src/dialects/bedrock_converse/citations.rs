@@ -23,7 +23,7 @@ pub(super) fn parse(raw: &RawValue) -> Option<Citation<'_>> {
         let mut location = Object::lenient(raw)?;
         let mut web = location.take_if(WEB, Object::lenient)?;
         let url = web.take_if("url", object::text)?;
-        location.is_empty().then_some((url, web))
+        location.is_spent().then_some((url, web))
     });
     let mut extras = citation.into_extras(DIALECT);
     let url = place.map(|(url, web)| {
@@ -43,7 +43,7 @@ fn only_text(raw: &RawValue) -> Option<Text<'_>> {
     };
     let mut piece = Object::lenient(only)?;
     let text = piece.take_if("text", object::text)?;
-    piece.is_empty().then_some(text)
+    piece.is_spent().then_some(text)
 }
 
 /// Takes a text and its sources out of `citationsContent`; `None` when they are not exactly what the neutral form holds.

@@ -131,9 +131,9 @@ fn source(raw: &RawValue) -> Option<Source<'_>> {
     } else {
         let mut place = source.take_if("s3Location", Object::lenient)?;
         let uri = place.take_if("uri", object::text)?;
-        place.is_empty().then_some(Source::Place(uri))?
+        place.is_spent().then_some(Source::Place(uri))?
     };
-    source.is_empty().then_some(found)
+    source.is_spent().then_some(found)
 }
 
 pub(super) fn write(members: &mut Members<'_>, source: &MediaSource<'_>, kind: Kind) {

@@ -52,10 +52,10 @@ pub(super) fn take<'a>(
             ToolChoiceMode::Named(choice.take_if("tool", |raw| {
                 let mut tool = Object::lenient(raw)?;
                 let name = tool.take_if("name", object::text)?;
-                tool.is_empty().then_some(name)
+                tool.is_spent().then_some(name)
             })?)
         };
-        choice.is_empty().then_some(ToolChoice { kind: CallKind::Function, mode })
+        choice.is_spent().then_some(ToolChoice { kind: CallKind::Function, mode })
     });
     if !config.is_empty() {
         extras.push(config.into_rest(DIALECT, CONFIG));

@@ -61,7 +61,7 @@ fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
     };
     let budget_tokens = thinking.take_if("budget_tokens", object::whole);
     let wish = ReasoningWish { mode: Some(mode), budget_tokens, ..ReasoningWish::default() };
-    thinking.is_empty().then_some(wish)
+    thinking.is_spent().then_some(wish)
 }
 
 fn format(raw: &RawValue) -> Option<ResponseFormat<'_>> {

@@ -11,15 +11,15 @@ pub(crate) mod tools;
 pub(crate) mod turns;
 pub(crate) mod usage;
 
-use super::message::{ChatRequest, Extra, Extras, ResponseFormat, StreamOptions};
+use super::message::{ChatRequest, Extras, ResponseFormat, StreamOptions};
 use super::object::{Mode, Object};
 use super::output::Members;
 use super::{Dialect, DialectError, Place};
 
 /// The names of what only other dialects understand; null says nothing.
 pub(crate) fn foreign<'e>(dialect: Dialect, extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    let says = move |extra: &&Extra<'_>| extra.dialect != dialect && extra.value.as_str() != "null";
-    extras.iter().filter(says).map(|extra| extra.name.clone().into_owned())
+    let lost = extras.iter().filter(move |extra| extra.is_lost_in(dialect));
+    lost.map(|extra| extra.name.clone().into_owned())
 }
 
 /// Names what is said of a request as a whole that only OpenAI's dialects have words for, all but those in `known`.

@@ -56,7 +56,7 @@ pub(crate) fn image(raw: &RawValue) -> Option<Content<'_>> {
     let mut image = Object::lenient(raw)?;
     let source = MediaSource::from_url(image.take_if("url", object::text)?);
     let detail = image.take_if("detail", object::text);
-    image.is_empty().then_some(Content::Image { source, detail })
+    image.is_spent().then_some(Content::Image { source, detail })
 }
 
 pub(crate) fn write_image(part: &mut Members<'_>, source: &MediaSource<'_>, detail: Option<&str>) {

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::dialects::message::{Block, CallKind, Callable, Content, Json, Text, Tool, ToolCall};
-use crate::dialects::object::{Mode, Object};
+use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, DialectError, Place};
 
@@ -65,6 +65,11 @@ pub(crate) fn required<'a>(object: &mut Object<'a, '_>, name: &'static str) -> R
         Mode::Strict => object.require_text(name),
         Mode::Lenient => Ok(object.take_text(name)?.unwrap_or_default()),
     }
+}
+
+/// The text of arguments; some servers write the object itself where its text belongs.
+pub(crate) fn arguments(raw: &RawValue) -> Option<Text<'_>> {
+    object::text(raw).or_else(|| raw.get().starts_with('{').then(|| Text::Borrowed(raw.get())))
 }
 
 /// Takes `tool_calls` of a message, each with its place and its number.

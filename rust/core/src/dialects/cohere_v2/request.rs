@@ -60,7 +60,7 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
         },
         _ => return None,
     };
-    format.is_empty().then_some(understood)
+    format.is_spent().then_some(understood)
 }
 
 fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
@@ -71,7 +71,7 @@ fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
         _ => return None,
     };
     let budget_tokens = wish.take_if("token_budget", object::whole);
-    wish.is_empty().then_some(ReasoningWish {
+    wish.is_spent().then_some(ReasoningWish {
         mode: Some(mode),
         budget_tokens,
         spelling: Spelling::Structured,

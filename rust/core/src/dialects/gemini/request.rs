@@ -205,5 +205,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
 }
 
 fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.dialect != DIALECT).map(|extra| extra.name.clone().into_owned())
+    extras.iter().filter(|extra| extra.is_lost_in(DIALECT)).map(|extra| extra.name.clone().into_owned())
 }

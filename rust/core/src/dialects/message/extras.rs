@@ -62,6 +62,13 @@ pub struct Extra<'a> {
     pub value: Json<'a>,
 }
 
+impl Extra<'_> {
+    /// It is of another dialect, and says something: null and an empty list say what leaving them out says.
+    pub(crate) fn is_lost_in(&self, dialect: Dialect) -> bool {
+        self.dialect != dialect && !matches!(self.value.as_str(), "null" | "[]")
+    }
+}
+
 /// Such fields in the order in which they were read. A renderer writes those of its own dialect and no others.
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.

@@ -68,6 +68,11 @@ impl ChatRequest<'_> {
         self.max_completion_tokens.or(self.max_tokens)
     }
 
+    /// The stable name of the user, as long as `OpenAI` takes one (64 characters); the rest of it would name nobody.
+    pub(crate) fn identifier(&self) -> Option<&str> {
+        self.safety_identifier.as_deref().filter(|name| name.chars().count() <= 64)
+    }
+
     pub fn streams(&self) -> bool {
         self.stream == Some(true)
     }

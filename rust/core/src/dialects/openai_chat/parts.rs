@@ -57,7 +57,7 @@ fn audio(raw: &RawValue) -> Option<Content<'_>> {
     let data = audio.take_if("data", object::text)?;
     let format = audio.take_if("format", object::text)?;
     let source = MediaSource::Base64 { media_type: format!("audio/{format}").into(), data };
-    audio.is_empty().then_some(Content::Audio { source })
+    audio.is_spent().then_some(Content::Audio { source })
 }
 
 fn file(raw: &RawValue) -> Option<Content<'_>> {
@@ -74,7 +74,7 @@ fn file(raw: &RawValue) -> Option<Content<'_>> {
             source => source,
         },
     };
-    file.is_empty().then_some(Content::File { source, filename })
+    file.is_spent().then_some(Content::File { source, filename })
 }
 
 /// Mistral's reasoning: a part that holds text parts, mostly one.
@@ -83,7 +83,7 @@ fn thinking(raw: &RawValue) -> Option<Content<'_>> {
         let mut item = Object::lenient(item)?;
         item.take_if("type", |raw| (raw.get() == "\"text\"").then_some(()))?;
         let text = item.take_if("text", object::text)?;
-        item.is_empty().then_some(text)
+        item.is_spent().then_some(text)
     });
     let texts = texts.collect::<Option<Vec<_>>>()?;
     let text = match <[Text<'_>; 1]>::try_from(texts) {

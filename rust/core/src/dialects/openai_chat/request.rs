@@ -59,7 +59,7 @@ fn reasoning_wish(raw: &RawValue) -> Option<ReasoningWish<'_>> {
     let effort = wish.take_if("effort", object::text);
     let summary = wish.take_if("summary", object::text);
     let wish_of = ReasoningWish { effort, summary, spelling: Spelling::Structured, ..ReasoningWish::default() };
-    wish.is_empty().then_some(wish_of)
+    wish.is_spent().then_some(wish_of)
 }
 
 fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
@@ -75,11 +75,11 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
                 schema: schema.take_json("schema"),
                 strict: schema.take_if("strict", |raw| raw.get().parse().ok()),
             };
-            schema.is_empty().then_some(understood)?
+            schema.is_spent().then_some(understood)?
         }
         _ => return None,
     };
-    format.is_empty().then_some(understood)
+    format.is_spent().then_some(understood)
 }
 
 pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
@@ -110,7 +110,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     members.flag_if("stream", request.stream);
     write_stream_options(DIALECT, members, request);
     members.text_if("user", request.user.as_deref());
-    members.text_if("safety_identifier", request.safety_identifier.as_deref());
+    members.text_if("safety_identifier", request.identifier());
     members.text_if("prompt_cache_key", request.prompt_cache_key.as_deref());
     members.text_if("service_tier", request.service_tier.as_deref());
     members.text_if("verbosity", request.verbosity.as_deref());
@@ -139,7 +139,8 @@ fn write_format(members: &mut Members<'_>, format: &ResponseFormat<'_>) {
         ResponseFormat::JsonSchema { name, description, schema, strict } => {
             members.text("type", "json_schema");
             members.object("json_schema", |members| {
-                members.text_if("name", name.as_deref());
+                // Required; most other dialects have none.
+                members.text("name", name.as_deref().unwrap_or("response"));
                 members.text_if("description", description.as_deref());
                 members.json_if("schema", schema.as_ref());
                 members.flag_if("strict", *strict);
@@ -151,6 +152,9 @@ fn write_format(members: &mut Members<'_>, format: &ResponseFormat<'_>) {
 /// The names and places of what another dialect said and chat has no words for.
 fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
+    if request.safety_identifier.is_some() && request.identifier().is_none() {
+        dropped.push("safety_identifier".to_owned());
+    }
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
             Tool::Opaque { dialect, .. } if *dialect != DIALECT => {

@@ -131,7 +131,7 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice
         mode_by_name(raw).or_else(|| {
             let mut choice = Object::lenient(raw)?;
             let name = choice.take_if("name", object::text)?;
-            choice.is_empty().then_some(ToolChoiceMode::Named(name))
+            choice.is_spent().then_some(ToolChoiceMode::Named(name))
         })
     })?;
     Some(ToolChoice { kind: CallKind::LegacyFunction, mode })
@@ -252,7 +252,10 @@ fn parse_call<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         kind,
         id,
         name: required(&mut function, "name")?,
-        arguments: required(&mut function, input)?,
+        arguments: match mode {
+            Mode::Strict => required(&mut function, input)?,
+            Mode::Lenient => function.take_if(input, tools::arguments).unwrap_or_default(),
+        },
         signature,
     });
     let mut block = Block::new(content);

@@ -267,7 +267,6 @@ fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Ve
 }
 
 pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    // A null says what leaving it out says.
-    let said = extras.iter().filter(|extra| extra.dialect != DIALECT && extra.value.as_str() != "null");
-    said.map(|extra| extra.name.clone().into_owned())
+    let lost = extras.iter().filter(|extra| extra.is_lost_in(DIALECT));
+    lost.map(|extra| extra.name.clone().into_owned())
 }

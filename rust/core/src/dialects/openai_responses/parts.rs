@@ -138,7 +138,7 @@ fn audio(raw: &RawValue) -> Option<Content<'_>> {
     let data = audio.take_if("data", object::text)?;
     let format = audio.take_if("format", object::text)?;
     let source = MediaSource::Base64 { media_type: format!("audio/{format}").into(), data };
-    audio.is_empty().then_some(Content::Audio { source })
+    audio.is_spent().then_some(Content::Audio { source })
 }
 
 fn take_file<'a>(part: &mut Object<'a, '_>) -> Option<Content<'a>> {

@@ -54,6 +54,8 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
 }
 
 const LOGPROBS: &str = "message.output_text.logprobs";
+/// Less than this is refused.
+const LEAST_OUTPUT_TOKENS: u64 = 16;
 
 /// They are wished for in a list of many things, which stays as it is.
 fn asks_for_logprobs(request: &Object<'_, '_>) -> Option<bool> {
@@ -111,7 +113,7 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
         },
         _ => return None,
     };
-    format.is_empty().then_some(understood)
+    format.is_spent().then_some(understood)
 }
 
 pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
@@ -134,13 +136,14 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     members.float_if("temperature", sampling.temperature);
     members.float_if("top_p", sampling.top_p);
     members.whole_if("top_logprobs", sampling.top_logprobs);
-    members.whole_if("max_output_tokens", request.max_output_tokens());
+    let least = if ours { 0 } else { LEAST_OUTPUT_TOKENS };
+    members.whole_if("max_output_tokens", request.max_output_tokens().map(|limit| limit.max(least)));
     if let Some(wish) = &request.reasoning {
         write_reasoning(members, wish, &request.extras);
     }
     members.flag_if("stream", request.stream);
     members.text_if("user", request.user.as_deref());
-    members.text_if("safety_identifier", request.safety_identifier.as_deref());
+    members.text_if("safety_identifier", request.identifier());
     members.text_if("prompt_cache_key", request.prompt_cache_key.as_deref());
     members.text_if("service_tier", request.service_tier.as_deref());
     // Clients of other dialects keep their history themselves: nothing is stored for them unless they say so, and
@@ -148,8 +151,12 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     members.flag_if("store", request.store.or((!ours).then_some(false)));
     if !ours {
         let logprobs = (sampling.logprobs == Some(true)).then_some(LOGPROBS);
-        let include = ["reasoning.encrypted_content"].into_iter().chain(logprobs);
-        members.list("include", include, output::text);
+        // Models that do not reason refuse to be asked for it.
+        let proofs = request.reasoning.is_some().then_some("reasoning.encrypted_content");
+        let mut include = proofs.into_iter().chain(logprobs).peekable();
+        if include.peek().is_some() {
+            members.list("include", include, output::text);
+        }
     }
     members.json_if("metadata", request.metadata.as_ref());
     members.extras(DIALECT, &request.extras);
@@ -209,6 +216,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         (sampling.seed.is_some(), "seed"),
         (sampling.n.is_some_and(|n| n != 1), "n"),
         (sampling.stop.is_some(), "stop"),
+        (request.safety_identifier.is_some() && request.identifier().is_none(), "safety_identifier"),
         (wish.is_some_and(|wish| wish.budget_tokens.is_some()), "reasoning.budget_tokens"),
         (
             wish.is_some_and(|wish| {

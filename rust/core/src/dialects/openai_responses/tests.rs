@@ -55,7 +55,7 @@ fn a_chat_request_becomes_items_and_nothing_is_stored_for_it() {
             "tool_choice": {"type": "function", "name": "height"},
             "text": {"format": {"type": "json_schema", "name": "response", "schema": {}}, "verbosity": "low"},
             "reasoning": {"effort": "low"},
-            "max_output_tokens": 9,
+            "max_output_tokens": 16,
             "top_logprobs": 2,
             "store": false,
             "include": ["reasoning.encrypted_content", "message.output_text.logprobs"]

@@ -140,7 +140,7 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice
         };
         let tools = choice.take_if("tools", object::list)?.into_iter().map(named).collect::<Option<_>>()?;
         let mode = ToolChoiceMode::Allowed { tools, required };
-        choice.is_empty().then_some(ToolChoice { kind: CallKind::Function, mode })
+        choice.is_spent().then_some(ToolChoice { kind: CallKind::Function, mode })
     })
 }
 
@@ -152,7 +152,7 @@ fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
         _ => return None,
     };
     let name = tool.take_if("name", object::text)?;
-    tool.is_empty().then_some((kind, name))
+    tool.is_spent().then_some((kind, name))
 }
 
 pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::super::tools::signature_of;
 use super::refuse;
+use crate::dialects::chatlike::tools;
 use crate::dialects::message::{CallKind, Event, Events, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::{DialectError, mint};
@@ -64,8 +65,8 @@ impl<'a> Piece<'a> {
     fn from_function(kind: CallKind, raw: Option<&'a RawValue>, input: &str) -> Self {
         let mut function = raw.and_then(Object::lenient);
         let mut take = |name: &str| {
-            let text = function.as_mut()?.take_if(name, object::text);
-            text.or(None)
+            let read = if name == "arguments" { tools::arguments } else { object::text };
+            function.as_mut()?.take_if(name, read)
         };
         Self {
             kind,
