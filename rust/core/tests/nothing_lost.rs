@@ -44,7 +44,7 @@ fn messages(request: &Value) -> &Vec<Value> {
 }
 
 fn of_user(content: Value) -> Value {
-    json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]})
+    json!({"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": content}]})
 }
 
 #[test]

@@ -208,8 +208,12 @@ fn write_reasoning(members: &mut Members<'_>, wish: &ReasoningWish<'_>, extras: 
 fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     let mut dropped: Vec<String> = input::foreign(&request.extras).collect();
     let sampling = &request.sampling;
+    let ours = request.extras.marked(DIALECT, "input").is_some();
+    let limit = request.max_output_tokens().unwrap_or(LEAST_OUTPUT_TOKENS);
     let wish = request.reasoning.as_ref();
     let lost = [
+        // Said, but not as low.
+        (!ours && limit < LEAST_OUTPUT_TOKENS, "max_tokens"),
         (sampling.top_k.is_some(), "top_k"),
         (sampling.frequency_penalty.is_some(), "frequency_penalty"),
         (sampling.presence_penalty.is_some(), "presence_penalty"),

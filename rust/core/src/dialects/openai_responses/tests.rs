@@ -35,7 +35,7 @@ fn a_chat_request_becomes_items_and_nothing_is_stored_for_it() {
         "response_format": {"type": "json_schema", "json_schema": {"schema": {}}},
         "reasoning_effort": "low", "verbosity": "low", "max_tokens": 9, "logprobs": true, "top_logprobs": 2
     }));
-    assert_eq!(dropped, Vec::<String>::new());
+    assert_eq!(dropped, ["max_tokens"], "raised to what is taken");
     assert_eq!(
         said,
         json!({
