@@ -39,6 +39,10 @@ LOSSES: dict[tuple[str, str], str] = {
     ("anthropic_messages", "choices"): "has one choice",
     ("anthropic_messages", "usage of nothing"): "requires two counts: where nothing was told they are zero",
     ("anthropic_messages", "arguments"): "has objects alone for the input of a tool: free text is a member of one",
+    **{
+        (dialect, "stop beside calls"): "an answer that calls waits for what it calls, whatever its server says"
+        for dialect in ("openai_chat", "anthropic_messages", "cohere_v2")
+    },
     ("openai_responses", "choices"): "a response is one choice, never none and never two",
     ("openai_responses", "stop beside calls"): "a response is completed; its calls alone tell that it waits for them",
     ("gemini", "refusal"): "a refusal is text, because there is nothing else to say it as",

@@ -11,7 +11,9 @@ mod shown;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Envelope, Event, Events, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted};
+use crate::dialects::message::{
+    Choice, Content, Envelope, Event, Events, FinishReason, Reply, Request, Spelling, StreamOptions, Task, Text, Wanted,
+};
 use crate::dialects::{Dialect, DialectError, Place, Reader, Writer, openai_completions, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::json::{self, splice};
@@ -169,6 +171,7 @@ pub(crate) fn say_reply(
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
             shown::show(chat, target);
+            chat.choices.iter_mut().for_each(waits_for_its_calls);
             if let Some(usage) = &mut chat.usage {
                 usage::settle(usage, source, way_back.usage_rule());
             }
@@ -178,6 +181,14 @@ pub(crate) fn say_reply(
     let mut id = Text::Borrowed(envelope.id);
     reply_id::spell(&mut id, target);
     target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
+}
+
+/// Some servers say "stop" of an answer that calls; whoever is called would wait for nothing.
+fn waits_for_its_calls(choice: &mut Choice<'_>) {
+    let calls = choice.turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
+    if let Some(finish) = choice.finish.as_mut().filter(|finish| calls && finish.reason == FinishReason::Stop) {
+        finish.reason = FinishReason::ToolCalls;
+    }
 }
 
 /// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.
@@ -195,6 +206,8 @@ pub struct StreamTranslator {
     returning: Returning,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
+    /// Choices that have called.
+    called: SmallVec<[u32; 4]>,
     finished: bool,
     ended: bool,
 }
@@ -219,6 +232,7 @@ impl StreamTranslator {
             usage_rule: way_back.usage_rule(),
             returning: way_back.returning(),
             open: SmallVec::new(),
+            called: SmallVec::new(),
             finished: false,
             ended: false,
         })
@@ -318,6 +332,12 @@ impl StreamTranslator {
                 match &mut event {
                     Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
                     Event::Usage(usage) => usage::settle(usage, self.source, self.usage_rule),
+                    Event::ToolCallStart { choice, .. } if !self.called.contains(choice) => self.called.push(*choice),
+                    Event::Finish { choice, finish }
+                        if finish.reason == FinishReason::Stop && self.called.contains(choice) =>
+                    {
+                        finish.reason = FinishReason::ToolCalls;
+                    }
                     Event::Media { .. } => {
                         for event in shown::shown(event, self.target) {
                             self.turn_back(event, data, out, watch)?;

@@ -4,7 +4,8 @@
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::message::Envelope;
 use fastroute_core::passes::{Demands, WayBack};
-use fastroute_core::translate::{self, Address};
+use fastroute_core::sse::Limits;
+use fastroute_core::translate::{self, Address, StreamTranslator};
 use serde_json::{Value, json};
 
 const CHAT: Dialect = Dialect::OpenAiChat;
@@ -79,6 +80,24 @@ fn half_a_character_does_not_take_its_text_along() {
         {"role":"assistant","content":"hello \ud83d world"},"finish_reason":"stop"}]}"#;
     let said = answer(body, CHAT, ANTHROPIC);
     assert_eq!(said["content"][0]["text"], "hello \u{FFFD} world");
+}
+
+#[test]
+fn an_answer_that_calls_waits_for_its_calls_whatever_its_server_says() {
+    let call = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let reply = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0,
+        "message": {"role": "assistant", "content": null, "tool_calls": [call]}, "finish_reason": "stop"}]});
+    assert_eq!(answer(reply.to_string().as_bytes(), CHAT, ANTHROPIC)["stop_reason"], "tool_use");
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!("data: {}\n\n", json!({"id": "c", "model": "m", "choices": [choice]}))
+    };
+    let stream = [chunk(json!({"tool_calls": [call]}), Value::Null), chunk(json!({}), json!("stop"))].concat();
+    let translator = StreamTranslator::new(CHAT, ANTHROPIC, WayBack::default(), &ENVELOPE, Limits::default());
+    let (mut translator, mut out) = (translator.unwrap(), Vec::new());
+    translator.push(stream.as_bytes(), &mut out);
+    translator.finish(&mut out);
+    assert!(String::from_utf8(out).unwrap().contains(r#""stop_reason":"tool_use""#));
 }
 
 #[test]
