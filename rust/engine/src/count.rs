@@ -1,7 +1,8 @@
 //! How many tokens a request would take: asked of a provider that counts in the client's dialect, else told without one.
 //!
-//! Our own count is exact only for plain messages under a public vocabulary; the rest are estimates by their providers' or observers'
-//! rules. It is counted on another thread: a long prompt takes milliseconds, and the first one loads a vocabulary.
+//! Our own count is exact only for plain messages under a public vocabulary; the rest are estimates by their
+//! providers' or observers' rules. It is counted on another thread: a long prompt takes milliseconds, and the first
+//! one loads a vocabulary.
 
 use std::sync::Arc;
 
