@@ -72,6 +72,12 @@ class TokenCount:
 def count_tokens(model: str, text: str) -> TokenCount:
     """Tokens of a text for a model; exact where the vocabulary is public and the text not too long."""
 
+def model_spellings(model: str) -> list[str]:
+    """The names a model may be known by, the most particular first."""
+
+def model_family(model: str) -> str:
+    """Without what tells one snapshot of a model from another."""
+
 DIALECTS: list[str]
 """Names of the dialects that can be translated."""
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from fastroute.address import Address, parse_address
-from fastroute.catalogue import Found, Models, Row, read_models
+from fastroute.catalogue import Found, Models, Row, read_catalogue, read_models
 from fastroute.config import schema
 from fastroute.config.auth import credential_of
 from fastroute.config.flaws import find_flaws
@@ -132,7 +132,7 @@ def compile_table(config: Config, found: Found, generation: int) -> Table:
     def targets_of(provider: str, model: str | None) -> tuple[Target, ...]:
         """One per key of the provider's."""
         if (provider, model) not in per_key:
-            row, first, facts = providers[provider], len(targets), _capabilities(models, provider, model)
+            row, first, facts = providers[provider], len(targets), _capabilities(models, providers[provider], model)
             targets.extend(Target(first + at, row, model, key, facts) for at, key in enumerate(row.keys or (None,)))
             per_key[provider, model] = tuple(targets[first:])
         return per_key[provider, model]
@@ -178,9 +178,13 @@ def _choices(asked: Sequence[tuple[tuple[Target, ...], int]]) -> tuple[Choice, .
 def as_wire(table: Table) -> dict[str, Any]:
     """The table as plain dicts, lists, numbers and text, keys in clear: for the engine and for nothing that is kept."""
     order = {name: index for index, name in enumerate(table.providers)}
+    models = read_models()
     return {
         "generation": table.generation,
-        "providers": [_provider_as_wire(provider) for provider in table.providers.values()],
+        "providers": [
+            {**_provider_as_wire(provider), "known": models.known(_whose_models(provider))}
+            for provider in table.providers.values()
+        ],
         "targets": [_target_as_wire(target, order[target.provider.name]) for target in table.targets],
         "routes": [
             {
@@ -268,8 +272,18 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     )
 
 
-def _capabilities(models: Models, provider: str, model: str | None) -> Mapping[str, Any]:
-    facts = None if model is None else models.facts(provider, model)
+def _whose_models(provider: Provider) -> str:
+    """Whose models it has, in the catalogue: its own where it has a row there, else those of the row at its address."""
+    rows = read_catalogue().providers
+    if provider.name in rows:
+        return provider.name
+    public = ((name, row.address) for name, row in rows.items() if row.address.startswith("https://"))
+    fixed = ((name, parse_address(address).host) for name, address in public if "{" not in address)
+    return next((name for name, host in fixed if host == provider.address.host), provider.name)
+
+
+def _capabilities(models: Models, provider: Provider, model: str | None) -> Mapping[str, Any]:
+    facts = None if model is None else models.facts(_whose_models(provider), model)
     return {} if facts is None else facts.capabilities()
 
 

@@ -103,6 +103,8 @@ def test_capabilities_are_the_names_the_engine_reads() -> None:
         ("azure_deployments", "gpt-4o", "gpt-4o"),
         ("anthropic", "claude-sonnet-4-5-20310101", "claude-sonnet-4-5"),
         ("vertex_anthropic", "claude-haiku-4-5@20310101", "claude-haiku-4-5"),
+        ("anthropic", "claude-opus-4-20250514", "claude-opus-4-0"),
+        ("anthropic", "claude-3-7-sonnet-20250219", "claude-3-7-sonnet-latest"),
         ("bedrock", "apac.anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
         (
             "bedrock_anthropic",

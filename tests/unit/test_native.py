@@ -13,7 +13,7 @@ from fastroute.version import VERSION
 PACKAGE = Path(__file__).parents[2] / "python" / "fastroute"
 NAMES = (
     "DEBUG_BUILD = False\nWATCHDOG_SIGNAL = 0\n"
-    "Engine = NextTable = load_script = read_segment = run_load = run_mock = None\n"
+    "Engine = NextTable = load_script = model_family = model_spellings = read_segment = run_load = run_mock = None\n"
 )
 REMEDY = "; build it again with `make dev`, or reinstall fastroute"
 

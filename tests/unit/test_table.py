@@ -309,3 +309,22 @@ def test_the_wire_form_is_plain_and_refers_by_number() -> None:
     )
     assert route["patience"]["attempts"] == 3
     assert len(wire["targets"]) == len(table.targets)
+
+
+@pytest.mark.parametrize(
+    "name, address, model, known",
+    [
+        ("openai", "http://127.0.0.1:1/v1", "gpt-5", True),
+        ("work", "https://api.openai.com/v1", "gpt-5-2025-08-07", True),
+        ("work", "https://api.openai.com/v1", "gpt-of-my-own", False),
+        ("work", "http://127.0.0.1:11434/v1", "gpt-5", False),
+    ],
+)
+def test_a_model_is_known_by_its_providers_name_or_address(name: str, address: str, model: str, known: bool) -> None:
+    table = table_of({name: local(address=address)}, {"smart": Model(targets=(f"{name}/{model}",))})
+    (target,) = planned(table, "smart")
+    assert bool(target.capabilities) is known
+    told = as_wire(table)["providers"][0]["known"]
+    assert ("gpt-5" in told["names"]) is (address.startswith("https") or name == "openai")
+    if known:
+        assert told["models"][told["names"]["gpt-5"]] == target.capabilities

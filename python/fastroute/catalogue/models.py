@@ -4,9 +4,10 @@ One rule: what is not known is absent, and nothing is concluded from a name that
 file is read anew for each table and one provider at a time, so that between two tables it costs no memory.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, cast
 
 import msgspec
@@ -94,16 +95,45 @@ class Models:
     def __init__(self, data: bytes) -> None:
         self._file = msgspec.json.decode(data, type=File)
         self._providers: dict[str, dict[str, Entry]] = {}
-        self._snapshots: dict[str, dict[str, Entry]] = {}
+        self._names: dict[str, dict[str, Entry]] = {}
 
     def facts(self, provider: str, model: str) -> ModelFacts | None:
         """What is known of `model`, also by another of its names: an alias, a snapshot, with a route or a region."""
-        row = read_catalogue().providers.get(provider)
-        for name in (provider, row.like if row is not None else None):
-            entry = None if name is None else self._entry(name, model)
-            if entry is not None:
-                return self._facts(entry)
-        return None
+        names = self.names(provider)
+        entry = next((names[name] for name in _native().model_spellings(model) if name in names), None)
+        return None if entry is None else self._facts(entry)
+
+    def known(self, provider: str) -> dict[str, Any]:
+        """The capabilities of all models of a provider, each once, and every name with its place among them."""
+        places: dict[bytes, int] = {}
+        by_entry: dict[int, int] = {}
+        names: dict[str, int] = {}
+        for name, entry in self.names(provider).items():
+            if id(entry) not in by_entry:
+                capabilities = msgspec.json.encode(self._facts(entry).capabilities())
+                by_entry[id(entry)] = places.setdefault(capabilities, len(places))
+            names[name] = by_entry[id(entry)]
+        return {"models": [msgspec.json.decode(each) for each in places], "names": names}
+
+    def names(self, provider: str) -> Mapping[str, Entry]:
+        """The models of a provider, and of the one it is like, by each name they have.
+
+        Their own, an alias, and their family's for the latest snapshot of it.
+        """
+        if provider not in self._names:
+            row = read_catalogue().providers.get(provider)
+            names: dict[str, Entry] = {}
+            for each in (row.like if row is not None else None, provider):
+                if each is None:
+                    continue
+                entries = self.of(each)
+                snapshots = sorted(entries.items(), key=lambda item: _age(item[0]))
+                names.update((_native().model_family(name), entry) for name, entry in snapshots)
+                aliases = self._file.aliases.get(each, {})
+                names.update((name, entries[to]) for name, to in aliases.items() if to in entries)
+                names.update(entries)
+            self._names[provider] = names
+        return self._names[provider]
 
     def providers(self) -> tuple[str, ...]:
         return tuple(self._file.models)
@@ -114,21 +144,6 @@ class Models:
             raw = self._file.models.get(provider)
             self._providers[provider] = {} if raw is None else msgspec.json.decode(raw, type=dict[str, Entry])
         return self._providers[provider]
-
-    def _entry(self, provider: str, model: str) -> Entry | None:
-        entries, aliases = self.of(provider), self._file.aliases.get(provider, {})
-        for name in _names(model):
-            entry = entries.get(aliases.get(name, name))
-            if entry is not None:
-                return entry
-        return self._latest(provider).get(model)
-
-    def _latest(self, provider: str) -> Mapping[str, Entry]:
-        """The latest snapshot of each family by the family's own name."""
-        if provider not in self._snapshots:
-            entries = sorted(self.of(provider).items(), key=lambda item: _age(item[0]))
-            self._snapshots[provider] = {_family(name): entry for name, entry in entries}
-        return self._snapshots[provider]
 
     def _facts(self, entry: Entry) -> ModelFacts:
         facts: _Facts = {}
@@ -155,44 +170,12 @@ def model_facts(provider: str, model: str) -> ModelFacts | None:
     return read_models().facts(provider, model)
 
 
-# `-20250929`, `-2025-08-07`, `@20250929`, `-0613`, `-09-2025`.
-_DATE = re.compile(r"[-@](?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d|\d{4})$", re.ASCII)
-_LATER = re.compile(r"(?:-latest|@default|@latest|:latest|-v\d+(?::\d+)?|:\d+)$", re.ASCII)
-# A profile of several regions: `eu.anthropic.claude…`.
-_REGIONS = re.compile(r"(?:us|us-gov|eu|apac|jp|au|ca|in|global)\.(?=[a-z0-9]+\.)", re.ASCII)
-
-
-def _family(name: str) -> str:
-    return _DATE.sub("", _LATER.sub("", name))
+def _native() -> ModuleType:
+    """The extension, which knows by which names a model goes; not before somebody asks for a model's facts."""
+    return import_module("fastroute.native")
 
 
 def _age(name: str) -> tuple[str, str]:
     """A key by which later snapshots come later; `08-2024` is before `03-2025`."""
-    date = _DATE.search(_LATER.sub("", name))
-    text = date[0][1:] if date else ""
-    return (f"{text[3:]}-{text[:2]}" if text[2:3] == "-" else text, name)
-
-
-def _names(model: str) -> Iterator[str]:
-    """The names a model may be known by, the most particular first."""
-    # An ARN ends in the name; so does a path such as `accounts/fireworks/models/NAME` or a fine-tuned `ft:NAME:…`.
-    name = model.rpartition("/")[2] if model.startswith("arn:") else model
-    name = name.split(":")[1] if name.startswith("ft:") else name
-    yield from dict.fromkeys(
-        form
-        for each in (name, name.lower(), _REGIONS.sub("", name, count=1), name.rpartition(":")[0], _bare(name))
-        for form in _without_ends(each)
-        if form
-    )
-
-
-def _bare(name: str) -> str:
-    """The name behind the last slash: a route within a provider, or a maker."""
-    return name.rpartition("/")[2]
-
-
-def _without_ends(name: str) -> Iterator[str]:
-    yield name
-    shorter = _LATER.sub("", name)
-    yield shorter
-    yield _DATE.sub("", shorter)
+    date = name[len(_native().model_family(name)) :].lstrip("-@")
+    return (f"{date[3:]}-{date[:2]}" if date[2:3] == "-" else date, name)

@@ -13,6 +13,7 @@ pub mod eventstream;
 pub mod failure;
 pub mod journal;
 pub mod json;
+pub mod model_names;
 pub mod multipart;
 pub mod passes;
 pub mod quirks;

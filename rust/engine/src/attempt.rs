@@ -144,7 +144,7 @@ pub(crate) async fn attempt(
         return Box::pin(passed).await;
     }
     let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target).into()) };
-    let demands = head.demands(patience.on_loss);
+    let demands = head.demands_of(model_of(ingress, target), patience.on_loss);
     // Asked as a stream and put together again, where the target answers no other way.
     let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
     let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites && !gathers {

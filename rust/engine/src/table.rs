@@ -3,6 +3,7 @@
 //! What can be prepared is prepared here: request heads with the key already in them, the model name already quoted,
 //! the model list already rendered. An exchange keeps the table it started with (law 8).
 
+mod known;
 mod models;
 mod names;
 mod paths;

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use fastroute_core::json::{self, JsonError as ScanError, Limits, Shape};
+use fastroute_core::model_names;
 use fastroute_core::sse;
 use fastroute_core::tokens::{self, Budget};
 use pyo3::create_exception;
@@ -111,6 +112,18 @@ fn count_tokens(py: Python<'_>, model: &str, text: &str) -> TokenCount {
     TokenCount { tokens: counted.tokens, exact: counted.exact }
 }
 
+/// The names a model may be known by, the most particular first.
+#[pyfunction]
+fn model_spellings(model: &str) -> Vec<std::borrow::Cow<'_, str>> {
+    model_names::spellings(model)
+}
+
+/// Without what tells one snapshot of a model from another.
+#[pyfunction]
+fn model_family(model: &str) -> &str {
+    model_names::family(model)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("JsonError", module.py().get_type::<JsonError>())?;
     module.add("SseError", module.py().get_type::<SseError>())?;
@@ -119,5 +132,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SseParser>()?;
     module.add_class::<TokenCount>()?;
     module.add_function(wrap_pyfunction!(count_tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(model_family, module)?)?;
+    module.add_function(wrap_pyfunction!(model_spellings, module)?)?;
     module.add_function(wrap_pyfunction!(scan, module)?)
 }

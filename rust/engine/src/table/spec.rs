@@ -6,6 +6,7 @@ use fastroute_core::passes::{Capabilities, OnLoss};
 use fastroute_core::quirks::Quirks;
 use serde::Deserialize;
 
+use super::known::Known;
 use crate::clocks::{Patience, Timeouts};
 use crate::credentials::AuthSpec;
 
@@ -59,6 +60,8 @@ pub struct ProviderSpec {
     pub on_client_gone: OnClientGone,
     /// How it departs from the dialects it speaks.
     pub quirks: Quirks,
+    /// What is known of its models.
+    pub known: Known,
 }
 
 /// What becomes of an attempt whose client left.

@@ -20,6 +20,7 @@ use hyper::http::uri::PathAndQuery;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::known::{ByModel, Each};
 use super::paths::{Paths, path_below};
 use super::spec::{OnClientGone, ProviderSpec, TargetSpec};
 use crate::credentials::Credential;
@@ -33,8 +34,10 @@ pub struct Head {
     pub dialect: Dialect,
     pub paths: Paths,
     pub headers: HeaderMap,
-    /// What the target demands of a request, for each thing that may be done with what it lacks.
-    demands: Box<[Demands; 3]>,
+    /// What the target demands of a request.
+    demands: Box<Each>,
+    /// The same, where requests name its model.
+    by_model: Option<Box<ByModel>>,
     /// A request in its own dialect must be read and written anew for it.
     pub rewrites: bool,
     /// Who serves somebody else's model under an address that names it.
@@ -53,13 +56,15 @@ impl Head {
 }
 
 impl Head {
+    /// What any model of the target demands.
     pub fn demands(&self, on_loss: OnLoss) -> &Demands {
-        let [drop, reject, emulate] = &*self.demands;
-        match on_loss {
-            OnLoss::Drop => drop,
-            OnLoss::Reject => reject,
-            OnLoss::Emulate => emulate,
-        }
+        self.demands.of(on_loss)
+    }
+
+    /// What this model demands.
+    pub fn demands_of(&self, model: &str, on_loss: OnLoss) -> &Demands {
+        let any = self.demands.of(on_loss);
+        self.by_model.as_ref().and_then(|by_model| by_model.of(model, any)).unwrap_or(any)
     }
 }
 
@@ -274,9 +279,9 @@ fn compile_head(
     let secrets = headers.values().filter(|value| value.is_sensitive()).map(|value| secret(value.as_bytes()));
     let secrets = secrets.chain(credential.fixed_secrets());
     let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES).map(Box::from).collect();
-    let demands = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate]
-        .map(|on_loss| Demands::new(dialect, target.capabilities.clone(), provider.quirks.clone(), on_loss));
-    let rewrites = demands.iter().any(|demands| demands.rewrites(dialect));
+    let demands = Each::new(dialect, &target.capabilities, &provider.quirks);
+    let rewrites = demands.rewrites(dialect);
+    let by_model = target.model.is_none().then(|| Box::new(ByModel::new(&provider.known)));
     Ok(Head {
         dialect,
         paths,
@@ -284,6 +289,7 @@ fn compile_head(
         secrets,
         credential,
         demands: Box::new(demands),
+        by_model,
         rewrites,
         host: host(dialect, path),
     })
