@@ -3,6 +3,7 @@
 import doctest
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,13 @@ STREAM = b"".join(
 def test_the_examples_of_its_documentation_run() -> None:
     failed, tried = doctest.testmod(core)
     assert tried > 2
+    assert not failed
+
+
+def test_the_examples_of_its_page_run() -> None:
+    page = Path(__file__).parents[2] / "docs" / "core.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 10
     assert not failed
 
 
