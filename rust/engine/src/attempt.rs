@@ -4,6 +4,7 @@
 //! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
 
 mod crossed;
+mod framing;
 mod passed;
 mod reply;
 mod request;
@@ -18,7 +19,8 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use self::reply::{Answer, acceptable, is_stream};
+use self::framing::{acceptable, is_stream};
+use self::reply::Answer;
 use self::request::{Letter, addressed, edited, model_of, send};
 use crate::clocks::{Due, Patience};
 use crate::ingress::Ingress;
@@ -28,8 +30,8 @@ use crate::upstream::Lease;
 use crate::{echo, failpoint};
 
 pub(crate) use crossed::{bad, joined};
+pub(crate) use framing::cut;
 pub(crate) use passed::PASSED_BYTES;
-pub(crate) use reply::cut;
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;

@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::reply::{Answer, acceptable, begins_as_reply};
+use super::framing::{acceptable, begins_as_reply};
+use super::reply::Answer;
 use super::request::{Letter, model_of, send};
 use super::{Failed, Flow, Frames, Running, Success, Tried, WHOLE_REPLY_BYTES, Whole, not_served};
 use crate::clocks::{Due, Patience};
@@ -163,7 +164,7 @@ impl Answer<'_> {
 
 /// Reply headers that go on.
 fn kept(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = super::reply::passed_on(headers.clone());
+    let mut kept = super::framing::passed_on(headers.clone());
     kept.insert(CONTENT_TYPE, headers.get(CONTENT_TYPE).cloned().unwrap_or(OCTETS));
     if let Some(name) = headers.get(CONTENT_DISPOSITION) {
         kept.insert(CONTENT_DISPOSITION, name.clone());

@@ -17,6 +17,7 @@ mod journal;
 pub(crate) mod jumping;
 mod laws;
 mod overload;
+mod reply;
 pub(crate) mod rig;
 mod simulation;
 mod standing;
