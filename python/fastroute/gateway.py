@@ -161,8 +161,8 @@ class Gateway:
         order = tuple(sorted(order, key=tiers.__getitem__))
         lead = self._standings[order[0]]
         probe = tiers[order[0]] <= THINNED and lead.claim(now_s)
-        # A key that was out is tried by the request that leads with it and by no other.
-        order = (order[0], *[index for index in order[1:] if not self._standings[index].key_is_out()])
+        # What was refused is tried by the request that leads with it and by no other.
+        order = (order[0], *[index for index in order[1:] if not self._standings[index].was_refused()])
         may_lead = sum([tiers[index] <= THINNED for index in order]) or 1
         return Plan(*line.place, order, may_lead, probe)
 

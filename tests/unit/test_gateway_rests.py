@@ -92,6 +92,20 @@ def test_when_every_key_is_out_the_client_is_told_whose_problem_that_is(
     assert gateway.decide(asking("a/whatever")) == refusal, "the key is out for every model"
 
 
+def test_the_only_target_is_left_alone_when_its_key_may_not_call_the_model() -> None:
+    clock = Clock()
+    gateway = keyed("a-1", models={"only": Model(targets=("a/one",)), "other": Model(targets=("a/two",))}, clock=clock)
+    (target,) = planned(gateway, "only").targets
+    fails(gateway, target, "forbidden")
+    refusal = gateway.decide(asking("only"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (502, "provider_auth")
+    assert planned(gateway, "other").targets, "the key is good"
+    clock.now_s += 60
+    assert planned(gateway, "only").probe
+    assert isinstance(gateway.decide(asking("only")), Refusal), "one at a time"
+
+
 def test_a_refused_key_is_followed_by_the_next_one_of_the_same_provider() -> None:
     gateway = keyed("a-1", "a-2")
     first, second, other = planned(gateway, "smart").targets
