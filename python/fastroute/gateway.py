@@ -226,7 +226,10 @@ class Gateway:
             # Else it broke by a defect of ours, which says nothing of its target.
             if last.failure is not None or last.first_content_us is not None:
                 self._observe(health, last, sent_s, now_s, last is first and last.target == lead)
-        if lead is not None:
+        if lead is not None and first.target != lead:
+            # It had no words for the request, and another was asked in its place.
+            self.forget(outcome.generation, lead)
+        elif lead is not None:
             standing = health.standings[lead]
             standing.in_flight -= 1
             if lead in health.troubled:
@@ -242,7 +245,7 @@ class Gateway:
             _tell(news)
 
     def forget(self, generation: int, lead: int | None) -> None:
-        """A plan that nobody used: its client left, or the snapshot was faster."""
+        """A lead that nobody asked: its client left, the snapshot was faster, or it had no words for the request."""
         health = self._healths.get(generation)
         if health is not None and lead is not None:
             standing = health[lead]

@@ -23,7 +23,7 @@ use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
-use crate::problem::{self, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
+use crate::problem::{self, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_PASSED_OVER, X_TARGET, failed};
 use crate::render::{digits, trimmed};
 use crate::spoken::Task;
 use crate::table::{OnClientGone, Table, Target};
@@ -278,6 +278,7 @@ fn deliver(io: &Io, mut found: Found, kind: HeaderValue, id: &Arc<str>) -> Reply
 pub(crate) fn content(io: &Io, found: Found) -> ReplyBody {
     failpoint::pass("exchange.content");
     let Found { success, flying, clock, now, mut story } = found;
+    headers.extend(found.story.passed_over().map(|names| (X_PASSED_OVER, names)));
     if let Some(outcome) = story.outcome() {
         outcome.status = success.status().as_u16();
     }
@@ -340,7 +341,8 @@ fn end_failed(attempt: Failed, spent: bool, client: Dialect, id: &Arc<str>, mut 
         outcome.status = attempt.failure.status;
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, client, id, attempts, spent);
+    let mut reply = failed(&attempt.failure, attempt.reply, client, id, attempts, spent);
+    reply.headers.extend(story.passed_over().map(|names| (X_PASSED_OVER, names)));
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

@@ -20,11 +20,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::crossed::{Crossed, X_DROPPED};
 use super::framing::{begins_as_reply, cut, frame_by, misframed, passed_on};
-use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, joined};
+use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, Words, joined};
 use crate::clocks::{Due, Patience};
 use crate::failpoint;
 use crate::ingress::Ingress;
-use crate::table::{Head, Target};
+use crate::table::Target;
 use crate::upstream::Lease;
 
 /// What is kept of an error reply.
@@ -35,14 +35,11 @@ const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 /// What an upstream's answer is read with.
 pub(super) struct Answer<'a> {
     pub(super) target: &'a Target,
-    pub(super) head: &'a Head,
+    /// What it was told.
+    pub(super) words: &'a Words<'a>,
     pub(super) ingress: &'a Ingress,
     pub(super) patience: &'a Patience,
     pub(super) due: Due,
-    /// The target speaks another dialect than the client.
-    pub(super) crossed: Option<Box<Crossed>>,
-    /// Names of what the target was not told.
-    pub(super) dropped: Option<HeaderValue>,
 }
 
 impl Answer<'_> {
@@ -78,7 +75,7 @@ impl Answer<'_> {
     }
 
     fn in_clients_words(&self, error: Bytes, status: u16) -> Bytes {
-        match &self.crossed {
+        match &self.words.crossed {
             Some(crossed) => crossed.error(&error, status),
             None => error,
         }
@@ -137,7 +134,7 @@ impl Answer<'_> {
         let most = usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX);
         let (frames, ended) = self.held(&mut body, &lease, most).await?;
         failpoint::pass("attempt.whole");
-        let Some(crossed) = self.crossed.as_ref().filter(|_| ended) else {
+        let Some(crossed) = self.words.crossed.as_ref().filter(|_| ended) else {
             return Err(Failure::new(Kind::ResponseTooLarge).into());
         };
         let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -190,8 +187,10 @@ impl Answer<'_> {
 
     /// How much of a reply is held before it is judged. One that is said in other words is said as a whole.
     fn held_bytes(&self) -> usize {
-        match self.head.dialect {
-            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings if self.crossed.is_none() => {
+        match self.words.head.dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings
+                if self.words.crossed.is_none() =>
+            {
                 WHOLE_REPLY_BYTES
             }
             _ => usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX),
@@ -205,8 +204,8 @@ impl Answer<'_> {
             [only] => only.clone(),
             several => several.concat().into(),
         };
-        let inspected = match &self.crossed {
-            None => inspect_reply_of(self.head.dialect, &joined, rule),
+        let inspected = match &self.words.crossed {
+            None => inspect_reply_of(self.words.head.dialect, &joined, rule),
             Some(crossed) => crossed.reply(joined.clone(), rule).await.map(|(said, facts)| {
                 *frames = [said].into_iter().collect();
                 facts
@@ -285,17 +284,17 @@ impl Answer<'_> {
     fn stream(&self, content_type: &[u8]) -> Result<Box<Stream>, Failure> {
         let ingress = self.ingress;
         let spec = RelaySpec {
-            inspect: match self.head.dialect {
+            inspect: match self.words.head.dialect {
                 Dialect::OpenAiChat | Dialect::OpenAiCompletions => Inspect::OpenAiChat,
                 other => Inspect::Events(other),
             },
             choices: ingress.scan.n.unwrap_or_default(),
-            secrets: self.head.secrets(),
+            secrets: self.words.head.secrets(),
             usage_rule: self.target.usage_rule,
             hide_usage: ingress.forces_usage(),
             limits: sse::Limits::default(),
         };
-        let stream = match &self.crossed {
+        let stream = match &self.words.crossed {
             None if !is_event_stream(content_type) => Stream::Passed(Relay::new(spec)),
             None => Stream::Crossed(Crossed::reframed(ingress).stream(spec, content_type)?),
             Some(crossed) => Stream::Crossed(crossed.stream(spec, content_type)?),
@@ -306,7 +305,7 @@ impl Answer<'_> {
     /// A reply without content is a failure where the route or the provider's row says so. One that a filter emptied is
     /// not: asking elsewhere would be shopping for another opinion.
     fn refuse_empty(&self, finish_reason: Option<&str>) -> Result<(), Failure> {
-        let quirk = || self.head.demands(self.patience.on_loss).quirks.empty_content_is_failure;
+        let quirk = || self.words.head.demands(self.patience.on_loss).quirks.empty_content_is_failure;
         if finish_reason == Some("content_filter") || !(self.patience.retry_empty || quirk()) {
             return Ok(());
         }
@@ -315,7 +314,7 @@ impl Answer<'_> {
 
     fn passed_on(&self, headers: HeaderMap) -> HeaderMap {
         let mut kept = passed_on(headers);
-        if let Some(dropped) = self.dropped.clone() {
+        if let Some(dropped) = self.words.dropped.clone() {
             kept.insert(X_DROPPED, dropped);
         }
         kept

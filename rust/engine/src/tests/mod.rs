@@ -22,3 +22,4 @@ pub(crate) mod rig;
 mod simulation;
 mod standing;
 mod unseen;
+mod words;
