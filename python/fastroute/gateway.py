@@ -164,7 +164,8 @@ class Gateway:
         # What was refused is tried by the request that leads with it and by no other.
         order = (order[0], *[index for index in order[1:] if not self._standings[index].was_refused()])
         may_lead = sum([tiers[index] <= THINNED for index in order]) or 1
-        return Plan(*line.place, order, may_lead, probe)
+        once = not probe and tiers[order[0]] == FIT and lead.comes_back(now_s)
+        return Plan(*line.place, order, may_lead, probe, once=once)
 
     def _ranked(
         self, line: _Line, facts: Facts, candidates: Sequence[Candidate], given: AbstractSet[int], now_s: float

@@ -203,7 +203,7 @@ async fn two<'t>(
             match tried {
                 Err(Failed { failure, .. }) if !is_everybodys(&failure) => {
                     story.setback_of_two(was_second, &failure, now);
-                    course.after_one_of_two(this.running.over(&failure), &failure, now);
+                    course.after_one_of_two(this.running.over(&failure, ground), &failure, now);
                     alone(ground, course, story, other, over).await
                 }
                 tried => {

@@ -56,9 +56,10 @@ pub(crate) struct Running<'t> {
 
 impl<'t> Running<'t> {
     /// It failed.
-    pub(crate) fn over(self, failure: &Failure) -> &'t Target {
+    pub(crate) fn over(self, failure: &Failure, ground: &Ground<'t>) -> &'t Target {
         if blames_upstream(failure) {
             self.target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            ground.io.shared.bars.failed(self.target, ground.ingress.model(), failure, Instant::now());
         }
         self.target
     }
@@ -166,7 +167,7 @@ pub(crate) fn walk<'t>(
                 Ok(success) => return Walked::Content(ground.found(success, running, story)),
                 Err(failed) => Box::new(failed),
             };
-            let target = running.over(&failed.failure);
+            let target = running.over(&failed.failure, &ground);
             failpoint::pass("walk.failed");
             let now = Instant::now();
             story.setback(&failed.failure, now);
@@ -263,6 +264,7 @@ impl<'t> Ground<'t> {
         let Running { target, began, flying } = running;
         let now = Instant::now();
         target.failures_in_a_row.store(0, Ordering::Relaxed);
+        self.io.shared.bars.answered(target, self.ingress.model(), began);
         if self.ingress.stream() {
             target.ttft.record(now - began, now);
         }

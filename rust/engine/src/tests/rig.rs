@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::jumping;
 pub(super) use super::reply::{Reply, header};
 use crate::admission::Queue;
+use crate::bars::Bars;
 use crate::clocks::Patience;
 use crate::decider::{Answer, Busy, Decided, DecidedBy, Decider, Decision, Desk, Door, Plan, Question};
 use crate::dice::Dice;
@@ -85,6 +86,7 @@ pub(super) fn plan(generation: u64, targets: &[u32]) -> Plan {
         may_lead: targets.len(),
         probe: false,
         standing: false,
+        once: false,
         by: DecidedBy::Policy,
     }
 }
@@ -227,6 +229,7 @@ impl Rig {
             metrics: Metrics::default(),
             pressure: Arc::default(),
             queue: Queue::default(),
+            bars: Bars::default(),
             bounds,
             dice: dice.clone(),
             ready: AtomicBool::new(true),
