@@ -54,6 +54,9 @@ class Plan(Struct, frozen=True, gc=False):
     """The first target rested and this request tries it: what comes of it is to be told at once."""
     standing: bool = False
     """Every request for this model is told the same until something fails, so the engine need not ask for each."""
+    once: bool = False
+    """It is for one request alone: its lead comes back slowly and was drawn for it. While answers are late, the engine
+    does not go on with it."""
 
 
 class Refusal(Struct, frozen=True, gc=False):

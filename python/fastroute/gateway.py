@@ -161,10 +161,11 @@ class Gateway:
         order = tuple(sorted(order, key=tiers.__getitem__))
         lead = self._standings[order[0]]
         probe = tiers[order[0]] <= THINNED and lead.claim(now_s)
-        # A key that was out is tried by the request that leads with it and by no other.
-        order = (order[0], *[index for index in order[1:] if not self._standings[index].key_is_out()])
+        # What was refused is tried by the request that leads with it and by no other.
+        order = (order[0], *[index for index in order[1:] if not self._standings[index].was_refused()])
         may_lead = sum([tiers[index] <= THINNED for index in order]) or 1
-        return Plan(*line.place, order, may_lead, probe)
+        once = not probe and tiers[order[0]] == FIT and lead.comes_back(now_s)
+        return Plan(*line.place, order, may_lead, probe, once=once)
 
     def _ranked(
         self, line: _Line, facts: Facts, candidates: Sequence[Candidate], given: AbstractSet[int], now_s: float
@@ -226,7 +227,10 @@ class Gateway:
             # Else it broke by a defect of ours, which says nothing of its target.
             if last.failure is not None or last.first_content_us is not None:
                 self._observe(health, last, sent_s, now_s, last is first and last.target == lead)
-        if lead is not None:
+        if lead is not None and first.target != lead:
+            # It had no words for the request, and another was asked in its place.
+            self.forget(outcome.generation, lead)
+        elif lead is not None:
             standing = health.standings[lead]
             standing.in_flight -= 1
             if lead in health.troubled:
@@ -242,7 +246,7 @@ class Gateway:
             _tell(news)
 
     def forget(self, generation: int, lead: int | None) -> None:
-        """A plan that nobody used: its client left, or the snapshot was faster."""
+        """A lead that nobody asked: its client left, the snapshot was faster, or it had no words for the request."""
         health = self._healths.get(generation)
         if health is not None and lead is not None:
             standing = health[lead]

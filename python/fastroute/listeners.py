@@ -15,6 +15,8 @@ from fastroute.config.schema import Listen
 from fastroute.errors import FastrouteError
 
 BACKLOG = 4096
+LAME_DUCK_S = 5.0
+"""A gateway that was told to stop still takes requests for so long: balancers look at readiness about this often."""
 PROBE_PORTS = 100
 """How far behind a taken port a free one is looked for."""
 

@@ -28,7 +28,7 @@ from fastroute.config.schema import Config, unpack
 from fastroute.doors.rsgi import Rsgi
 from fastroute.errors import FastrouteError
 from fastroute.health import render_health
-from fastroute.listeners import BACKLOG
+from fastroute.listeners import BACKLOG, LAME_DUCK_S
 from fastroute.reload.channel import Channel, Next
 from fastroute.telemetry.logs import write_to_stderr
 
@@ -43,8 +43,6 @@ _GRACE, _HURRY, _NOW = 1, 2, 3
 
 TELL_HEALTH_S = 1.0
 """More often than anybody scrapes."""
-LAME_DUCK_S = 5.0
-"""Readiness is off and requests are still taken: load balancers look about this often."""
 LAST_WORDS_S = 1.0
 """For replies that are ended at the deadline to tell their clients so; those that do not read are not waited for."""
 SETTLE_S = 5.0

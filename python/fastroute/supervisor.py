@@ -20,7 +20,7 @@ import msgspec
 
 from fastroute.config.schema import Config, pack
 from fastroute.errors import ConfigError, FastrouteError, Mistake
-from fastroute.listeners import Listener
+from fastroute.listeners import LAME_DUCK_S, Listener
 from fastroute.reload.channel import Channel, Next, Verdict
 from fastroute.reload.watch import LOOK_S, ConfigFile, Watch, is_empty, not_at_run_time
 from fastroute.state_dir import Instance
@@ -34,8 +34,6 @@ YOUNG_DEATHS = 5
 """So many of those in a row, of its own accord or before it was ready, and the fault is not passing."""
 OWN_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS))
 """Signals that a process earns by itself; every other one was sent to it."""
-GRACE_S = 5.0
-"""How long a data process that was told to stop still takes requests."""
 SHUT_LATE_S = 0.1
 """It has stopped accepting by then."""
 BACKOFF_S = 0.1
@@ -322,7 +320,7 @@ class Supervisor:
     def _forward(self, number: int, _frame: object) -> None:
         at_once = self._stopping or number != signal.SIGTERM
         if at_once or self._shut_at_s is None:
-            self._shut_at_s = time.monotonic() + SHUT_LATE_S + (0.0 if at_once else GRACE_S)
+            self._shut_at_s = time.monotonic() + SHUT_LATE_S + (0.0 if at_once else LAME_DUCK_S)
         self._stopping = True
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)

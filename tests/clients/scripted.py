@@ -94,6 +94,14 @@ def refused(status: int, message: str, *, code: str | None = None, headers: Mapp
     return lambda _stream: [{"status": {"code": status, "headers": dict(headers or {}), "body": {"error": error}}}]
 
 
+OPERATORS_TO_MEND = {
+    "quota spent": refused(429, "You exceeded your current quota.", code="insufficient_quota"),
+    "key refused": refused(401, "Incorrect API key provided."),
+    "balance spent": refused(402, "Insufficient balance."),
+    "access refused": refused(403, "Your project has no access to this model."),
+}
+"""What no client can do anything about."""
+
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 """Of every whole reply; a stream counts for itself."""
 

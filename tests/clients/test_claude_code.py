@@ -8,7 +8,7 @@ import pytest
 
 from clients.agents import Agent, Run
 from clients.conftest import Gateway
-from clients.scripted import Scripted, Turn, called, refused, said
+from clients.scripted import OPERATORS_TO_MEND, Scripted, Turn, called, refused, said
 
 # A gigabyte of npm, and a program to start for each test.
 pytestmark = pytest.mark.long
@@ -108,16 +108,7 @@ def test_claude_code_says_that_a_model_does_not_exist_and_does_not_insist(claude
     assert time.monotonic() - began < SOON_S
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        refused(429, "You exceeded your current quota.", code="insufficient_quota"),
-        refused(401, "Incorrect API key provided."),
-        refused(402, "Insufficient balance."),
-        refused(403, "Your project has no access to this model."),
-    ],
-    ids=["quota spent", "key refused", "balance spent", "access refused"],
-)
+@pytest.mark.parametrize("refusal", OPERATORS_TO_MEND.values(), ids=OPERATORS_TO_MEND)
 def test_claude_code_does_not_insist_where_waiting_helps_nobody(
     own_gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted, refusal: Turn
 ) -> None:

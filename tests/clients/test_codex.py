@@ -7,7 +7,7 @@ import pytest
 
 from clients.agents import Agent, Run
 from clients.conftest import Gateway
-from clients.scripted import Scripted, Turn, called, refused, said
+from clients.scripted import OPERATORS_TO_MEND, Scripted, Turn, called, refused, said
 
 # A gigabyte of npm, and a program to start for each test.
 pytestmark = pytest.mark.long
@@ -97,16 +97,7 @@ def test_codex_says_that_a_model_does_not_exist(codex: Codex) -> None:
     assert "nobody/knows" in run.err, run
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        refused(429, "You exceeded your current quota.", code="insufficient_quota"),
-        refused(401, "Incorrect API key provided."),
-        refused(402, "Insufficient balance."),
-        refused(403, "Your project has no access to this model."),
-    ],
-    ids=["quota spent", "key refused", "balance spent", "access refused"],
-)
+@pytest.mark.parametrize("refusal", OPERATORS_TO_MEND.values(), ids=OPERATORS_TO_MEND)
 def test_codex_says_what_only_the_operator_can_mend(
     own_gateway: Gateway, door: str, tmp_path: Path, scripted: Scripted, refusal: Turn
 ) -> None:
@@ -114,3 +105,4 @@ def test_codex_says_what_only_the_operator_can_mend(
     run = codex_at(own_gateway.doors[door], tmp_path)(model, "How is it?")
     assert run.status == 1, run
     assert "operator can mend that" in run.err, run
+    assert len(scripted.heard(model)) == 1, "it insists, and the gateway does not"

@@ -12,7 +12,7 @@ from google import genai
 from google.genai import types
 
 from flow.passing import Answer, Asked, Server, told
-from flow.rig import Command, Gateway, free_port
+from flow.rig import Gateway, free_port, serving
 
 ENDPOINTS = [*(f"images/{what}" for what in ("generations", "edits", "variations")), "moderations", "files", "batches"]
 ENDPOINTS += [f"audio/{what}" for what in ("speech", "transcriptions", "translations")]
@@ -87,7 +87,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("passed")
     speaks = {endpoint.replace("/", "_"): f"/{endpoint}" for endpoint in ENDPOINTS}
     speaks["gemini"] = "/models/{model}:generateContent"
     config = {
@@ -95,13 +94,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterato
         "providers": {"up": {"speaks": speaks, "address": f"{server.origin}/v1", "key": "canary"}},
         "models": {"mine": {"targets": ["up/theirs"]}},
     }
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(config))
-    command = Command(folder / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
+    with serving(config, tmp_path_factory.mktemp("passed")) as gateway:
+        yield gateway
 
 
 @pytest.fixture(params=["granian", "edge"])

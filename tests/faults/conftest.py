@@ -1,10 +1,7 @@
 """Upstreams for the fault tests, one round of the matrix that all of its tests look at, and a gateway for streams."""
 
-import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +9,7 @@ from faults.cell import DOORS, cells, few_cells
 from faults.pair import OTHERS
 from faults.round import Mocks, Round, Stage, play
 from faults.table import FAULTS
-from flow.rig import Command, Door, Gateway, free_port
+from flow.rig import Door, Gateway, free_port, serving
 
 ROUNDS = 1
 """Each cell so often in an ordinary run; `test_the_whole_matrix_many_times` asks more."""
@@ -27,17 +24,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mocks(place: Path) -> Iterator[Mocks]:
     with Mocks.start(place) as mocks:
         yield mocks
-
-
-@contextlib.contextmanager
-def serving(config: dict[str, Any], place: Path, name: str) -> Iterator[Gateway]:
-    file = place / f"{name}.json"
-    file.write_text(json.dumps(config))
-    command = Command(place / f"{name}.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
 
 
 @pytest.fixture(scope="session")

@@ -31,10 +31,12 @@ How far an attempt had come decides what may be done about its failure:
 
 "Elsewhere" in the tables means that the next target of the route answers and the client sees nothing of the failure;
 what is told is told when there is no other target, or none of them answers. At most three attempts are made, inside one
-deadline. Status and code are explained in [errors](errors.md); `true` after them is `x-should-retry` with the
-`retry-after` beside it, and where nothing stands it is `false`. After content an error is the last event of the stream,
-without a finish reason before it and without `[DONE]` after it; the transport then ends as it should. A plain reply
-commits after its first 64 KiB, and one that breaks off after that misses its promised length or breaks the connection.
+deadline. The next target may speak another dialect than the first: all of this holds then, too. One that has no words
+for the request is passed over, and was not tried ([errors](errors.md#the-request)). Status and code are explained in
+[errors](errors.md); `true` after them is `x-should-retry` with the `retry-after` beside it, and where nothing stands it
+is `false`. After content an error is the last event of the stream, without a finish reason before it and without
+`[DONE]` after it; the transport then ends as it should. A plain reply commits after its first 64 KiB, and one that
+breaks off after that misses its promised length or breaks the connection.
 
 What is on record of each attempt is its state and the kind of its failure:
 

@@ -21,7 +21,7 @@ from faults.cell import Cell, configuration, rules
 from faults.client import Connection, Timed
 from faults.fault import Upstream
 from faults.journal import Entry, read
-from flow.rig import Command, Door, Gateway, eventually, free_port, refusing_port
+from flow.rig import Command, Door, Gateway, eventually, free_port, refusing_port, serving
 from flow.rig import Upstream as Mock
 
 AT_ONCE = 32
@@ -142,14 +142,9 @@ def serve(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Iterator[tuple[G
         admin_port = free_port()
         config = configuration(cells, addresses)
         config["listen"]["admin_port"] = admin_port
-        file = folder / "gateway.json"
-        file.write_bytes(msgspec.json.encode(config))
         mocks.script(cells)
-        command = Command(folder / "gateway.log", "serve", "-c", str(file))
-        try:
-            yield Gateway(command), admin_port
-        finally:
-            command.stop()
+        with serving(config, folder) as gateway:
+            yield gateway, admin_port
 
 
 def play(cells: Sequence[Cell], mocks: Mocks, folder: Path) -> Round:

@@ -1,7 +1,6 @@
 """One upstream and one gateway for all flow tests; a fresh route for each test."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,19 @@ from typing import Any
 import pytest
 
 from flow.records import journal_of
-from flow.rig import READ_ON, Command, Door, Gateway, Route, Serve, Upstream, configuration, free_port
+from flow.rig import (
+    READ_ON,
+    Command,
+    Door,
+    Gateway,
+    Route,
+    Serve,
+    Upstream,
+    configuration,
+    free_port,
+    launch,
+    serving,
+)
 
 _numbers = itertools.count()
 _accounts = itertools.count()
@@ -42,9 +53,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     commands: list[Command] = []
 
     def start(config: object, **more: Any) -> Gateway:
-        file = tmp_path / f"gateway-{len(commands)}.yaml"
-        file.write_text(json.dumps(config))
-        commands.append(Command(tmp_path / f"gateway-{len(commands)}.log", "serve", "-c", str(file), **more))
+        commands.append(launch(config, tmp_path, f"gateway-{len(commands)}", **more))
         return Gateway(commands[-1])
 
     yield start
@@ -59,13 +68,8 @@ def admin_port() -> int:
 
 @pytest.fixture(scope="session")
 def gateway(folder: Path, shared_upstream: Upstream, admin_port: int) -> Iterator[Gateway]:
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(configuration(shared_upstream.origin, admin_port, max_body_bytes=1 << 20)))
-    command = Command(folder / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
+    with serving(configuration(shared_upstream.origin, admin_port, max_body_bytes=1 << 20), folder) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")

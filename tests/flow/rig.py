@@ -121,6 +121,13 @@ class Command:
                 self.process.wait()
 
 
+def launch(config: object, folder: Path, name: str = "gateway", **more: Any) -> Command:
+    """A gateway with this configuration, about to start; file and log have its name."""
+    file = folder / f"{name}.yaml"
+    file.write_text(json.dumps(config))
+    return Command(folder / f"{name}.log", "serve", "-c", str(file), **more)
+
+
 class Upstream:
     """The scripted upstream."""
 
@@ -303,6 +310,16 @@ class Gateway:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found
         return int(found[1]) * 1024
+
+
+@contextlib.contextmanager
+def serving(config: object, folder: Path, name: str = "gateway", **more: Any) -> Iterator[Gateway]:
+    """The same, running for as long as the block does."""
+    command = launch(config, folder, name, **more)
+    try:
+        yield Gateway(command)
+    finally:
+        command.stop()
 
 
 Serve = Callable[..., Gateway]

@@ -4,6 +4,7 @@ One rule: botocore signs every request again as it arrived and must come to the 
 what a token is asked for with.
 """
 
+import contextlib
 import itertools
 import json
 import random
@@ -25,7 +26,7 @@ from google.auth import jwt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow.rig import Command, Gateway, Reply, eventually, free_port
+from flow.rig import Gateway, Reply, eventually, free_port, serving
 
 ANSWER = {
     "id": "x",
@@ -218,15 +219,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("credentials")
     upstream, tokens = Server(_content), Server(_tokens())
     signers, account = _signers(upstream.origin), _account(folder, tokens.origin)
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(_configuration(upstream.origin, tokens.origin, signers, account.file)))
-    command = Command(folder / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Scene(upstream, tokens, Gateway(command), signers, account)
-    finally:
-        command.stop()
-        upstream.close()
-        tokens.close()
+    config = _configuration(upstream.origin, tokens.origin, signers, account.file)
+    with contextlib.closing(upstream), contextlib.closing(tokens), serving(config, folder) as gateway:
+        yield Scene(upstream, tokens, gateway, signers, account)
 
 
 def _signed_again(asked: Asked, signer: Signer) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flow.memory_group import MemoryGroup, memory_group
-from flow.rig import CHAT, Command, Door, Gateway, Upstream, chat, configuration, free_port
+from flow.rig import CHAT, Door, Gateway, Upstream, chat, configuration, free_port, launch
 
 LIMIT = 512 << 20
 CAP = 32 << 20
@@ -27,11 +27,8 @@ HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" % CHAT.encode()
 
 @pytest.fixture(scope="module")
 def cramped(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("cramped")
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(configuration(shared_upstream.origin, free_port())))
     with memory_group(LIMIT) as group:
-        command = Command(folder / "gateway.log", "serve", "-c", str(file))
+        command = launch(configuration(shared_upstream.origin, free_port()), tmp_path_factory.mktemp("cramped"))
         try:
             if isinstance(group, MemoryGroup):
                 group.take(command.process.pid)

@@ -3,7 +3,6 @@
 Needs root and a memory control group; where there is none it says so and passes by.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from flow.crowd import Crowd
 from flow.memory_group import MemoryGroup, memory_group
-from flow.rig import Command, Door, Gateway, Upstream, configuration, eventually, free_port
+from flow.rig import Door, Gateway, Upstream, configuration, eventually, free_port, launch
 
 LIMIT = 512 << 20
 PLACES = 100
@@ -36,9 +35,7 @@ def test_three_times_the_work_costs_neither_the_process_nor_what_it_can_do(
 ) -> None:
     upstream.script({"match": {}, "steps": [{"delay": {"ms": 1_000}}, {"reply": {"bytes": 20_000}}]})
     admin = free_port()
-    file = tmp_path / "gateway.yaml"
-    file.write_text(json.dumps(configuration(upstream.origin, admin, max_in_flight=PLACES)))
-    command = Command(tmp_path / "gateway.log", "serve", "-c", str(file))
+    command = launch(configuration(upstream.origin, admin, max_in_flight=PLACES), tmp_path)
     try:
         # The data process is not started yet.
         group.take(command.process.pid)

@@ -1,6 +1,5 @@
 """More work than there is room for: refused early and politely, while health answers and what runs goes on."""
 
-import json
 import os
 import re
 import resource
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flow.rig import Command, Door, Gateway, Serve, Upstream, configuration, eventually, free_port
+from flow.rig import Door, Gateway, Serve, Upstream, configuration, eventually, free_port, launch
 
 DOORS = pytest.mark.parametrize("name", ["granian", "edge"])
 
@@ -77,9 +76,7 @@ def cpu_s(pid: int) -> float:
 def short(tmp_path: Path, upstream: Upstream) -> Iterator[tuple[Gateway, Door]]:
     """A gateway that may open 256 descriptors, and its admin listener."""
     admin = free_port()
-    file = tmp_path / "short.yaml"
-    file.write_text(json.dumps(configuration(upstream.origin, admin)))
-    command = Command(tmp_path / "short.log", "serve", "-c", str(file))
+    command = launch(configuration(upstream.origin, admin), tmp_path)
     try:
         # Before the supervisor has started the data process, which raises its own limit as far as it may.
         resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, (256, 256))

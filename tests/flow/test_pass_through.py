@@ -11,7 +11,7 @@ import pytest
 
 from flow.passing import FORM, JSON, Answer, Asked, Server, form, told
 from flow.records import Journal, journal_of
-from flow.rig import Command, Door, Gateway, Route, Serve, eventually, free_port
+from flow.rig import Door, Gateway, Route, Serve, eventually, free_port, serving
 
 PATHS = {
     "images_generations": "/images/generations",
@@ -23,14 +23,6 @@ PATHS = {
     "moderations": "/moderations",
     "files": "/files",
     "batches": "/batches",
-}
-NATIVE = {
-    "anthropic_messages": "/messages",
-    "anthropic_messages_tokens": "/messages/count_tokens",
-    "openai_responses": "/responses",
-    "openai_responses_tokens": "/responses/input_tokens",
-    "gemini": "/models/{model}:generateContent",
-    "gemini_tokens": "/models/{model}:countTokens",
 }
 MODELS = 60
 NOISE = bytes(range(256)) * 300
@@ -46,15 +38,12 @@ def configuration(first: str, second: str) -> dict[str, Any]:
     }
     models["talker"] = {"targets": ["chat/none", "b/up-b"]}
     models["mute"] = {"targets": ["chat/none"]}
-    models["counted"] = {"targets": ["native/up-n", "chat/none"]}
-    models["estimated"] = {"targets": ["chat/none", "native/up-n"]}
     return {
         "listen": {"port": 0, "edge_port": 0, "admin_port": free_port()},
         "providers": {
             "a": provider(first, "canary-of-a", PATHS),
             "b": provider(second, "canary-of-b", PATHS),
             "chat": {"dialect": "openai_chat", "address": f"{first}/v1"},
-            "native": provider(first, "canary-of-n", NATIVE),
         },
         "models": models,
         "routing": {"endpoints": {"files": "a", "batches": "a", "moderations": "pair-0"}},
@@ -77,13 +66,8 @@ def folder_of_gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def passing(folder_of_gateway: Path, servers: tuple[Server, Server]) -> Iterator[Gateway]:
-    file = folder_of_gateway / "gateway.yaml"
-    file.write_text(json.dumps(configuration(servers[0].origin, servers[1].origin)))
-    command = Command(folder_of_gateway / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
+    with serving(configuration(servers[0].origin, servers[1].origin), folder_of_gateway) as gateway:
+        yield gateway
 
 
 @pytest.fixture(params=["granian", "edge"])
@@ -366,59 +350,3 @@ def test_the_only_provider_that_has_an_endpoint_needs_no_entry(first: Server, se
         reply = door.send("GET", "/v1/files")
         assert (reply.status, reply.error["code"]) == (400, "missing_required_parameter")
         assert "routing.endpoints.files" in reply.error["message"]
-
-
-COUNTS: dict[str, tuple[str, str, dict[str, Any], str]] = {
-    "anthropic": (
-        "/v1/messages/count_tokens?beta=true",
-        "/v1/messages/count_tokens?beta=true",
-        {"model": "MODEL", "messages": [{"role": "user", "content": "hello"}]},
-        "input_tokens",
-    ),
-    "responses": (
-        "/v1/responses/input_tokens",
-        "/v1/responses/input_tokens",
-        {"model": "MODEL", "input": "hello"},
-        "input_tokens",
-    ),
-    "gemini": (
-        "/v1beta/models/MODEL:countTokens",
-        "/v1/models/up-n:countTokens",
-        {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]},
-        "totalTokens",
-    ),
-}
-
-
-@pytest.mark.parametrize("protocol", list(COUNTS))
-def test_tokens_are_counted_by_whoever_will_answer(protocol: str, first: Server, door: Door) -> None:
-    path, theirs, body, field = COUNTS[protocol]
-
-    def ask(model: str) -> Any:
-        asked = json.dumps(body).replace("MODEL", model).encode()
-        return door.send("POST", path.replace("MODEL", model), asked, {"anthropic-beta": "a-1"})
-
-    first.answer = lambda _asked: told({field: 4711})
-    reply = ask("counted")
-    assert (reply.status, json.loads(reply.body)) == (200, {field: 4711})
-    (row,) = first.asked
-    assert (row.path, row.body) == (theirs, json.dumps(body).replace("MODEL", "up-n").encode())
-    assert row.headers.get("anthropic-beta") == ("a-1" if protocol == "anthropic" else None)
-
-    assert json.loads(ask("estimated").body)[field] < 20
-    assert len(first.asked) == 1, "the first target does not count, and another one's count says nothing of it"
-
-    for status in (404, 429):
-        first.answer = lambda _asked, status=status: told({"error": {"message": "busy"}}, status)
-        for _ in range(3):
-            assert json.loads(ask("counted").body)[field] < 20, "our own count is better than none"
-        first.answer = lambda _asked: told({field: 4711})
-        assert json.loads(ask("counted").body)[field] == 4711, "it says nothing of the model"
-    first.answer = lambda _asked: told({"error": {"message": "busy"}}, 503)
-    assert json.loads(ask("counted").body)[field] < 20
-
-    said = {"error": {"message": "no such knob", "type": "invalid_request_error"}}
-    first.answer = lambda _asked: told(said, 400)
-    reply = ask("counted")
-    assert reply.status == 400
-    assert json.loads(reply.body)["error"]["message"] == "no such knob"

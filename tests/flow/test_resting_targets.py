@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import math
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +12,16 @@ import pytest
 from flow.rig import Door, Gateway, Route, Serve, Upstream, configuration, eventually, free_port
 
 WAIT_S = 2
+SLOW_START_S = 30.0
 
 
 def limited(wait_s: int) -> dict[str, Any]:
     return {"status": {"code": 429, "headers": {"retry-after": str(wait_s)}}}
+
+
+def is_left_of(wait_s: int, told_s: int, before_s: float) -> bool:
+    """What is told of a wait that was named after `before_s`, in whole seconds, is what is left of it."""
+    return wait_s - (time.monotonic() - before_s) <= told_s <= wait_s
 
 
 def arrivals_s(upstream: Upstream, model: str) -> list[float]:
@@ -38,15 +46,23 @@ def test_a_target_at_its_limit_is_sent_nothing_until_the_wait_it_named_is_over(
 
 def test_what_comes_back_takes_its_share_back_slowly(upstream: Upstream, door: Door, route: Route) -> None:
     upstream.script(route.rule(limited(1), first=1))
+    before_s = time.monotonic()
     eventually(lambda: door.ask(route).target == route.first, "the first target is back", 20)
-    targets = [door.ask(route).target for _ in range(100)]
-    assert 0 < targets.count(route.first) < 60, "about one in ten at first, and never all at once"
+    led, asked = 0, 0
+    # However slow the machine is: what it may have by now, and by chance a little more. When decisions are late it gets
+    # less, and never more.
+    while asked < 100:
+        led, asked = led + (door.ask(route).target == route.first), asked + 1
+        share = 0.1 + 0.9 * min(1.0, (time.monotonic() - before_s) / SLOW_START_S)
+        assert led <= share * asked + 5 * math.sqrt(share * asked), f"{led} of {asked}: not all at once"
+    eventually(lambda: door.ask(route).target == route.first, "it has a share", 40)
 
 
 def test_when_all_are_at_their_limit_the_client_is_told_at_once_and_nobody_is_called(
     upstream: Upstream, door: Door, route: Route
 ) -> None:
     upstream.script(route.rule(limited(40)), route.rule(limited(90), second=True))
+    before_s = time.monotonic()
     assert door.ask(route).status == 429
     for stream in (False, True):
         reply = door.ask(route, stream=stream)
@@ -56,7 +72,7 @@ def test_when_all_are_at_their_limit_the_client_is_told_at_once_and_nobody_is_ca
             "rate_limit_error",
         )
         assert reply.headers["x-should-retry"] == "true"
-        assert 35 <= int(reply.headers["retry-after"]) <= 40
+        assert is_left_of(40, int(reply.headers["retry-after"]), before_s)
     assert [row["model"] for row in upstream.rows()] == [route.first, route.second]
 
 
@@ -64,10 +80,11 @@ def test_a_wait_that_is_too_long_for_a_client_is_told_and_not_recommended(
     upstream: Upstream, door: Door, route: Route
 ) -> None:
     upstream.script(route.rule(limited(120)), route.rule(limited(90), second=True))
+    before_s = time.monotonic()
     door.ask(route)
     reply = door.ask(route)
     assert (reply.status, reply.headers["x-should-retry"]) == (429, "false")
-    assert 85 <= int(reply.headers["retry-after"]) <= 90
+    assert is_left_of(90, int(reply.headers["retry-after"]), before_s)
 
 
 def test_a_target_that_keeps_failing_stands_by_and_answers_when_nobody_else_does(

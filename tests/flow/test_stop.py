@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastroute.listeners import LAME_DUCK_S
 from flow.crowd import Crowd
 from flow.rig import (
     Door,
@@ -25,7 +26,6 @@ from flow.rig import (
     read,
 )
 
-LAME_DUCK_S = 5.0
 ROUTE = Route("patient-0", "patient-0-first", "patient-0-second")
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flow.rig import CHAT, Command, Door, Gateway, Reply, Upstream, eventually, finishes, free_port, text_of
+from flow.rig import CHAT, Door, Gateway, Reply, Upstream, eventually, finishes, free_port, serving, text_of
 from flow.test_client_dialects import CLIENTS, Client
 
 MODELS = 60
@@ -43,14 +43,8 @@ def configuration(upstream: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("targets")
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(configuration(shared_upstream.origin)))
-    command = Command(folder / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
+    with serving(configuration(shared_upstream.origin), tmp_path_factory.mktemp("targets")) as gateway:
+        yield gateway
 
 
 @pytest.fixture(params=["granian", "edge"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flow.passing import Answer, Asked, Server, told
-from flow.rig import Command, Door, Gateway, Reply, finishes, free_port, text_of
+from flow.rig import Door, Gateway, Reply, finishes, free_port, serving, text_of
 from flow.test_target_dialects import ALL, NATIVE, STREAMS
 
 EVENTS = {"openai_chat": "text/event-stream", **{dialect: kind for dialect, (_, kind, _) in STREAMS.items()}}
@@ -151,14 +151,9 @@ def servers() -> Iterator[tuple[Server, Server]]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, servers: tuple[Server, Server]) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("whole")
-    file = folder / "gateway.yaml"
-    file.write_text(json.dumps(configuration(servers[0].origin, servers[1].origin)))
-    command = Command(folder / "gateway.log", "serve", "-c", str(file))
-    try:
-        yield Gateway(command)
-    finally:
-        command.stop()
+    config = configuration(servers[0].origin, servers[1].origin)
+    with serving(config, tmp_path_factory.mktemp("whole")) as gateway:
+        yield gateway
 
 
 @pytest.fixture(params=["granian", "edge"])

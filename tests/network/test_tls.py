@@ -4,7 +4,6 @@ The surprise: a server learns nothing of what we would have sent it, so the test
 """
 
 import contextlib
-import json
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from faults.stream import finishes
+from flow import rig
 from flow.records import Journal
 from flow.rig import Command, Door, Gateway, Upstream, eventually, free_port
 from network.certificates import ANSWER, HELLO, HOST, LONG_AGO, Authority, Server, serving
@@ -112,11 +112,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         mock = Command(folder / "mock.log", "mock", "--port", "0")
         running.callback(mock.stop)
         port = free_port()
-        file = folder / "gateway.json"
-        file.write_text(json.dumps(configuration(servers, authority.file, Upstream(mock).origin, port)))
-        command = Command(folder / "gateway.log", "serve", "-c", str(file))
-        running.callback(command.stop)
-        yield Place(Gateway(command), folder, port, servers)
+        config = configuration(servers, authority.file, Upstream(mock).origin, port)
+        yield Place(running.enter_context(rig.serving(config, folder)), folder, port, servers)
+
+
+def one_model(provider: dict[str, Any]) -> dict[str, Any]:
+    listen = {"port": 0, "edge_port": 0, "admin": False}
+    return {"listen": listen, "providers": {"up": provider}, "models": {"m": {"targets": ["up/x"]}}}
 
 
 def ask(door: Door, model: str, *, stream: bool = False) -> Any:
@@ -159,20 +161,13 @@ def test_another_authority_under_the_same_name_is_trusted_from_a_hang_up_on(tmp_
     shutil.copy(old.file, trusted)
     with serving(new.signed("good", HOST)) as server:
         provider = {"dialect": "openai_chat", "address": f"https://{HOST}:{server.port}/v1", "ca_file": str(trusted)}
-        file = tmp_path / "gateway.json"
-        listen = {"port": 0, "edge_port": 0, "admin": False}
-        models = {"m": {"targets": ["up/x"]}}
-        file.write_text(json.dumps({"listen": listen, "providers": {"up": provider}, "models": models}))
-        command = Command(tmp_path / "gateway.log", "serve", "-c", str(file))
-        try:
-            doors = Gateway(command).doors.values()
+        with rig.serving(one_model(provider), tmp_path) as gateway:
+            doors = gateway.doors.values()
             assert {ask(door, "m").status for door in doors} == {502}
             shutil.copy(new.file, trusted)
-            command.process.send_signal(signal.SIGHUP)
+            gateway.command.process.send_signal(signal.SIGHUP)
             for door in doors:
                 eventually(lambda door=door: ask(door, "m").status == 200, "the new authority is trusted")
-        finally:
-            command.stop()
 
 
 WORD = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
@@ -207,17 +202,11 @@ def test_a_reply_whose_end_anybody_may_have_made_is_not_whole(tmp_path: Path, do
     server = Leaving(authority.signed("good", HOST))
     address = f"https://{HOST}:{server.port}/v1"
     provider = {"dialect": "openai_chat", "address": address, "ca_file": str(authority.file)}
-    file = tmp_path / "gateway.json"
-    listen = {"port": 0, "edge_port": 0, "admin": False}
-    file.write_text(
-        json.dumps({"listen": listen, "providers": {"up": provider}, "models": {"m": {"targets": ["up/x"]}}})
-    )
-    command = Command(tmp_path / "gateway.log", "serve", "-c", str(file))
-    try:
+    with contextlib.closing(server), rig.serving(one_model(provider), tmp_path) as gateway:
         for kind, body, goodbye, code in LEFT:
             server.says = (kind, body, goodbye)
             stream = kind == "text/event-stream"
-            reply = ask(Gateway(command).doors[door], "m", stream=stream)
+            reply = ask(gateway.doors[door], "m", stream=stream)
             about = (kind, goodbye, reply.body)
             if not stream:
                 assert (reply.status, reply.error["code"] if code else None) == (502 if code else 200, code), about
@@ -228,9 +217,6 @@ def test_a_reply_whose_end_anybody_may_have_made_is_not_whole(tmp_path: Path, do
                 assert finishes(reply.events) == [], about
             else:
                 assert (finishes(reply.events), reply.events[-1]) == (["stop"], "[DONE]"), about
-    finally:
-        command.stop()
-        server.close()
 
 
 def test_the_servers_are_what_they_say(place: Place) -> None:

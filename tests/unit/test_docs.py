@@ -20,6 +20,7 @@ from fastroute.cli import COMMANDS
 from fastroute.config import find_mistakes
 from fastroute.config.reference import render_reference
 from fastroute.config.schema import Config, Limits
+from fastroute.listeners import LAME_DUCK_S
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -206,17 +207,12 @@ def constant(file: str, name: str) -> float:
 
 def test_the_grace_that_operators_are_told_to_give_covers_a_whole_stop() -> None:
     process = "python/fastroute/process.py"
-    stop_s = constant(process, "LAME_DUCK_S") + Limits().drain_timeout_s + constant(process, "SETTLE_S")
+    stop_s = LAME_DUCK_S + Limits().drain_timeout_s + constant(process, "SETTLE_S")
     page = text_of("docs", "operate.md")
     for setting in ("terminationGracePeriodSeconds: ", "TimeoutStopSec="):
         told = re.findall(rf"{setting}(\d+)", page)
         assert told
         assert all(int(value) >= stop_s for value in told)
-
-
-def test_the_supervisor_shuts_the_doors_when_the_grace_of_its_data_process_is_over() -> None:
-    grace_s = constant("python/fastroute/process.py", "LAME_DUCK_S")
-    assert constant("python/fastroute/supervisor.py", "GRACE_S") == grace_s
 
 
 def test_what_authors_of_policies_are_told_is_what_happens() -> None:

@@ -14,6 +14,7 @@ from fastroute.config.schema import Model, WeightedTarget
 from fastroute.facts import Attempt, Candidate, Facts, Plan, Refusal
 from fastroute.gateway import TRIP_S, Gateway, install_watchdog
 from fastroute.health.breaker import REST_CAP_S, RUN
+from fastroute.health.window import ENOUGH
 from fastroute.policies import Dice, Rank
 from unit.gateways import TWO, Clock, asking, attempt, ended, gateway_of, in_flight, names_of, planned
 
@@ -82,6 +83,20 @@ def test_a_plan_that_nobody_used_is_taken_back() -> None:
     gateway.forget(plan.generation, plan.targets[0])
     gateway.forget(plan.generation, None)
     assert in_flight(gateway) == [0] * len(gateway.health)
+
+
+def test_a_lead_that_has_no_words_for_a_request_was_not_sent_it() -> None:
+    gateway = gateway_of()
+    plan = planned(gateway, "smart")
+    first, second = plan.targets
+    gateway.settle(ended(plan, attempt(second)))
+    assert not any(in_flight(gateway))
+    for _ in range(2 * ENOUGH):
+        gateway.settle(ended(planned(gateway, "smart"), attempt(second)))
+    for _ in range(ENOUGH // 2):
+        gateway.settle(ended(planned(gateway, "smart"), attempt(first)))
+        gateway.report(1, attempt(first, "overloaded"), False, 0)
+    assert planned(gateway, "smart").targets == (second, first), "half of what it was sent failed"
 
 
 def test_a_plan_of_the_snapshot_was_never_counted_and_is_not_taken_off() -> None:

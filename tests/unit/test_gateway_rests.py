@@ -12,7 +12,7 @@ from fastroute.config.schema import Config, Model, Provider
 from fastroute.facts import Attempt, Candidate, Facts, Plan, Refusal
 from fastroute.gateway import TABLES, Gateway
 from fastroute.health.breaker import REST_CAP_S, RUN
-from fastroute.health.rest import ABSENT, BARRED, THINNED
+from fastroute.health.rest import ABSENT, BARRED, SLOW_START_S, THINNED
 from fastroute.policies import REGISTRY, Dice
 from fastroute.secret import Secret
 from fastroute.table import compile_table
@@ -92,6 +92,20 @@ def test_when_every_key_is_out_the_client_is_told_whose_problem_that_is(
     assert gateway.decide(asking("a/whatever")) == refusal, "the key is out for every model"
 
 
+def test_the_only_target_is_left_alone_when_its_key_may_not_call_the_model() -> None:
+    clock = Clock()
+    gateway = keyed("a-1", models={"only": Model(targets=("a/one",)), "other": Model(targets=("a/two",))}, clock=clock)
+    (target,) = planned(gateway, "only").targets
+    fails(gateway, target, "forbidden")
+    refusal = gateway.decide(asking("only"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (502, "provider_auth")
+    assert planned(gateway, "other").targets, "the key is good"
+    clock.now_s += 60
+    assert planned(gateway, "only").probe
+    assert isinstance(gateway.decide(asking("only")), Refusal), "one at a time"
+
+
 def test_a_refused_key_is_followed_by_the_next_one_of_the_same_provider() -> None:
     gateway = keyed("a-1", "a-2")
     first, second, other = planned(gateway, "smart").targets
@@ -142,6 +156,22 @@ def test_a_plan_says_who_stands_by_and_that_it_is_a_probe() -> None:
     clock.now_s += REST_CAP_S
     assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2, probe=True)
     assert planned(gateway, "smart") == Plan(0, 1, (second, first), 1), "one at a time"
+
+
+def test_a_plan_led_by_who_comes_back_slowly_is_for_one_request() -> None:
+    clock = Clock()
+    gateway = gateway_of(clock=clock)
+    first, second = planned(gateway, "smart").targets
+    for _ in range(RUN):
+        fails(gateway, first, "overloaded")
+    clock.now_s += REST_CAP_S
+    probe = planned(gateway, "smart")
+    gateway.settle(ended(probe, attempt(first)))
+    plans = [planned(gateway, "smart") for _ in range(200)]
+    assert {plan.once for plan in plans if plan.targets[0] == first} == {True}, "the others' share is not drawn"
+    assert {plan.once for plan in plans if plan.targets[0] == second} == {False}
+    clock.now_s += SLOW_START_S
+    assert planned(gateway, "smart") == Plan(0, 1, (first, second), 2)
 
 
 def test_a_tripped_policy_does_not_bring_back_who_is_out() -> None:

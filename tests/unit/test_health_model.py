@@ -57,6 +57,7 @@ class Out:
     def __init__(self, tier: int, probing: int) -> None:
         self.tier = tier
         self.probing = probing
+        self.spacing_s = 30.0
         self.spells: list[list[float]] = []
         self.probes: list[float] = []
 
@@ -98,7 +99,7 @@ class Out:
             return FIT
         if now_s < self.until_s:
             return self.tier
-        return self.probing if any(now_s < probe + 30.0 for probe in self.probes) else FIT
+        return self.probing if any(now_s < probe + self.spacing_s for probe in self.probes) else FIT
 
 
 class Reference:
@@ -110,12 +111,13 @@ class Reference:
         self.breakers = [Out(STANDBY, STANDBY) for _ in PLACES]
         self.cooling = [Out(BARRED, STANDBY) for _ in PLACES]
         self.missing = [Out(ABSENT, ABSENT) for _ in PLACES]
+        self.forbidden = [Out(BARRED, BARRED) for _ in PLACES]
         self.keys = {key: Out(BARRED, BARRED) for _, key in PLACES}
-        self.used_up: dict[str, bool] = {}
         self.way = Out(STANDBY, STANDBY)
 
     def outs(self, at: int) -> list[Out]:
-        return [self.breakers[at], self.cooling[at], self.missing[at], self.keys[PLACES[at][1]], self.way]
+        own = [self.breakers[at], self.cooling[at], self.missing[at], self.forbidden[at]]
+        return [*own, self.keys[PLACES[at][1]], self.way]
 
     def tier(self, at: int, now_s: float) -> int:
         outs = self.outs(at)
@@ -133,11 +135,13 @@ class Reference:
 
     def silent(self, at: int, sent_s: float) -> None:
         for out in self.outs(at):
-            if out.is_out:
+            # The account that is used up is left alone for its quarter of an hour all the same.
+            if out.is_out and out.spacing_s == 30.0:
                 out.probes[:] = [probe for probe in out.probes if probe > sent_s]
 
     def hear(self, at: int, sent_s: float, now_s: float, kind: str | None, wait_ms: int | None) -> None:
-        out, key = self.missing[at], PLACES[at][1]
+        out = (self.forbidden if kind == "forbidden" else self.missing)[at]
+        key = PLACES[at][1]
         if kind is None:
             self.told[at].append((sent_s, None))
             self.way_told.append((sent_s, None))
@@ -150,10 +154,7 @@ class Reference:
         elif kind == "auth":
             self.key(key, False, (60.0, 600.0, 3_600.0)[min(2, self.keys[key].before(now_s))], sent_s, now_s)
         elif kind == "quota":
-            lasts_s = 3_600.0 if wait_ms is None else wait_ms / 1000
-            if self.keys[key].before(now_s) and self.used_up.get(key):
-                lasts_s = max(lasts_s, 900.0)
-            self.key(key, True, lasts_s, sent_s, now_s)
+            self.key(key, True, 3_600.0 if wait_ms is None else max(900.0, wait_ms / 1000), sent_s, now_s)
         elif kind in ("forbidden", "not_found") and self.news(out, sent_s):
             ladder = (60.0, 600.0, 3_600.0)[min(2, out.before(now_s))]
             out.begin(now_s, 600.0 if kind == "not_found" else ladder)
@@ -211,8 +212,8 @@ class Reference:
 
     def key(self, key: str, used_up: bool, lasts_s: float, sent_s: float, now_s: float) -> None:
         if self.news(self.keys[key], sent_s):
-            self.used_up[key] = used_up
             self.keys[key].begin(now_s, lasts_s)
+            self.keys[key].spacing_s = 900.0 if used_up else 30.0
 
 
 class Roll:

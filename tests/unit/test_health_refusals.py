@@ -1,5 +1,7 @@
 """What a provider refuses: rate limits, keys, models, permissions, and the way to it; who rests then, and how long."""
 
+import math
+
 import pytest
 
 from fastroute.config.schema import Provider
@@ -135,7 +137,7 @@ def test_only_one_request_tries_a_key_whatever_models_are_asked_for() -> None:
     assert bench.tier(bench.place("two")) == BARRED
 
 
-@pytest.mark.parametrize("stated_s, rests_s", [(None, QUOTA_S), (40, 40), (7_200, 7_200)])
+@pytest.mark.parametrize("stated_s, rests_s", [(None, QUOTA_S), (40, QUOTA_PROBE_S), (7_200, 7_200)])
 def test_a_used_up_account_is_out_until_it_says_or_for_an_hour(stated_s: float | None, rests_s: float) -> None:
     bench = Bench()
     bench.tell(bench.place(), "quota", wait_s=stated_s)
@@ -146,11 +148,42 @@ def test_a_used_up_account_is_out_until_it_says_or_for_an_hour(stated_s: float |
 def test_a_used_up_account_is_tried_once_in_a_quarter_of_an_hour_at_most() -> None:
     bench = Bench()
     one = bench.place()
-    bench.tell(one, "quota", wait_s=1)
-    for _ in range(3):
-        bench.now_s += bench.health[one].wait_s(bench.now_s)
-        bench.probed(one, "quota", wait_s=1)
-        assert bench.health[one].wait_s(bench.now_s) == QUOTA_PROBE_S
+    for _ in range(4):
+        bench.tell(one, "quota", wait_s=1)
+        assert bench.health[one].wait_s(bench.now_s) == pytest.approx(QUOTA_PROBE_S), "the first one was a try, too"
+        bench.now_s += QUOTA_PROBE_S
+        assert bench.health[one].claim(bench.now_s)
+        bench.now_s += 0.3
+
+
+@pytest.mark.parametrize("failure", [None, "upstream_error", "rate_limited", "client_gone"])
+def test_a_try_of_a_used_up_account_that_came_to_nothing_was_one_all_the_same(failure: str | None) -> None:
+    bench = Bench()
+    one, two = bench.place("one"), bench.place("two")
+    bench.tell(one, "quota")
+    bench.now_s += QUOTA_S
+    assert bench.health[one].claim(bench.now_s)
+    sent_s = bench.now_s
+    bench.now_s += 1
+    if failure is not None:
+        bench.tell(one, failure, sent_s=sent_s)
+        bench.health[one].release(sent_s)
+    assert bench.tier(two) == BARRED
+    assert bench.health[two].wait_s(bench.now_s) == QUOTA_PROBE_S - 1
+    bench.now_s += QUOTA_PROBE_S - 1.001
+    assert bench.tier(two) == BARRED, "nothing was heard of it, or nothing that says whether the account is filled"
+    bench.now_s += 0.001
+    assert bench.tier(two) == FIT
+
+
+def test_a_try_of_a_used_up_account_that_was_never_sent_was_none() -> None:
+    bench = Bench()
+    one = bench.place()
+    bench.tell(one, "quota")
+    bench.now_s += QUOTA_S
+    assert bench.health[one].claim(bench.now_s)
+    bench.health[one].release(math.inf)
+    assert bench.tier(one) == FIT
 
 
 def test_without_a_key_there_is_none_to_put_out() -> None:
@@ -164,17 +197,34 @@ def test_without_a_key_there_is_none_to_put_out() -> None:
 # Models and permissions
 
 
-@pytest.mark.parametrize("failure, rests_s", [("not_found", NO_MODEL_S), ("forbidden", RETEST_S[0])])
-def test_a_model_that_is_not_there_or_not_allowed_is_left_out_with_an_alarm(failure: str, rests_s: float) -> None:
+@pytest.mark.parametrize("failure, tier, rests_s", [("not_found", ABSENT, NO_MODEL_S), ("forbidden", BARRED, 60)])
+def test_a_model_that_is_not_there_or_not_allowed_is_left_out_with_an_alarm(
+    failure: str, tier: int, rests_s: float
+) -> None:
     bench = Bench()
     one = bench.place("one")
     bench.tell(one, failure)
-    assert (bench.tier(one), bench.tier(bench.place("two"))) == (ABSENT, FIT)
+    assert (bench.tier(one), bench.tier(bench.place("two"))) == (tier, FIT)
     assert bench.news[0].alarm
     bench.now_s += rests_s - 0.01
-    assert bench.tier(one) == ABSENT
+    assert bench.tier(one) == tier
     bench.now_s += 0.01
     assert bench.tier(one) == FIT
+
+
+def test_a_model_that_a_key_may_not_call_is_tried_again_as_a_refused_key_is() -> None:
+    bench = Bench()
+    one = bench.place()
+    bench.tell(one, "forbidden")
+    waits_s = [bench.health[one].wait_s(bench.now_s)]
+    for _ in range(3):
+        bench.now_s += waits_s[-1]
+        bench.probed(one, "forbidden")
+        waits_s.append(bench.health[one].wait_s(bench.now_s))
+    assert waits_s == pytest.approx([*RETEST_S, RETEST_S[-1]])
+    bench.now_s += waits_s[-1]
+    bench.probed(one)
+    assert not bench.health[one].was_refused()
 
 
 @pytest.mark.parametrize("failure", ["not_found", "forbidden"])

@@ -281,8 +281,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         OnLoss,
         Meta(
             description="What becomes of what a target cannot be told: it is left out and named in "
-            "`x-fastroute-dropped` (`drop`), asked for in words where words can do it (`emulate`), or the request is "
-            "refused (`reject`)."
+            "`x-fastroute-dropped` (`drop`), asked for in words where words can do it (`emulate`), or another target "
+            "is asked, and where none can be told it the request is refused (`reject`)."
         ),
     ] = "drop"
     timeouts: Annotated[Timeouts, Meta(description="Clocks of connections to providers.")] = Timeouts()

@@ -7,7 +7,7 @@ RETEST_S = (60.0, 600.0, 3_600.0)
 QUOTA_S = 3_600.0
 """A used-up account that does not say when it is filled again."""
 QUOTA_PROBE_S = 900.0
-"""Least time between two tries of a used-up account, whatever it says."""
+"""Least time between two tries of a used-up account, whatever it says and whatever became of them."""
 
 
 class Account:
@@ -35,12 +35,10 @@ class Account:
         """The key's account is used up. How long it rests; None when that is no news."""
         if self._known(sent_s):
             return None
-        wait_s = QUOTA_S if retry_after_ms is None else retry_after_ms / 1000
-        if self.rest.count(now_s) and self.used_up:
-            # This was a try: the next one keeps its distance from it.
-            wait_s = max(wait_s, QUOTA_PROBE_S)
+        # This was a try: the next one keeps its distance from it.
+        wait_s = max(QUOTA_PROBE_S, QUOTA_S if retry_after_ms is None else retry_after_ms / 1000)
         self.used_up = True
-        self.rest.begin(now_s, now_s + wait_s)
+        self.rest.begin(now_s, now_s + wait_s, QUOTA_PROBE_S)
         return wait_s
 
     def answered(self, sent_s: float, now_s: float) -> bool:

@@ -30,7 +30,7 @@ MOMENT_S = 1.0
 class Rest:
     """In service, resting, half-open (the rest is over and a probe may go or is out), or in slow start."""
 
-    __slots__ = ("_meanwhile", "_out", "open", "probe_s", "since_s", "times", "until_s", "warm_s")
+    __slots__ = ("_meanwhile", "_out", "open", "probe_s", "since_s", "spacing_s", "times", "until_s", "warm_s")
 
     def __init__(self, out: int, meanwhile: int) -> None:
         """`out` is its tier while it rests, `meanwhile` while a probe is out."""
@@ -42,6 +42,9 @@ class Rest:
         self.until_s = -math.inf
         self.probe_s = -math.inf
         """When the probe that is out was sent."""
+        self.spacing_s = PROBE_S
+        """Least time between two probes of which nothing is heard. Where it is longer than usual, a probe that came to
+        nothing counts like one that was answered."""
         self.warm_s = -math.inf
         self.times = 0
         """Rests since it was last in full service."""
@@ -50,11 +53,12 @@ class Rest:
         """How many rests came shortly before the one that is to begin now."""
         return self.times if self.open or now_s < self.warm_s + SLOW_START_S else 0
 
-    def begin(self, now_s: float, until_s: float) -> None:
+    def begin(self, now_s: float, until_s: float, spacing_s: float = PROBE_S) -> None:
         self.times = self.count(now_s) + 1
         self.open = True
         self.since_s = now_s
         self.until_s = until_s
+        self.spacing_s = spacing_s
         self.probe_s = -math.inf
 
     def end(self, now_s: float) -> None:
@@ -68,11 +72,13 @@ class Rest:
         """Where an open rest puts what it is about; `FIT` when its probe may go."""
         if now_s < self.until_s:
             return self._out
-        return self._meanwhile if now_s < self.probe_s + PROBE_S else FIT
+        return self._meanwhile if now_s < self.probe_s + self.spacing_s else FIT
 
     def wait_s(self, now_s: float) -> float:
         """How long until it may be called again, as far as is known."""
-        return self.until_s - now_s if now_s < self.until_s else MOMENT_S
+        if now_s < self.until_s:
+            return self.until_s - now_s
+        return MOMENT_S if self.spacing_s == PROBE_S else max(MOMENT_S, self.probe_s + self.spacing_s - now_s)
 
     def claim(self, now_s: float) -> bool:
         """Makes the request that is about to go its probe. False when none is wanted."""
@@ -82,6 +88,7 @@ class Rest:
         return True
 
     def release(self, sent_s: float) -> None:
-        """An attempt sent at `sent_s` ended without a verdict: where it was the probe, another may go."""
-        if sent_s >= self.probe_s:
+        """An attempt sent at `sent_s` ended without a verdict: where it was the probe, another may go, unless probes
+        keep their distance. Infinity: it was never sent."""
+        if sent_s >= self.probe_s and (self.spacing_s == PROBE_S or sent_s == math.inf):
             self.probe_s = -math.inf

@@ -1,7 +1,7 @@
 """How one target stands: what its attempts say of it, of its key and of its provider, and whether it may be called.
 
 The surprise: a target for whatever model a client names is never barred for a limit nor left out for a model that does
-not exist, because that was said about one model and the next request names another.
+not exist or is not allowed, because that was said about one model and the next request names another.
 """
 
 import math
@@ -44,6 +44,7 @@ class Standing:
         "cooling",
         "expectation",
         "failures",
+        "forbidden",
         "in_flight",
         "index",
         "label",
@@ -65,6 +66,8 @@ class Standing:
         self.breaker = Breaker()
         self.cooling = Rest(STANDBY if self.any_model else BARRED, STANDBY)
         self.missing = Rest(ABSENT, ABSENT)
+        self.forbidden = Rest(BARRED, BARRED)
+        """This key may not call this model. As with a refused key, nobody is sent there to hear it again."""
         self.expectation = Expectation()
         self._gather()
 
@@ -73,12 +76,13 @@ class Standing:
         self.breaker = before.breaker
         self.cooling = before.cooling
         self.missing = before.missing
+        self.forbidden = before.forbidden
         self.expectation = before.expectation
         self.failures = before.failures
         self._gather()
 
     def _gather(self) -> None:
-        own = (self.breaker.rest, self.cooling, self.missing, self.way.rest)
+        own = (self.breaker.rest, self.cooling, self.missing, self.forbidden, self.way.rest)
         self._rests = own if self.account is None else (*own, self.account.rest)
 
     def rested(self) -> bool:
@@ -102,6 +106,10 @@ class Standing:
             self._troubled.discard(self.index)
         return tier
 
+    def comes_back(self, now_s: float) -> bool:
+        """It takes its share back slowly."""
+        return any(now_s < rest.warm_s + SLOW_START_S for rest in self._rests)
+
     def wait_s(self, now_s: float) -> float:
         """How long it stays barred."""
         barring = [rest.wait_s(now_s) for rest in self._rests if rest.open and rest.tier(now_s) == BARRED]
@@ -115,8 +123,9 @@ class Standing:
         """An empty account is what bars it."""
         return self.account is not None and self.account.rest.open and self.account.used_up
 
-    def key_is_out(self) -> bool:
-        return self.account is not None and self.account.rest.open
+    def was_refused(self) -> bool:
+        """Its key, or what it may be used for: only one request at a time asks whether that still is so."""
+        return self.forbidden.open or (self.account is not None and self.account.rest.open)
 
     def claim(self, now_s: float) -> bool:
         """The plan that is about to go leads here. True when it is the probe of something that rested."""
@@ -156,10 +165,10 @@ class Standing:
                 wait_s = self.account.exhausted(attempt.retry_after_ms, sent_s, now_s)
                 return _key_out(self.account, wait_s, "is used up")
             case Blame.KEY | Blame.QUOTA | Blame.PERMISSION:
-                wait_s = RETEST_S[min(self.missing.count(now_s), len(RETEST_S) - 1)]
-                return self._absent(wait_s, "may not be called with this key", sent_s, now_s)
+                rest = self.forbidden if blame is Blame.PERMISSION else self.missing
+                return self._left_out(rest, None, "may not be called with this key", sent_s, now_s)
             case Blame.MODEL:
-                return self._absent(NO_MODEL_S, "is not there", sent_s, now_s)
+                return self._left_out(self.missing, NO_MODEL_S, "is not there", sent_s, now_s)
             case _:
                 out = blame is Blame.WAY and self.way.failed(sent_s, now_s, dice)
                 tripped = self.breaker.failed(sent_s, now_s, dice)
@@ -183,12 +192,13 @@ class Standing:
         self.expectation.pardon()
         return News(f"{self.label} is at its rate limit for {wait_s:.1f} s")
 
-    def _absent(self, wait_s: float, why: str, sent_s: float, now_s: float) -> News | None:
-        rest = self.missing
+    def _left_out(self, rest: Rest, wait_s: float | None, why: str, sent_s: float, now_s: float) -> News | None:
+        """`wait_s`: how long; None: longer each time, as with a refused key."""
         if self.any_model or sent_s < rest.since_s or (rest.open and sent_s < rest.until_s):
             return None
-        rest.begin(now_s, now_s + wait_s)
-        return News(f"{self.label} {why}, says its provider; it is left out for {wait_s:.0f} s", alarm=True)
+        lasts_s = RETEST_S[min(rest.count(now_s), len(RETEST_S) - 1)] if wait_s is None else wait_s
+        rest.begin(now_s, now_s + lasts_s)
+        return News(f"{self.label} {why}, says its provider; it is left out for {lasts_s:.0f} s", alarm=True)
 
     def _answered(self, attempt: Attempt, sent_s: float, now_s: float) -> News | None:
         self.failures = 0
@@ -200,7 +210,12 @@ class Standing:
 
     def _came_back(self, back: bool, sent_s: float, now_s: float) -> News | None:
         # A cool-down is over when it says so, whatever slipped through meanwhile.
-        for rest, from_s in ((self.cooling, self.cooling.until_s), (self.missing, self.missing.since_s)):
+        missing, forbidden = self.missing, self.forbidden
+        for rest, from_s in (
+            (self.cooling, self.cooling.until_s),
+            (missing, missing.since_s),
+            (forbidden, forbidden.since_s),
+        ):
             if rest.open and sent_s >= from_s:
                 rest.end(now_s)
                 back = True

@@ -5,7 +5,7 @@
 //! caller may drop the relay and ask another target. Its one surprise: an event the scanner cannot read goes on all
 //! the same; only the facts do without it.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use memchr::memmem;
@@ -21,6 +21,7 @@ use crate::{
 mod chunk;
 mod crossing;
 mod held;
+mod kept;
 mod pattern;
 mod reply;
 mod seen;
@@ -36,6 +37,7 @@ pub use stream::Stream;
 pub use whole::{cross_reply, gather_reply, inspect_reply_of};
 
 use held::Held;
+use kept::{Kept, Waiting};
 use seen::{Seen, Verdict};
 
 /// Choices that are told apart; OpenAI allows no more.
@@ -375,59 +377,5 @@ impl Relay {
     fn give(&mut self, piece: Bytes, out: &mut Slices) {
         self.delivered_bytes += piece.len() as u64;
         out.push(piece);
-    }
-}
-
-/// Bytes that wait for content while a frame is read: counted block by block, because one frame may hold what would
-/// otherwise have come, and been refused, in many.
-struct Waiting {
-    preamble: usize,
-    /// The block that began in an earlier frame; it counts once it is finished.
-    open: usize,
-    left_out: usize,
-}
-
-impl Waiting {
-    /// With the finished blocks of this frame up to an offset.
-    fn until(&self, offset: usize) -> usize {
-        let finished = if offset == 0 { 0 } else { self.open + offset };
-        self.preamble + finished.saturating_sub(self.left_out)
-    }
-
-    fn leave_out(&mut self, block: Range<usize>) {
-        self.left_out += block.len() + if block.start == 0 { self.open } else { 0 };
-    }
-}
-
-/// What of one frame goes on.
-#[derive(Default)]
-struct Kept {
-    /// Parts that do, before `from`.
-    ranges: SmallVec<[Range<usize>; 2]>,
-    /// Everything from here does, up to the end.
-    from: usize,
-    end: Option<usize>,
-    left_out_end: Option<usize>,
-    /// The block that began in an earlier frame is left out.
-    leaves_out_open: bool,
-    failure: Option<Failure>,
-}
-
-impl Kept {
-    /// Nothing goes on from here.
-    fn fail(&mut self, at: usize, failure: Failure) {
-        self.leave_out(at..at);
-        self.end = Some(at);
-        self.failure = Some(failure);
-    }
-
-    fn leave_out(&mut self, block: Range<usize>) {
-        // Offset 0 means that the block began here or earlier; then nothing of this frame precedes it.
-        self.leaves_out_open |= block.start == 0;
-        if block.start > self.from {
-            self.ranges.push(self.from..block.start);
-        }
-        self.from = block.end;
-        self.left_out_end = Some(block.end);
     }
 }

@@ -4,22 +4,24 @@
 //! first content event. Everything before that can still fail over unseen. Dropping an attempt aborts it upstream.
 
 mod crossed;
+mod framing;
 mod passed;
 mod reply;
 mod request;
+mod words;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastroute_core::dialects::Family;
-use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::failure::Failure;
 use fastroute_core::relay::{ReplyFacts, Slices, Stream, TailInspector, quotes};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use self::reply::{Answer, acceptable, is_stream};
-use self::request::{Letter, addressed, edited, model_of, send};
+use self::framing::{acceptable, is_stream};
+use self::reply::Answer;
+use self::request::{Letter, send};
 use crate::clocks::{Due, Patience};
 use crate::ingress::Ingress;
 use crate::io::Io;
@@ -28,8 +30,9 @@ use crate::upstream::Lease;
 use crate::{echo, failpoint};
 
 pub(crate) use crossed::{bad, joined};
+pub(crate) use framing::cut;
 pub(crate) use passed::PASSED_BYTES;
-pub(crate) use reply::cut;
+pub(crate) use words::{Words, has_own, words};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
@@ -119,55 +122,28 @@ impl From<Failure> for Failed {
     }
 }
 
-/// The client's mistake: the target was not asked, and other requests do well there.
-fn not_served(target: &Target) -> Failure {
-    let message = format!("{} does not serve this endpoint", target.provider);
-    Failure::at(Kind::NotFound, Origin::Client).saying(message)
-}
-
-/// Runs one attempt up to its commit point.
+/// Runs one attempt up to its commit point; without words it is answered in this process.
 pub(crate) async fn attempt(
     io: &Arc<Io>,
-    target: &Target,
+    (target, words): (&Target, Option<&Words<'_>>),
     ingress: &Ingress,
     patience: &Patience,
     due: Due,
     id: Option<HeaderValue>,
 ) -> Result<Success, Failed> {
-    let origin = match &target.kind {
-        table::Kind::Echo if ingress.spoken.opaque.is_some() => return Err(not_served(target).into()),
-        table::Kind::Echo => return Box::pin(echo::answer(ingress)).await.map_err(Failed::from),
-        table::Kind::Http(origin) => origin,
+    let (table::Kind::Http(origin), Some(words)) = (&target.kind, words) else {
+        return Box::pin(echo::answer(ingress)).await.map_err(Failed::from);
     };
+    let head = words.head;
+    let answer = Answer { target, words, ingress, patience, due };
     if let Some(passing) = &ingress.spoken.opaque {
-        let passed = passed::attempt(io, (target, origin), (ingress, passing), patience, due, id);
+        let passed = passed::attempt(io, origin, answer, passing, id);
         return Box::pin(passed).await;
     }
-    let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target).into()) };
-    let demands = head.demands_of(model_of(ingress, target), patience.on_loss);
-    // Asked as a stream and put together again, where the target answers no other way.
-    let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
-    let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites && !gathers {
-        let (frames, dropped) = edited(ingress, target, demands)?;
-        (frames, None, dropped)
-    } else {
-        // Boxed, like all that only a request in other words needs.
-        let stream = ingress.stream() || gathers;
-        let told = crossed::request(ingress, demands, model_of(ingress, target), stream);
-        let (frames, crossed) = Box::pin(told).await?;
-        let dropped = crossed.dropped.clone();
-        (frames, Some(Box::new(crossed)), dropped)
-    };
-    let frames = match head.host {
-        Some(host) => addressed(ingress, &frames, head.dialect, host)?,
-        None => frames,
-    };
     head.credential.ready(io, due).await?;
-    let pool = io.pools.of(origin);
-    let letter = Letter::new(head, target, ingress, &frames, ingress.stream() || gathers)?;
-    let (response, lease) = send(&pool, &letter, due, id).await?;
+    let letter = Letter { words, ingress };
+    let (response, lease) = send(&io.pools.of(origin), &letter, due, id).await?;
     failpoint::pass("attempt.head");
-    let answer = Answer { target, head, ingress, patience, due, crossed, dropped };
     if !response.status().is_success() {
         if response.status() == StatusCode::UNAUTHORIZED {
             head.credential.refused();
@@ -178,7 +154,7 @@ pub(crate) async fn attempt(
     let streams = is_stream(head.dialect, response.headers());
     let tried = if ingress.stream() && streams {
         answer.first_content(response, lease).await
-    } else if gathers && streams {
+    } else if words.gathers && streams {
         Box::pin(answer.gathered(response, lease)).await
     } else {
         answer.whole(response, lease).await

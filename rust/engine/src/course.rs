@@ -38,9 +38,15 @@ pub(crate) struct Course<'t> {
     /// Replies of "too early" (425): worth one repeat.
     early: u32,
     repeats: u32,
+    /// The target that failed last.
+    failed: Option<u32>,
+    /// After that failure nothing is right.
+    over: bool,
+    /// Why the first target that has no words for the request has none.
+    unsaid: Option<Box<Failure>>,
 }
 
-/// A target that failed.
+/// A target that failed, or has no words for the request.
 struct Tried {
     target: u32,
     times: u32,
@@ -72,6 +78,9 @@ impl<'t> Course<'t> {
             doubts: 0,
             early: 0,
             repeats: 0,
+            failed: None,
+            over: false,
+            unsaid: None,
         }
     }
 
@@ -80,9 +89,20 @@ impl<'t> Course<'t> {
         self.deadline = self.deadline.min(by);
     }
 
-    /// The best target that was not tried yet.
-    pub(crate) fn untried(&self) -> Option<&'t Target> {
-        self.untried_beside(None)
+    /// Takes in that a target has no words for the request: it is none of those that may be tried, and none that was.
+    pub(crate) fn pass_over(&mut self, target: &Target, failure: Failure) {
+        self.tried.push(Tried { target: target.index, times: 0, barred: true, back: self.deadline, told: None });
+        self.unsaid.get_or_insert_with(|| Box::new(failure));
+    }
+
+    /// What is wrong with the request, where nobody had words for it.
+    pub(crate) fn unsaid(&mut self) -> Option<Failure> {
+        self.unsaid.take().map(|failure| *failure)
+    }
+
+    /// The target that one that is too slow would be left for.
+    pub(crate) fn after_slow(&self, running: &Target) -> Option<&'t Target> {
+        self.may_leave(running).then(|| self.untried_beside(Some(running.index)))?
     }
 
     fn untried_beside(&self, running: Option<u32>) -> Option<&'t Target> {
@@ -104,7 +124,7 @@ impl<'t> Course<'t> {
 
     /// The target in service that may be asked beside this one while it is slow: one that it would be left for.
     pub(crate) fn beside(&self, running: &Target, may_lead: usize) -> Option<&'t Target> {
-        let other = self.may_leave(running).then(|| self.untried_beside(Some(running.index)))??;
+        let other = self.after_slow(running)?;
         let in_service = self.plan.get(..may_lead).unwrap_or(self.plan);
         in_service.contains(&other.index).then_some(other)
     }
@@ -124,12 +144,21 @@ impl<'t> Course<'t> {
         dice: &Dice,
     ) -> Option<Step<'t>> {
         self.note(target, failure, now);
-        if self.attempts >= self.patience.attempts || now >= self.deadline || !self.goes_on(failure) {
+        self.failed = Some(target.index);
+        self.over = !self.goes_on(failure);
+        self.next(now, dice)
+    }
+
+    /// What may be tried now, if anything.
+    pub(crate) fn next(&mut self, now: Instant, dice: &Dice) -> Option<Step<'t>> {
+        let untried = self.untried_beside(None);
+        let Some(failed) = self.failed else { return untried.map(|target| Step { target, at: now }) };
+        if self.over || self.attempts >= self.patience.attempts || now >= self.deadline {
             return None;
         }
-        match self.untried() {
+        match untried {
             Some(elsewhere) => {
-                let again = self.again(Some(target.index), 0, 0.0, now, dice);
+                let again = self.again(Some(failed), 0, 0.0, now, dice);
                 Some(again.unwrap_or(Step { target: elsewhere, at: now }))
             }
             None => self.again(None, 1, WAIT_FOR_THE_LAST_S, now, dice),

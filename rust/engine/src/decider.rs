@@ -72,6 +72,8 @@ pub struct Plan {
     pub probe: bool,
     /// Another request for this route would be told the same, as long as nothing fails: it need not be asked for.
     pub standing: bool,
+    /// It is for one request alone: its lead comes back slowly and was drawn for it. The snapshot does not go on with it.
+    pub once: bool,
     pub by: DecidedBy,
 }
 

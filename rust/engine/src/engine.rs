@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use crate::admission::Queue;
+use crate::bars::Bars;
 use crate::decider::Decider;
 use crate::dice::Dice;
 use crate::doors;
@@ -78,6 +79,7 @@ impl Engine {
             metrics,
             pressure: Arc::default(),
             queue: Queue::default(),
+            bars: Bars::default(),
             bounds,
             dice,
             ready: AtomicBool::new(true),

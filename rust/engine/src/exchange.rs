@@ -23,7 +23,7 @@ use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::{Io, Shared};
 use crate::outcome::{Ending, Opening, Story, micros};
-use crate::problem::{self, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_TARGET, failed};
+use crate::problem::{self, Problem, Reply, SERVER_TIMING, X_ATTEMPTS, X_PASSED_OVER, X_TARGET, failed};
 use crate::render::{digits, trimmed};
 use crate::spoken::Task;
 use crate::table::{OnClientGone, Table, Target};
@@ -112,6 +112,9 @@ async fn planned(
     story.planned(&plan);
     // Not sooner: whom the decider counted in stays with the story.
     table.keep_able(&mut plan, &ingress.spoken);
+    if let Err(refusal) = io.shared.bars.keep_out_of_plan(&table, &mut plan, ingress.model(), Instant::now()) {
+        return Err(Box::new(refuse(&table, &refusal, ingress, story)));
+    }
     Ok((table, plan, story))
 }
 
@@ -140,8 +143,10 @@ fn at_its_table(
     }
     story.unplanned();
     hand_back(&*shared.decider, &plan);
-    let plan = snapshot_of(shared, &table, model)?;
-    Some((table, plan))
+    match snapshot_of(shared, &table, model)? {
+        Decision::Plan(plan) => Some((table, plan)),
+        Decision::Refusal(_) => None,
+    }
 }
 
 /// Runs what answers one request; a panic in it is a 500 for that request alone.
@@ -186,7 +191,7 @@ async fn decide(io: &Io, table: &Arc<Table>, ingress: &Ingress, story: &mut Stor
         table.remember(plan, Some(setbacks));
     }
     match asked {
-        Err(none) => snapshot_of(&io.shared, table, ingress.model()).map(Decision::Plan).ok_or(none),
+        Err(none) => snapshot_of(&io.shared, table, ingress.model()).ok_or(none),
         asked => asked,
     }
 }
@@ -201,25 +206,29 @@ pub fn standing(shared: &Shared, model: &str) -> Result<Plan, u64> {
     plan.ok_or_else(|| table.setbacks.count())
 }
 
-/// The engine's own plan for a model, where the decider's is late or failed. `None` for a model it does not know.
-pub fn by_snapshot(shared: &Shared, model: &str) -> Option<Plan> {
+/// The engine's own decision for a model, where the decider's is late or failed. `None` for a model it does not know.
+pub fn by_snapshot(shared: &Shared, model: &str) -> Option<Decision> {
     snapshot_of(shared, &shared.tables.current(), model)
 }
 
-fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Plan> {
+fn snapshot_of(shared: &Shared, table: &Table, model: &str) -> Option<Decision> {
     let index = table.resolve(model)?;
     let route = table.route(index)?;
     shared.metrics.snapshots.fetch_add(1, Ordering::Relaxed);
-    let targets = table.snapshot(route, &shared.dice);
-    Some(Plan {
+    let mut targets = table.snapshot(route, &shared.dice);
+    if let Err(refusal) = shared.bars.keep_out(table, &mut targets, model, Instant::now()) {
+        return Some(Decision::Refusal(refusal));
+    }
+    Some(Decision::Plan(Plan {
         route: index,
         generation: table.generation,
         may_lead: targets.len(),
         targets,
         probe: false,
         standing: false,
+        once: false,
         by: DecidedBy::Snapshot,
-    })
+    }))
 }
 
 /// An attempt or a reply under way, counted at its target until it is dropped.
@@ -269,6 +278,7 @@ fn deliver(io: &Io, mut found: Found, kind: HeaderValue, id: &Arc<str>) -> Reply
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_TARGET, found.flying.label());
     headers.insert(X_ATTEMPTS, problem::count(found.story.attempts()));
+    headers.extend(found.story.passed_over().map(|names| (X_PASSED_OVER, names)));
     headers.insert(SERVER_TIMING, timing(&mut found.story, found.now));
     let body = content(io, found);
     Reply { status, headers, body, said_in: Dialect::OpenAiChat }.with_request_id(id)
@@ -340,7 +350,8 @@ fn end_failed(attempt: Failed, spent: bool, client: Dialect, id: &Arc<str>, mut 
         outcome.status = attempt.failure.status;
     }
     let attempts = story.attempts();
-    let reply = failed(&attempt.failure, attempt.reply, client, id, attempts, spent);
+    let mut reply = failed(&attempt.failure, attempt.reply, client, id, attempts, spent);
+    reply.headers.extend(story.passed_over().map(|names| (X_PASSED_OVER, names)));
     story.close(Ending::Refused, Some(attempt.failure));
     reply
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::admission::Queue;
+use crate::bars::Bars;
 use crate::decider::{Decider, Desk};
 use crate::defect::{self, Vital, kept};
 use crate::dice::Dice;
@@ -111,6 +112,7 @@ pub struct Shared {
     pub metrics: Metrics,
     pub pressure: Arc<Pressure>,
     pub queue: Queue,
+    pub bars: Bars,
     pub bounds: Bounds,
     pub dice: Arc<Dice>,
     /// False while the gateway is stopping: `/readyz` says so, and doors close connections after their reply.

@@ -7,6 +7,7 @@
 pub mod admission;
 mod attempt;
 mod awaited;
+mod bars;
 mod budget;
 mod clocks;
 mod count;

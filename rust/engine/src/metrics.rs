@@ -34,6 +34,8 @@ pub struct Metrics {
     pub hedges: AtomicU64,
     pub hedges_won: AtomicU64,
     pub hedges_denied: AtomicU64,
+    /// Targets that were not asked because they have no words for the request.
+    pub passed_over: AtomicU64,
     /// Defects of ours that were caught.
     pub defects: Defects,
     pub journal: Arc<Counters>,
@@ -112,7 +114,7 @@ fn seconds_since_1970() -> u64 {
 }
 
 impl Metrics {
-    pub fn rows(&self) -> [Row; 14] {
+    pub fn rows(&self) -> [Row; 15] {
         let size = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
@@ -153,6 +155,12 @@ impl Metrics {
                 "counter",
                 "Slow attempts that got none beside them because their model's budget for it was used up.",
                 count(&self.hedges_denied),
+            ),
+            (
+                "fastroute_passed_over_total",
+                "counter",
+                "Targets not asked because their dialect has no words for the request.",
+                count(&self.passed_over),
             ),
             ("fastroute_panics_total", "counter", "Defects of the gateway that were caught.", self.defects.count()),
         ]

@@ -15,6 +15,8 @@ use crate::delivery::ReplyBody;
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const X_TARGET: HeaderName = HeaderName::from_static("x-fastroute-target");
 pub const X_ATTEMPTS: HeaderName = HeaderName::from_static("x-fastroute-attempts");
+/// Targets that had no words for the request, and were not asked.
+pub const X_PASSED_OVER: HeaderName = HeaderName::from_static("x-fastroute-passed-over");
 pub const X_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-fastroute-upstream-status");
 pub const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -11,13 +11,13 @@ use fastroute_core::failure::{Failure, Kind, Origin, Retry};
 use hyper::header::HeaderValue;
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::{Failed, Tried, attempt};
+use crate::attempt::{Failed, Tried, Words, attempt};
 use crate::clocks::{Due, seconds};
 use crate::course::Course;
 use crate::exchange::InFlight;
 use crate::journal::Pledge;
 use crate::outcome::Story;
-use crate::table::OnClientGone;
+use crate::table::{OnClientGone, Target};
 use crate::walk::{Ground, Running, soft};
 use crate::walking::Presence;
 
@@ -35,13 +35,14 @@ impl<'t> Entrant<'t> {
     pub(crate) fn new(
         ground: &Ground<'t>,
         running: Running<'t>,
+        words: Option<Words<'t>>,
         due: Due,
         soft: Option<Instant>,
         id: Option<HeaderValue>,
     ) -> Self {
         let (io, target, ingress, patience) = (ground.io, running.target, ground.ingress, &ground.route.patience);
         let presence = ground.presence.filter(|_| target.on_client_gone == OnClientGone::Finish);
-        let trying = attempt(io, target, ingress, patience, due, id);
+        let trying = async move { attempt(io, (target, words.as_ref()), ingress, patience, due, id).await };
         match presence {
             Some(presence) => Self { running, trying: Box::pin(presence.carry(trying)), soft, carried: true },
             None => Self { running, trying: Box::pin(trying), soft, carried: false },
@@ -49,10 +50,14 @@ impl<'t> Entrant<'t> {
     }
 
     /// Its soft limit is over: whether it is to be left. Without a client nobody is in a hurry, and the only target left
-    /// is waited for.
-    fn is_left(&mut self, ground: &Ground<'t>, course: &Course<'t>) -> bool {
+    /// that has words for the request is waited for.
+    async fn is_left(&mut self, ground: &Ground<'t>, course: &mut Course<'t>, story: &mut Story) -> bool {
         self.soft = None;
-        !ground.presence.is_some_and(Presence::left) && course.may_leave(self.running.target)
+        if ground.presence.is_some_and(Presence::left) {
+            return false;
+        }
+        let running = self.running.target;
+        ground.other(course, story, |course| course.after_slow(running)).await.is_some()
     }
 }
 
@@ -69,7 +74,7 @@ pub(crate) async fn race<'t>(
     let slow = after.map(|after| first.running.began + seconds(after));
     // A soft limit that comes first leaves the target, and then nothing runs beside it.
     let Some(slow) = slow.filter(|slow| first.soft.is_none_or(|soft| *slow < soft)) else {
-        return alone(ground, course, first, over).await;
+        return alone(ground, course, story, first, over).await;
     };
     tokio::select! {
         biased;
@@ -77,9 +82,9 @@ pub(crate) async fn race<'t>(
         () = over.as_mut() => return (first.running, Err(stopped())),
         () = sleep_until(slow) => {}
     }
-    match beside(ground, course, story, &first) {
+    match beside(ground, course, story, first.running.target).await {
         Some(second) => two(ground, course, story, [first, second], over).await,
-        None => alone(ground, course, first, over).await,
+        None => alone(ground, course, story, first, over).await,
     }
 }
 
@@ -103,7 +108,8 @@ fn stopped() -> Failed {
 
 async fn alone<'t>(
     ground: &Ground<'t>,
-    course: &Course<'t>,
+    course: &mut Course<'t>,
+    story: &mut Story,
     mut entrant: Entrant<'t>,
     mut over: Pin<&mut impl Future<Output = ()>>,
 ) -> (Running<'t>, Tried) {
@@ -113,7 +119,7 @@ async fn alone<'t>(
             tried = entrant.trying.as_mut() => break tried,
             () = over.as_mut() => break Err(stopped()),
             () = until(entrant.soft) => {
-                if entrant.is_left(ground, course) {
+                if entrant.is_left(ground, course, story).await {
                     break Err(Failure::new(Kind::FirstTokenSoft).into());
                 }
             }
@@ -129,13 +135,19 @@ fn is_everybodys(failure: &Failure) -> bool {
 }
 
 /// The attempt that may run beside this one, begun; `None` where there is none, or nothing to pay it with.
-fn beside<'t>(ground: &Ground<'t>, course: &Course<'t>, story: &mut Story, first: &Entrant<'t>) -> Option<Entrant<'t>> {
+async fn beside<'t>(
+    ground: &Ground<'t>,
+    course: &mut Course<'t>,
+    story: &mut Story,
+    running: &'t Target,
+) -> Option<Entrant<'t>> {
     // Without a client nobody is in a hurry, and a disk in trouble would have to be waited for.
     let lane = ground.io.lane.as_ref();
     if ground.presence.is_some_and(Presence::left) || lane.is_some_and(|lane| lane.is_relayed()) {
         return None;
     }
-    let target = course.beside(first.running.target, ground.plan.may_lead)?;
+    let may_lead = ground.plan.may_lead;
+    let (target, words) = ground.other(course, story, |course| course.beside(running, may_lead)).await?;
     let (began, metrics) = (Instant::now(), &ground.io.shared.metrics);
     if !ground.route.budget.hedge(began) {
         metrics.hedges_denied.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +160,7 @@ fn beside<'t>(ground: &Ground<'t>, course: &Course<'t>, story: &mut Story, first
     story.attempt_beside(target.index, pledge, began);
     let flying = InFlight::enter(ground.table, target, ground.plan.by);
     let soft = Some(soft(&ground.route.patience, target, began));
-    Some(Entrant::new(ground, Running { target, began, flying }, ground.due(began), soft, id))
+    Some(Entrant::new(ground, Running { target, began, flying }, words, ground.due(began), soft, id))
 }
 
 /// What happened first.
@@ -191,8 +203,8 @@ async fn two<'t>(
             match tried {
                 Err(Failed { failure, .. }) if !is_everybodys(&failure) => {
                     story.setback_of_two(was_second, &failure, now);
-                    course.after_one_of_two(this.running.over(&failure), &failure, now);
-                    alone(ground, course, other, over).await
+                    course.after_one_of_two(this.running.over(&failure, ground), &failure, now);
+                    alone(ground, course, story, other, over).await
                 }
                 tried => {
                     if was_second && tried.is_ok() {
@@ -215,7 +227,7 @@ async fn two<'t>(
             let (stays, leaves) = if stays_first { (first, second) } else { (second, first) };
             story.setback_of_two(stays_first, &Failure::new(Kind::ClientGone), now);
             drop(leaves);
-            alone(ground, course, stays, over).await
+            alone(ground, course, story, stays, over).await
         }
     }
 }

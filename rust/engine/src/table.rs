@@ -123,11 +123,11 @@ impl Route {
     }
 
     /// Remembers the order the decider chose. The common case, the same order again, writes nothing.
-    /// An order that is none of this route's is not taken over: one bad plan must not become every later one. Nor is a
-    /// probe's: it was meant for one request.
+    /// An order that is none of this route's is not taken over: one bad plan must not become every later one. Nor is one
+    /// that was meant for one request: a probe's, or that of a target which comes back slowly.
     pub fn remember(&self, plan: &Plan) {
         let order = plan.targets.as_slice();
-        if plan.probe || order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
+        if plan.probe || plan.once || order.is_empty() || order.iter().any(|index| !self.targets.contains(index)) {
             return;
         }
         let (last, may_lead) = (self.last.load(), plan.may_lead.min(order.len()));

@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 use fastroute_core::failure::{Failure, Kind};
 use tokio::time::Instant;
 
-use crate::attempt::{self, Failed, Success};
+use crate::attempt::{self, Failed, Success, Words};
 use crate::budget;
 use crate::clocks::{Due, IdleClock, Patience, seconds};
-use crate::course::Course;
+use crate::course::{Course, Step};
 use crate::decider::Plan;
 use crate::exchange::InFlight;
 use crate::failpoint;
@@ -56,9 +56,10 @@ pub(crate) struct Running<'t> {
 
 impl<'t> Running<'t> {
     /// It failed.
-    pub(crate) fn over(self, failure: &Failure) -> &'t Target {
+    pub(crate) fn over(self, failure: &Failure, ground: &Ground<'t>) -> &'t Target {
         if blames_upstream(failure) {
             self.target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            ground.io.shared.bars.failed(self.target, ground.ingress.model(), failure, Instant::now());
         }
         self.target
     }
@@ -101,49 +102,62 @@ pub(crate) fn walk<'t>(
         // Boxed, like everything that only a failure needs: each exchange would carry it.
         let mut last: Option<Box<Failed>> = None;
         let mut spent = false;
-        let mut next = course.untried();
+        let mut next = course.next(ingress.started, &io.shared.dice);
         let mut over = pin!(io.shared.over());
         route.budget.earn();
         if hedges {
             route.budget.earn_hedge();
         }
-        while let Some(target) = next {
-            let began = Instant::now();
-            if let Some(lane) = &io.lane {
-                let Ok(pledge) = ground.pledge(lane, target, story.attempts() + 1, began) else {
-                    last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
-                    break;
-                };
-                failpoint::pass("walk.pledged");
-                story.pledge = Some(pledge);
-                // Boxed: only a disk in trouble is waited for.
-                if lane.is_relayed() {
-                    Box::pin(lane.caught_up()).await;
+        while let Some(Step { target, at }) = next {
+            let words = match attempt::words(target, ingress, patience).await {
+                Ok(words) => words,
+                Err(failure) => {
+                    ground.pass_over(target, failure, &mut course, &mut story);
+                    next = course.next(Instant::now(), &io.shared.dice);
+                    continue;
                 }
+            };
+            if let Some(failed) = &last {
+                let now = Instant::now();
+                spent = !ground.pays(&failed.failure, now);
+                if spent {
+                    break;
+                }
+                failpoint::pass("walk.again");
+                if at > now && !waited(at, over.as_mut()).await {
+                    last = Some(Box::new(Failure::new(Kind::Shutdown).into()));
+                    break;
+                }
+            }
+            let began = Instant::now();
+            if !ground.on_record(target, began, &mut story).await {
+                last = Some(Box::new(Failure::new(Kind::LedgerUnavailable).into()));
+                break;
             }
             // Not sooner: what may not be put on record is not tried, and counts nowhere.
             story.attempt(target.index, began);
-            let flying = InFlight::enter(table, target, plan.by);
+            let running = Running { target, began, flying: InFlight::enter(table, target, plan.by) };
             failpoint::pass("walk.attempt");
-            let leaves = ingress.stream() && course.may_leave(target);
             if story.attempts() == 1 {
                 ground.first = began;
             }
             let due = ground.due(began);
             // What could only begin behind that would be over before it was sent.
             course.end_by(due.by);
-            let soft = leaves.then(|| soft(patience, target, began));
+            let other = course.after_slow(target).filter(|_| ingress.stream());
+            let soft = other.map(|_| soft(patience, target, began));
+            // Whether it is left then depends on words that are still to be found.
+            let unsure = other.is_some_and(|other| !attempt::has_own(other, ingress, patience));
             let id = story.pledge.as_ref().and_then(Pledge::header);
-            let running = Running { target, began, flying };
-            let (running, tried) = if hedges || presence.is_some() {
-                let entrant = Entrant::new(&ground, running, due, soft, id);
-                // Boxed: few routes want either.
+            let (running, tried) = if hedges || unsure || presence.is_some() {
+                let entrant = Entrant::new(&ground, running, words, due, soft, id);
+                // Boxed: few routes want any of this.
                 Box::pin(race(&ground, &mut course, &mut story, entrant, over.as_mut())).await
             } else {
                 let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
                 let tried = tokio::select! {
                     biased;
-                    tried = attempt::attempt(io, target, ingress, patience, due, id) => tried,
+                    tried = attempt::attempt(io, (target, words.as_ref()), ingress, patience, due, id) => tried,
                     // Its client has seen nothing, and can go to another gateway.
                     () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
                 };
@@ -153,36 +167,61 @@ pub(crate) fn walk<'t>(
                 Ok(success) => return Walked::Content(ground.found(success, running, story)),
                 Err(failed) => Box::new(failed),
             };
-            let target = running.over(&failed.failure);
+            let target = running.over(&failed.failure, &ground);
             failpoint::pass("walk.failed");
             let now = Instant::now();
-            let failure = &failed.failure;
-            story.setback(failure, now);
-            if presence.is_some_and(Presence::left) {
-                last = Some(failed);
-                break;
-            }
-            next = None;
-            if let Some(step) = course.after(target, failure, now, &io.shared.dice) {
-                spent = !ground.pays(failure, now);
-                if !spent {
-                    failpoint::pass("walk.again");
-                    if step.at > now && !waited(step.at, over.as_mut()).await {
-                        last = Some(Box::new(Failure::new(Kind::Shutdown).into()));
-                        break;
-                    }
-                    next = Some(step.target);
-                }
-            }
+            story.setback(&failed.failure, now);
+            next = if presence.is_some_and(Presence::left) {
+                None
+            } else {
+                course.after(target, &failed.failure, now, &io.shared.dice)
+            };
             last = Some(failed);
         }
-        let mut failed = last.unwrap_or_else(|| Box::new(nothing("the plan names no target")));
+        let mut failed = last.unwrap_or_else(|| Box::new(unsaid(&mut course)));
         course.tell_the_wait(&mut failed.failure, Instant::now());
         Walked::Nothing { failed, spent, story }
     }
 }
 
-impl Ground<'_> {
+impl<'t> Ground<'t> {
+    /// This target has no words for the request: another one may have them.
+    fn pass_over(&self, target: &Target, failure: Failure, course: &mut Course<'t>, story: &mut Story) {
+        self.io.shared.metrics.passed_over.fetch_add(1, Ordering::Relaxed);
+        story.pass_over(target);
+        course.pass_over(target, failure);
+    }
+
+    /// The next target that one that is too slow would be left for, with words for the request. Those without are passed
+    /// over.
+    pub(crate) async fn other(
+        &self,
+        course: &mut Course<'t>,
+        story: &mut Story,
+        best: impl Fn(&Course<'t>) -> Option<&'t Target>,
+    ) -> Option<(&'t Target, Option<Words<'t>>)> {
+        while let Some(other) = best(course) {
+            match attempt::words(other, self.ingress, &self.route.patience).await {
+                Ok(words) => return Some((other, words)),
+                Err(failure) => self.pass_over(other, failure, course, story),
+            }
+        }
+        None
+    }
+
+    /// Puts the attempt that is about to begin on record; false where that must be and cannot.
+    async fn on_record(&self, target: &Target, began: Instant, story: &mut Story) -> bool {
+        let Some(lane) = &self.io.lane else { return true };
+        let Ok(pledge) = self.pledge(lane, target, story.attempts() + 1, began) else { return false };
+        failpoint::pass("walk.pledged");
+        story.pledge = Some(pledge);
+        // Boxed: only a disk in trouble is waited for.
+        if lane.is_relayed() {
+            Box::pin(lane.caught_up()).await;
+        }
+        true
+    }
+
     /// Puts an attempt on record, before it is made.
     pub(crate) fn pledge(
         &self,
@@ -225,6 +264,7 @@ impl Ground<'_> {
         let Running { target, began, flying } = running;
         let now = Instant::now();
         target.failures_in_a_row.store(0, Ordering::Relaxed);
+        self.io.shared.bars.answered(target, self.ingress.model(), began);
         if self.ingress.stream() {
             target.ttft.record(now - began, now);
         }
@@ -253,7 +293,11 @@ pub(crate) fn soft(patience: &Patience, target: &Target, began: Instant) -> Inst
     began + patience.ttft_soft_timeout_s.map_or_else(|| target.ttft.limit(began), seconds)
 }
 
-/// The plan itself is at fault.
+/// Nobody was asked: because nobody has words for the request, or the plan itself is at fault.
+fn unsaid(course: &mut Course<'_>) -> Failed {
+    course.unsaid().map_or_else(|| nothing("the plan names no target"), Failed::from)
+}
+
 fn nothing(message: &'static str) -> Failed {
     Failure::new(Kind::Internal).saying(message).into()
 }

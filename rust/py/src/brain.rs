@@ -113,6 +113,7 @@ impl Brain {
                 may_lead: answer.getattr(intern!(py, "may_lead"))?.extract()?,
                 probe: answer.getattr(intern!(py, "probe"))?.extract()?,
                 standing: answer.getattr(intern!(py, "standing"))?.extract()?,
+                once: answer.getattr(intern!(py, "once"))?.extract()?,
                 targets,
                 by: DecidedBy::Policy,
             })));

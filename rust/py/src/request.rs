@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fastroute_engine::decider::{Decided, Decision, Door, Refusal};
+use fastroute_engine::decider::{Decided, DecidedBy, Decision, Door, Refusal};
 use fastroute_engine::defect;
 use fastroute_engine::doors::body;
 use fastroute_engine::{
@@ -218,10 +218,12 @@ impl Gateway {
             error.write_unraisable(py, None);
             None
         });
-        let decision =
-            asked.or_else(|| by_snapshot(shared, ingress.model()).map(Decision::Plan)).unwrap_or_else(no_decision);
+        let decision = asked.or_else(|| by_snapshot(shared, ingress.model())).unwrap_or_else(no_decision);
         let decided = Decided::new(decision, shared.decider.clone());
-        if let Some(Decision::Plan(plan)) = decided.decision() {
+        // The snapshot's own leaves out whoever may not be called just now.
+        if let Some(Decision::Plan(plan)) = decided.decision()
+            && plan.by == DecidedBy::Policy
+        {
             shared.tables.current().remember(plan, setbacks);
         }
         decided

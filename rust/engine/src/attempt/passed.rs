@@ -8,59 +8,41 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fastroute_core::failure::{Failure, Kind, Origin as Fault};
-use fastroute_core::json::splice;
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailInspector, inspect_reply};
 use fastroute_core::sse::Limits;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::reply::{Answer, acceptable, begins_as_reply};
-use super::request::{Letter, model_of, send};
-use super::{Failed, Flow, Frames, Running, Success, Tried, WHOLE_REPLY_BYTES, Whole, not_served};
-use crate::clocks::{Due, Patience};
+use super::framing::{acceptable, begins_as_reply};
+use super::reply::Answer;
+use super::request::{Letter, send};
+use super::{Failed, Flow, Running, Success, Tried, WHOLE_REPLY_BYTES, Whole};
 use crate::failpoint;
-use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::opaque::Passing;
-use crate::table::Target;
 use crate::upstream::{Lease, Origin};
 
 /// Nothing of it is held, so it may be as long as the longest file that providers keep (512 MB), and more.
 pub(crate) const PASSED_BYTES: u64 = 1 << 30;
 /// Pictures come in events as well.
 const EVENT: Limits = Limits { line_bytes: 8 << 20, event_bytes: 8 << 20 };
-/// What stands for the model where the table names a provider alone.
-const ANY: &str = "*";
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Runs one attempt up to its commit point.
 pub(super) async fn attempt(
     io: &Arc<Io>,
-    (target, origin): (&Target, &Arc<Origin>),
-    (ingress, passing): (&Ingress, &Passing),
-    patience: &Patience,
-    due: Due,
+    origin: &Arc<Origin>,
+    answer: Answer<'_>,
+    passing: &Passing,
     id: Option<HeaderValue>,
 ) -> Tried {
-    let query = ingress.spoken.query.as_deref();
-    // Where nobody named one, a provider asked for whatever it likes best is told none.
-    let model = Some(model_of(ingress, target)).filter(|model| !passing.unnamed || *model != ANY);
-    let Some((head, path)) = target.passage(passing, model.unwrap_or_default(), query) else {
-        return Err(not_served(target).into());
-    };
-    let path = path.ok_or_else(|| {
-        Failure::at(Kind::NotFound, Fault::Client).saying("the model's name makes no address").about("model")
-    })?;
-    let edit = model.and_then(|model| passing.rename(&ingress.scan, model));
-    let frames = splice(&ingress.frames, edit.as_slice());
-    let frames = frames.map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))?;
-    let frames: Frames = frames.into_iter().collect();
+    let Answer { words, ingress, due, .. } = answer;
+    let head = words.head;
     head.credential.ready(io, due).await?;
-    let letter = Letter::passing(head, path, ingress, &frames);
+    let letter = Letter { words, ingress };
     let (response, lease) = send(&io.pools.of(origin), &letter, due, id).await?;
     failpoint::pass("attempt.head");
-    let answer = Answer { target, head, ingress, patience, due, crossed: None, dropped: None };
     if !response.status().is_success() {
         if response.status() == StatusCode::UNAUTHORIZED {
             head.credential.refused();
@@ -104,7 +86,7 @@ impl Answer<'_> {
         let status = response.status();
         let spec = RelaySpec {
             inspect: Inspect::Raw,
-            secrets: self.head.secrets(),
+            secrets: self.words.head.secrets(),
             usage_rule: self.target.usage_rule,
             limits: EVENT,
             ..RelaySpec::default()
@@ -163,7 +145,7 @@ impl Answer<'_> {
 
 /// Reply headers that go on.
 fn kept(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = super::reply::passed_on(headers.clone());
+    let mut kept = super::framing::passed_on(headers.clone());
     kept.insert(CONTENT_TYPE, headers.get(CONTENT_TYPE).cloned().unwrap_or(OCTETS));
     if let Some(name) = headers.get(CONTENT_DISPOSITION) {
         kept.insert(CONTENT_DISPOSITION, name.clone());

@@ -1,13 +1,8 @@
 //! What an upstream answered, up to the commit point: refused, whole, or begun.
 //!
-//! Nothing is believed that the framing contradicts. The surprise: where a stream was asked for, an answer that is none is
+//! The surprise: where a stream was asked for, an answer that is none is
 //! still read, since it may be an error in the clothes of a success.
 
-use std::error::Error as _;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,62 +11,35 @@ use fastroute_core::eventstream::is_event_stream;
 use fastroute_core::failure::{ErrorReply, Failure, Kind};
 use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailInspector, inspect_reply_of};
 use fastroute_core::sse;
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use smallvec::SmallVec;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::crossed::{Crossed, X_DROPPED};
-use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, joined};
+use super::framing::{begins_as_reply, cut, frame_by, misframed, passed_on};
+use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, Words, joined};
 use crate::clocks::{Due, Patience};
 use crate::failpoint;
 use crate::ingress::Ingress;
-use crate::table::{Head, Target};
+use crate::table::Target;
 use crate::upstream::Lease;
 
-/// How an error begins, where a reply may have `null` in its place.
-const BEGIN: &[u8] = br#"{"error":"#;
 /// What is kept of an error reply.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the body of an error reply is waited for: its status is enough to go on elsewhere.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
-/// Refuses a reply by its head, before its first byte is looked at.
-pub(super) fn acceptable(response: &Response<Incoming>, most: u64) -> Result<(), Failure> {
-    let headers = response.headers();
-    // Two lengths for one body: no two readers would agree on where it ends (RFC 9112, section 6.3).
-    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Failure::new(Kind::Malformed));
-    }
-    // Asked for as it is. What comes packed all the same may be a bomb, and nothing in it could be looked at.
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(
-            Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
-        );
-    }
-    if response.body().size_hint().exact().is_some_and(|length| length > most) {
-        return Err(Failure::new(Kind::ResponseTooLarge));
-    }
-    Ok(())
-}
-
 /// What an upstream's answer is read with.
 pub(super) struct Answer<'a> {
     pub(super) target: &'a Target,
-    pub(super) head: &'a Head,
+    /// What it was told.
+    pub(super) words: &'a Words<'a>,
     pub(super) ingress: &'a Ingress,
     pub(super) patience: &'a Patience,
     pub(super) due: Due,
-    /// The target speaks another dialect than the client.
-    pub(super) crossed: Option<Box<Crossed>>,
-    /// Names of what the target was not told.
-    pub(super) dropped: Option<HeaderValue>,
 }
 
 impl Answer<'_> {
@@ -107,7 +75,7 @@ impl Answer<'_> {
     }
 
     fn in_clients_words(&self, error: Bytes, status: u16) -> Bytes {
-        match &self.crossed {
+        match &self.words.crossed {
             Some(crossed) => crossed.error(&error, status),
             None => error,
         }
@@ -166,7 +134,7 @@ impl Answer<'_> {
         let most = usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX);
         let (frames, ended) = self.held(&mut body, &lease, most).await?;
         failpoint::pass("attempt.whole");
-        let Some(crossed) = self.crossed.as_ref().filter(|_| ended) else {
+        let Some(crossed) = self.words.crossed.as_ref().filter(|_| ended) else {
             return Err(Failure::new(Kind::ResponseTooLarge).into());
         };
         let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -219,8 +187,10 @@ impl Answer<'_> {
 
     /// How much of a reply is held before it is judged. One that is said in other words is said as a whole.
     fn held_bytes(&self) -> usize {
-        match self.head.dialect {
-            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings if self.crossed.is_none() => {
+        match self.words.head.dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings
+                if self.words.crossed.is_none() =>
+            {
                 WHOLE_REPLY_BYTES
             }
             _ => usize::try_from(REPLY_BYTES).unwrap_or(usize::MAX),
@@ -234,8 +204,8 @@ impl Answer<'_> {
             [only] => only.clone(),
             several => several.concat().into(),
         };
-        let inspected = match &self.crossed {
-            None => inspect_reply_of(self.head.dialect, &joined, rule),
+        let inspected = match &self.words.crossed {
+            None => inspect_reply_of(self.words.head.dialect, &joined, rule),
             Some(crossed) => crossed.reply(joined.clone(), rule).await.map(|(said, facts)| {
                 *frames = [said].into_iter().collect();
                 facts
@@ -314,17 +284,17 @@ impl Answer<'_> {
     fn stream(&self, content_type: &[u8]) -> Result<Box<Stream>, Failure> {
         let ingress = self.ingress;
         let spec = RelaySpec {
-            inspect: match self.head.dialect {
+            inspect: match self.words.head.dialect {
                 Dialect::OpenAiChat | Dialect::OpenAiCompletions => Inspect::OpenAiChat,
                 other => Inspect::Events(other),
             },
             choices: ingress.scan.n.unwrap_or_default(),
-            secrets: self.head.secrets(),
+            secrets: self.words.head.secrets(),
             usage_rule: self.target.usage_rule,
             hide_usage: ingress.forces_usage(),
             limits: sse::Limits::default(),
         };
-        let stream = match &self.crossed {
+        let stream = match &self.words.crossed {
             None if !is_event_stream(content_type) => Stream::Passed(Relay::new(spec)),
             None => Stream::Crossed(Crossed::reframed(ingress).stream(spec, content_type)?),
             Some(crossed) => Stream::Crossed(crossed.stream(spec, content_type)?),
@@ -335,7 +305,7 @@ impl Answer<'_> {
     /// A reply without content is a failure where the route or the provider's row says so. One that a filter emptied is
     /// not: asking elsewhere would be shopping for another opinion.
     fn refuse_empty(&self, finish_reason: Option<&str>) -> Result<(), Failure> {
-        let quirk = || self.head.demands(self.patience.on_loss).quirks.empty_content_is_failure;
+        let quirk = || self.words.head.demands(self.patience.on_loss).quirks.empty_content_is_failure;
         if finish_reason == Some("content_filter") || !(self.patience.retry_empty || quirk()) {
             return Ok(());
         }
@@ -344,71 +314,9 @@ impl Answer<'_> {
 
     fn passed_on(&self, headers: HeaderMap) -> HeaderMap {
         let mut kept = passed_on(headers);
-        if let Some(dropped) = self.dropped.clone() {
+        if let Some(dropped) = self.words.dropped.clone() {
             kept.insert(X_DROPPED, dropped);
         }
         kept
-    }
-}
-
-/// Whether a reply is a stream, in the framing of its dialect.
-pub(super) fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
-    let framings: &[&[u8]] = match dialect {
-        Dialect::Ollama => &[b"application/x-ndjson"],
-        Dialect::BedrockConverse => &[b"application/vnd.amazon.eventstream"],
-        Dialect::AnthropicMessages => &[b"text/event-stream", b"application/vnd.amazon.eventstream"],
-        _ => &[b"text/event-stream"],
-    };
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    framings.iter().any(|framing| kind.get(..framing.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(framing)))
-}
-
-/// Whether it opens an object, as every reply does; a page or events do not. Nor is it one that begins with an error.
-pub(super) fn begins_as_reply(frames: &[Bytes]) -> bool {
-    let mut bytes = frames.iter().flatten().filter(|byte| !byte.is_ascii_whitespace());
-    let begin: SmallVec<[u8; 16]> = bytes.by_ref().take(BEGIN.len() + 1).copied().collect();
-    begin.first() == Some(&b'{') && (!begin.starts_with(BEGIN) || begin.ends_with(b"n"))
-}
-
-/// The body's own framing was broken: a chunk size that is no number, or beyond any size.
-fn misframed(error: &hyper::Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    error.is_parse()
-        || source.is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
-}
-
-/// The failure of a body that broke off, where what came until then ended with `failure`.
-pub(crate) fn cut(error: &hyper::Error, failure: Failure) -> Failure {
-    match failure.kind {
-        Kind::Truncated | Kind::Malformed if misframed(error) => Failure::new(Kind::Malformed),
-        Kind::Truncated | Kind::Malformed => Failure::new(Kind::Truncated),
-        _ => failure,
-    }
-}
-
-/// Reply headers that mean the same to the client as to us. Everything else is the upstream's own business.
-///
-/// The map itself goes on too: hyper keeps it for the heads it reads next, so that in the long run none is allocated.
-pub(super) fn passed_on(mut headers: HeaderMap) -> HeaderMap {
-    fn wanted(name: &HeaderName) -> bool {
-        let name = name.as_str();
-        ["openai-", "x-ratelimit-", "anthropic-ratelimit-"].iter().any(|prefix| name.starts_with(prefix))
-    }
-    let kept: SmallVec<[(HeaderName, HeaderValue); 2]> =
-        headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
-    headers.clear();
-    headers.extend(kept);
-    headers
-}
-
-/// The next frame of a body. The timer is made only when there is something to wait for; most plain replies come with
-/// their head.
-async fn frame_by(
-    body: &mut Incoming,
-    by: impl FnOnce() -> Instant,
-) -> Result<Option<hyper::Result<Frame<Bytes>>>, Elapsed> {
-    match poll_fn(|task| Poll::Ready(Pin::new(&mut *body).poll_frame(task))).await {
-        Poll::Ready(frame) => Ok(frame),
-        Poll::Pending => timeout_at(by(), body.frame()).await,
     }
 }

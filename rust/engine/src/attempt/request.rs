@@ -11,25 +11,24 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::anthropic_messages::{Host, invoked};
-use fastroute_core::failure::{Failure, Kind, Origin};
-use fastroute_core::json::{self, Edit, Field, Limits, Shape, member, splice};
+use fastroute_core::failure::{Failure, Kind};
+use fastroute_core::json::{self, Edit, Field, Limits, Shape, splice};
 use fastroute_core::passes::Demands;
 use fastroute_core::quirks;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, Entry, HeaderName, HeaderValue};
-use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, Uri};
 use smallvec::SmallVec;
 use tokio::time::timeout_at;
 
 use super::crossed::listed;
-use super::{Frames, bad, joined};
+use super::{Frames, Words, bad, joined};
 use crate::clocks::Due;
 use crate::ingress::Ingress;
 use crate::opaque::{Body, Opaque};
 use crate::problem::JSON;
-use crate::table::{Head, Target};
+use crate::table::Target;
 use crate::upstream::{ConnectError, Lease, Outgoing, Pool, SendError};
 use crate::{failpoint, render};
 
@@ -161,55 +160,27 @@ pub(super) async fn send(
 
 /// A request that is ready to go, as often as it takes.
 pub(super) struct Letter<'r> {
-    head: &'r Head,
-    path: PathAndQuery,
-    method: Method,
-    ingress: &'r Ingress,
-    frames: &'r Frames,
+    pub(super) words: &'r Words<'r>,
+    pub(super) ingress: &'r Ingress,
 }
 
-impl<'r> Letter<'r> {
-    /// One that is passed on unread.
-    pub(super) fn passing(head: &'r Head, path: PathAndQuery, ingress: &'r Ingress, frames: &'r Frames) -> Self {
-        let method = ingress.spoken.opaque.as_ref().map_or(Method::POST, |passing| passing.method.clone());
-        Self { head, path, method, ingress, frames }
-    }
-
-    pub(super) fn new(
-        head: &'r Head,
-        target: &'r Target,
-        ingress: &'r Ingress,
-        frames: &'r Frames,
-        stream: bool,
-    ) -> Result<Self, Failure> {
-        let same = head.dialect == ingress.dialect();
-        let query = ingress.spoken.query.as_deref().filter(|_| same);
-        // Gemini has one address for a text and another one for many.
-        let other = match head.dialect {
-            Dialect::GeminiEmbeddings => member(&joined(frames), "requests").is_some(),
-            _ => stream,
-        };
-        let path = head.paths.of(model_of(ingress, target), other, query).ok_or_else(|| {
-            Failure::at(Kind::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
-        })?;
-        Ok(Self { head, path, method: Method::POST, ingress, frames })
-    }
-
+impl Letter<'_> {
     /// The request as it goes upstream.
     fn compose(&self, id: Option<HeaderValue>) -> Request<Outgoing> {
-        let mut request = Request::new(Outgoing::new(self.frames.iter().cloned()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.path.clone());
+        let Words { head, path, frames, .. } = self.words;
+        let passing = self.ingress.spoken.opaque.as_deref();
+        let method = passing.map_or(Method::POST, |passing| passing.method.clone());
+        let mut request = Request::new(Outgoing::new(frames.iter().cloned()));
+        *request.uri_mut() = Uri::from(path.clone());
         let length = request.body().size_hint().exact().unwrap_or_default();
         let headers = request.headers_mut();
-        headers.clone_from(&self.head.headers);
-        if length == 0 && self.method != Method::POST {
+        headers.clone_from(&head.headers);
+        if length == 0 && method != Method::POST {
             headers.remove(CONTENT_LENGTH);
         } else {
             headers.insert(CONTENT_LENGTH, render::number(length));
         }
-        let passing = self.ingress.spoken.opaque.as_deref();
-        let same = passing.is_some() || self.head.dialect == self.ingress.dialect();
+        let same = passing.is_some() || head.dialect == self.ingress.dialect();
         for (name, value) in &self.ingress.forward {
             if !same && of_one_dialect(name) {
                 continue;
@@ -224,7 +195,7 @@ impl<'r> Letter<'r> {
                 Entry::Occupied(_) => {}
             }
         }
-        if self.head.dialect == Dialect::AnthropicMessages
+        if head.dialect == Dialect::AnthropicMessages
             || passing.is_some_and(|passing| passing.endpoint == Opaque::AnthropicTokens)
         {
             headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
@@ -235,8 +206,9 @@ impl<'r> Letter<'r> {
         if let Some(id) = id {
             headers.insert(X_ATTEMPT, id);
         }
+        *request.method_mut() = method;
         // Last: a signature covers what stands here.
-        self.head.credential.prove(&mut request, self.frames, SystemTime::now());
+        head.credential.prove(&mut request, frames, SystemTime::now());
         request
     }
 }

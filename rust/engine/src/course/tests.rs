@@ -25,7 +25,7 @@ impl Trial {
         let dice = Dice::new(11);
         let mut course = Course::new(&self.table, &self.plan, &self.patience, now + self.deadline);
         let mut steps = Vec::new();
-        let mut next = course.untried().map(|target| Step { target, at: now });
+        let mut next = course.next(now, &dice);
         let mut failures = failures.iter();
         while let Some(step) = next {
             steps.push((step.target.index, step.at.duration_since(now).as_millis()));
@@ -176,8 +176,8 @@ async fn no_thousand_courses_leave_their_bounds() {
         let deadline = now + Duration::from_secs(u64::from(1 + pick(20)));
         let mut course = Course::new(&trial.table, &trial.plan, &trial.patience, deadline);
         let (mut clock, mut tried, mut doubts) = (now, Vec::new(), 0);
-        let mut next = course.untried();
-        while let Some(target) = next {
+        let mut next = course.next(now, &dice);
+        while let Some(Step { target, .. }) = next {
             tried.push(target.index);
             let failure = match pick(8) {
                 0 => limited(u64::from(pick(9_000))),
@@ -200,7 +200,7 @@ async fn no_thousand_courses_leave_their_bounds() {
                 }
                 clock = step.at;
             }
-            next = step.map(|step| step.target);
+            next = step;
         }
         assert!(tried.len() <= trial.patience.attempts.max(1) as usize, "seed {seed}: {tried:?}");
         let most = 1 + trial.patience.same_target_retries.unwrap_or(1) as usize;

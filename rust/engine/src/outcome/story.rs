@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastroute_core::failure::{Failure, Kind};
 use fastroute_core::journal::State;
+use hyper::header::HeaderValue;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -16,7 +17,10 @@ use super::{Attempt, Ending, Outcome, Setback, blames_upstream, micros};
 use crate::decider::{DecidedBy, Decider, Decision, Door, Plan};
 use crate::failpoint;
 use crate::journal::{Pledge, Told};
-use crate::table::Setbacks;
+use crate::table::{Setbacks, Target};
+
+/// As many names as fit go into a header.
+const NAMES_BYTES: usize = 1024;
 
 /// What is known when a story opens.
 pub(crate) struct Opening {
@@ -41,6 +45,8 @@ pub(crate) struct Story {
     /// The running attempt is the first of them all although another that ended stands before it.
     pub(super) first_runs: bool,
     probe: bool,
+    /// Names of the targets that had no words for the request, for the client.
+    passed_over: Option<Box<str>>,
     /// From here on the head of a reply is out, whoever will answer.
     pub(crate) head_out_at: Option<Instant>,
 }
@@ -79,6 +85,7 @@ impl Story {
             beside: None,
             first_runs: false,
             probe: false,
+            passed_over: None,
             head_out_at: None,
         }
     }
@@ -106,6 +113,19 @@ impl Story {
             outcome.generation = plan.generation;
             outcome.lead = if plan.by == DecidedBy::Policy { plan.targets.first().copied() } else { None };
         }
+    }
+
+    /// A target has no words for the request: it is named, and nothing else is said of it.
+    #[cold]
+    pub(crate) fn pass_over(&mut self, target: &Target) {
+        let (known, label) = (self.passed_over.take().unwrap_or_default(), target.label.to_str().unwrap_or_default());
+        let parts = if known.is_empty() { label.to_owned() } else { format!("{known}, {label}") };
+        self.passed_over = Some(if parts.len() > NAMES_BYTES { known } else { parts.into() });
+    }
+
+    /// The targets that were passed over, as a header.
+    pub(crate) fn passed_over(&self) -> Option<HeaderValue> {
+        self.passed_over.as_deref().and_then(|names| HeaderValue::from_str(names).ok())
     }
 
     /// A new attempt begins.
@@ -159,7 +179,7 @@ impl Story {
         {
             attempt.first_content_us = Some(since_start.saturating_sub(attempt.started_us));
             // A stream may go on for minutes, and meanwhile nobody else would be sent where it went.
-            if self.probe && first {
+            if self.probe && first && outcome.lead == Some(attempt.target) {
                 let (generation, attempt) = (outcome.generation, attempt.clone());
                 self.decider.report(Setback { generation, attempt, led: true, at: now });
             }

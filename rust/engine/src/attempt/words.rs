@@ -1,0 +1,118 @@
+//! A request in the words of one target, found before anyone is asked.
+//!
+//! The rule: a target that has no words for a request was not tried. Nothing is on record of it, nothing is paid for it,
+//! and nobody is blamed; another target may well have them.
+
+use fastroute_core::dialects::{Dialect, Family};
+use fastroute_core::failure::{Failure, Kind as Fault, Origin};
+use fastroute_core::json::{member, splice};
+use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
+
+use super::crossed::{self, Crossed};
+use super::request::{addressed, edited, model_of};
+use super::{Frames, joined};
+use crate::clocks::Patience;
+use crate::ingress::Ingress;
+use crate::opaque::Passing;
+use crate::table::{Head, Kind, Target};
+
+/// What stands for the model where the table names a provider alone.
+const ANY: &str = "*";
+
+/// See the module.
+pub(crate) struct Words<'t> {
+    pub(super) head: &'t Head,
+    pub(super) path: PathAndQuery,
+    pub(super) frames: Frames,
+    /// What says the reply back, where the client reads another dialect.
+    pub(super) crossed: Option<Box<Crossed>>,
+    /// Names of what the target is not told.
+    pub(super) dropped: Option<HeaderValue>,
+    /// Asked as a stream and put together again, where the target answers no other way.
+    pub(super) gathers: bool,
+}
+
+/// The client's mistake: the target was not asked, and other requests do well there.
+fn not_served(target: &Target) -> Failure {
+    let message = format!("{} does not serve this endpoint", target.provider);
+    Failure::at(Fault::NotFound, Origin::Client).saying(message)
+}
+
+fn no_address() -> Failure {
+    Failure::at(Fault::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
+}
+
+/// Whether the client's own words will do, so that they need not be looked for to know that there are any.
+pub(crate) fn has_own(target: &Target, ingress: &Ingress, patience: &Patience) -> bool {
+    if ingress.spoken.opaque.is_some() || matches!(target.kind, Kind::Echo) {
+        return true;
+    }
+    let head = target.head(ingress.dialect());
+    let edits = |head: &Head| head.demands_of(model_of(ingress, target), patience.on_loss).edits();
+    head.is_some_and(|head| is_same(head, ingress) && head.host.is_none() && !edits(head))
+}
+
+fn is_same(head: &Head, ingress: &Ingress) -> bool {
+    head.dialect == ingress.dialect() && !head.rewrites
+}
+
+/// The request as this target is to be told it; `None` for one that is answered in this process.
+pub(crate) async fn words<'t>(
+    target: &'t Target,
+    ingress: &Ingress,
+    patience: &Patience,
+) -> Result<Option<Words<'t>>, Failure> {
+    if matches!(target.kind, Kind::Echo) {
+        return if ingress.spoken.opaque.is_some() { Err(not_served(target)) } else { Ok(None) };
+    }
+    if let Some(passing) = &ingress.spoken.opaque {
+        return passed(target, ingress, passing).map(Some);
+    }
+    let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target)) };
+    let demands = head.demands_of(model_of(ingress, target), patience.on_loss);
+    let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
+    let (frames, crossed, dropped) = if is_same(head, ingress) && !gathers {
+        let (frames, dropped) = edited(ingress, target, demands)?;
+        (frames, None, dropped)
+    } else {
+        // Boxed, like all that only a request in other words needs.
+        let stream = ingress.stream() || gathers;
+        let told = crossed::request(ingress, demands, model_of(ingress, target), stream);
+        let (frames, crossed) = Box::pin(told).await?;
+        let dropped = crossed.dropped.clone();
+        (frames, Some(Box::new(crossed)), dropped)
+    };
+    let frames = match head.host {
+        Some(host) => addressed(ingress, &frames, head.dialect, host)?,
+        None => frames,
+    };
+    let path = path(head, target, ingress, &frames, gathers).ok_or_else(no_address)?;
+    Ok(Some(Words { head, path, frames, crossed, dropped, gathers }))
+}
+
+fn path(head: &Head, target: &Target, ingress: &Ingress, frames: &Frames, gathers: bool) -> Option<PathAndQuery> {
+    let query = ingress.spoken.query.as_deref().filter(|_| head.dialect == ingress.dialect());
+    // Gemini has one address for a text and another one for many.
+    let other = match head.dialect {
+        Dialect::GeminiEmbeddings => member(&joined(frames), "requests").is_some(),
+        _ => ingress.stream() || gathers,
+    };
+    head.paths.of(model_of(ingress, target), other, query)
+}
+
+/// The same of a request that is passed on unread.
+fn passed<'t>(target: &'t Target, ingress: &Ingress, passing: &Passing) -> Result<Words<'t>, Failure> {
+    let query = ingress.spoken.query.as_deref();
+    // Where nobody named one, a provider asked for whatever it likes best is told none.
+    let model = Some(model_of(ingress, target)).filter(|model| !passing.unnamed || *model != ANY);
+    let Some((head, path)) = target.passage(passing, model.unwrap_or_default(), query) else {
+        return Err(not_served(target));
+    };
+    let path = path.ok_or_else(no_address)?;
+    let edit = model.and_then(|model| passing.rename(&ingress.scan, model));
+    let frames = splice(&ingress.frames, edit.as_slice());
+    let frames = frames.map_err(|_| Failure::new(Fault::Internal).saying("the request could not be edited"))?;
+    let frames = frames.into_iter().collect();
+    Ok(Words { head, path, frames, crossed: None, dropped: None, gathers: false })
+}
