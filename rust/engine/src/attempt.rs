@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastroute_core::dialects::Family;
 use fastroute_core::failure::{Failure, Kind, Origin};
+use fastroute_core::passes;
 use fastroute_core::relay::{ReplyFacts, Slices, Stream, TailInspector, quotes};
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -147,15 +148,16 @@ pub(crate) async fn attempt(
     let demands = head.demands(patience.on_loss);
     // Asked as a stream and put together again, where the target answers no other way.
     let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
-    let (frames, crossed, dropped) = if head.dialect == ingress.dialect() && !head.rewrites && !gathers {
+    let marked = || passes::holds_marks(ingress.frames.iter().map(AsRef::as_ref));
+    let as_it_is = head.dialect == ingress.dialect() && !head.rewrites && !gathers && !marked();
+    let (frames, crossed, dropped) = if as_it_is {
         let (frames, dropped) = edited(ingress, target, demands)?;
         (frames, None, dropped)
     } else {
         // Boxed, like all that only a request in other words needs.
         let stream = ingress.stream() || gathers;
         let told = crossed::request(ingress, demands, model_of(ingress, target), stream);
-        let (frames, crossed) = Box::pin(told).await?;
-        let dropped = crossed.dropped.clone();
+        let (frames, crossed, dropped) = Box::pin(told).await?;
         (frames, Some(Box::new(crossed)), dropped)
     };
     let frames = match head.host {
