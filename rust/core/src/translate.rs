@@ -6,6 +6,8 @@
 mod array;
 mod errors;
 mod frames;
+mod halves;
+mod ids;
 mod shown;
 
 use bytes::Bytes;
@@ -24,6 +26,7 @@ use crate::usage::{self, UsageRule};
 pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
+pub use ids::{name_event, name_reply};
 
 /// A request in the target's dialect, and what its reply must be read with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +168,13 @@ pub(crate) fn say_reply(
     if let (Reply::Embeddings(embeddings), Some(wanted)) = (&mut reply, wanted) {
         embeddings.suit(wanted)?;
     }
+    let mut id = Text::Borrowed(envelope.id);
+    reply_id::spell(&mut id, target);
     if let Reply::Chat(chat) = &mut reply {
+        if chat.id.is_empty() && !id.is_empty() {
+            ids::name_reply(chat, &id);
+            chat.id = Text::Owned(id.to_string());
+        }
         if source != target {
             // Whether text stands in a list says nothing abroad, and where it need not, clients expect it bare.
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
@@ -178,8 +187,6 @@ pub(crate) fn say_reply(
         }
         way_back.reply(chat)?;
     }
-    let mut id = Text::Borrowed(envelope.id);
-    reply_id::spell(&mut id, target);
     target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
 }
 
@@ -208,6 +215,11 @@ pub struct StreamTranslator {
     open: SmallVec<[u32; 4]>,
     /// Choices that have called.
     called: SmallVec<[u32; 4]>,
+    /// The choice that is told where the target has one.
+    told: Option<u32>,
+    /// The upstream's reply has no id: this one names its calls.
+    seed: Option<Box<str>>,
+    id: Box<str>,
     finished: bool,
     ended: bool,
 }
@@ -233,6 +245,9 @@ impl StreamTranslator {
             returning: way_back.returning(),
             open: SmallVec::new(),
             called: SmallVec::new(),
+            told: None,
+            seed: None,
+            id: id.as_ref().into(),
             finished: false,
             ended: false,
         })
@@ -296,14 +311,15 @@ impl StreamTranslator {
             failed?;
         }
         let last = if proper { self.reader.end() } else { Events::new() };
-        for event in last {
+        for mut event in last {
+            self.name(&mut event);
             self.turn_back(event, b"", out, watch)?;
         }
         if self.ended {
             Ok(())
         } else if self.finished && self.open.is_empty() {
             watch(&Event::Done, b"")?;
-            self.tell(&Event::Done, out);
+            self.tell(&mut Event::Done, out);
             Ok(())
         } else {
             Err(Failure::new(Kind::Truncated))
@@ -318,7 +334,7 @@ impl StreamTranslator {
     /// Ends the stream with a failure of ours.
     pub fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
         if !self.ended {
-            self.tell(&Event::Error(told(failure, self.target)), out);
+            self.tell(&mut Event::Error(told(failure, self.target)), out);
         }
     }
 
@@ -328,6 +344,7 @@ impl StreamTranslator {
         }
         let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
         for mut event in events {
+            self.name(&mut event);
             if self.source != self.target {
                 match &mut event {
                     Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
@@ -352,25 +369,40 @@ impl StreamTranslator {
         Ok(())
     }
 
+    /// A reply without an id has ours, and so do its calls that had none.
+    fn name(&mut self, event: &mut Event<'_>) {
+        match event {
+            Event::MessageStart { id, .. } if id.is_empty() && !self.id.is_empty() => {
+                self.seed = Some(self.id.clone());
+                *id = Text::Owned(self.id.to_string());
+            }
+            _ => {
+                if let Some(seed) = &self.seed {
+                    ids::name_event(event, seed);
+                }
+            }
+        }
+    }
+
     fn turn_back(&mut self, event: Event<'_>, data: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         let events = self.returning.events(event).ok_or_else(|| Failure::new(Kind::Malformed).saying(NOT_HELD))?;
-        for event in &events {
+        for mut event in events {
             // Some servers say that it is over without having said how; other dialects have no end without a finish.
             let unfinished = !(self.finished && self.open.is_empty());
-            if matches!(event, Event::Done) && self.source != self.target && unfinished {
+            if matches!(&event, Event::Done) && self.source != self.target && unfinished {
                 return Err(Failure::new(Kind::Truncated));
             }
-            watch(event, data)?;
-            self.tell(event, out);
+            watch(&event, data)?;
+            self.tell(&mut event, out);
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+    fn tell(&mut self, event: &mut Event<'_>, out: &mut Vec<u8>) {
         if self.ended {
             return;
         }
-        match event {
+        match &*event {
             Event::Finish { choice, .. } => {
                 self.finished = true;
                 self.open.retain(|open| open != choice);
@@ -387,6 +419,15 @@ impl StreamTranslator {
                 self.open.push(*choice);
             }
             _ => {}
+        }
+        if self.target.has_one_choice()
+            && let Some(choice) = event.choice_mut()
+        {
+            // Servers may number their only choice as they like.
+            if *self.told.get_or_insert(*choice) != *choice {
+                return;
+            }
+            *choice = 0;
         }
         self.writer.render_event(event, out);
     }

@@ -239,6 +239,14 @@ impl Dialect {
         }
     }
 
+    /// Whether an answer is one message, and not a list of choices.
+    pub(crate) const fn has_one_choice(self) -> bool {
+        matches!(
+            self,
+            Self::AnthropicMessages | Self::BedrockConverse | Self::OpenAiResponses | Self::CohereV2 | Self::Ollama
+        )
+    }
+
     /// Whether a request has words for a block in a turn of this role; what has none is named by whoever writes it.
     pub(crate) fn says(self, block: &Block<'_>, role: Role) -> bool {
         match self {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, sources, turn};
-use crate::dialects::chatlike::{finish, or};
+use crate::dialects::chatlike::{finish, or, usage};
 use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason};
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer};
@@ -16,13 +16,14 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
     let Some(choices) = reply.take_list("choices")? else {
         return Err(place.refuse("must be a list"));
     };
+    let elsewhere = usage::elsewhere(&reply, &choices);
     let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
     if let Some(first) = choices.first_mut() {
         sources::cite(&mut first.turn.blocks, sources::of(&reply));
     }
     reply.forget("object");
-    let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
+    let usage = reply.take_object("usage")?.or(elsewhere).map(|raw| USAGE.parse(raw));
     // The published schema knows an absent usage, not a null one.
     reply.forget("usage");
     Ok(ChatReply {

@@ -14,6 +14,7 @@ const MOST_CHOICES: usize = 128;
 pub(super) struct Choices(Vec<ChoiceState>);
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that has happened or not")]
 pub(super) struct ChoiceState {
     index: u32,
     open: Open,
@@ -24,6 +25,7 @@ pub(super) struct ChoiceState {
     thought: Thought,
     /// The answer has said itself what it leans on.
     cited: bool,
+    begun: bool,
     finished: bool,
     /// `finish_reason: ""`, which some servers send with every chunk and some only at the end.
     empty_finish: bool,
@@ -89,6 +91,11 @@ impl ChoiceState {
         self.finished
     }
 
+    /// Anything of it has been told.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     fn has_said(&self) -> bool {
         self.text > 0 || self.called()
     }
@@ -116,6 +123,7 @@ impl ChoiceState {
         stream_id: &str,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
+        let before = events.len();
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
         self.content(&mut delta, logprobs, events);
@@ -142,6 +150,7 @@ impl ChoiceState {
             self.switch(Open::Nothing, events);
             self.calls.add(piece, self.index, stream_id, events)?;
         }
+        self.begun |= events.len() > before;
         Ok(())
     }
 
