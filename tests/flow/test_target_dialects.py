@@ -355,3 +355,24 @@ def test_a_proof_of_another_maker_reaches_no_target_even_of_the_clients_own_dial
     assert "call_1" in row["body"]
     assert "redacted_thinking" not in row["body"]
     assert reply.headers["x-fastroute-dropped"] == "messages[1].content[0].signature"
+
+
+def test_a_reply_names_in_its_head_what_its_client_was_not_told(upstream: Upstream, door: Door) -> None:
+    asked = names("anthropic_messages")
+    content = [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "text", "text": "Nine."},
+    ]
+    said = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": content,
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    upstream.script(rule(asked.first, {"status": {"code": 200, "body": json.dumps(said)}}))
+    reply = ask(door, ALL["openai_chat"], asked.model)
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-fastroute-dropped"].split(", ")[-1] == "choices[0].server_tool_use"

@@ -9,6 +9,7 @@ mod frames;
 mod halves;
 mod ids;
 mod shown;
+mod unsaid;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -27,6 +28,7 @@ pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
 pub use ids::{name_event, name_reply};
+pub(crate) use unsaid::Unsaid;
 
 /// A request in the target's dialect, and what its reply must be read with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,22 +156,23 @@ pub fn reply_as(
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
 ) -> Result<Bytes, DialectError> {
-    say_reply(source.parse_reply(body)?, [source, target], way_back, envelope, wanted)
+    say_reply(source.parse_reply(body)?, [source, target], way_back, envelope, wanted).map(|(said, _)| said)
 }
 
-/// The same of a reply that was read already.
+/// The same of a reply that was read already, with the names of what it held and the target has no words for.
 pub(crate) fn say_reply(
     mut reply: Reply<'_>,
     [source, target]: [Dialect; 2],
     way_back: &WayBack,
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
-) -> Result<Bytes, DialectError> {
+) -> Result<(Bytes, Vec<String>), DialectError> {
     if let (Reply::Embeddings(embeddings), Some(wanted)) = (&mut reply, wanted) {
         embeddings.suit(wanted)?;
     }
     let mut id = Text::Borrowed(envelope.id);
     reply_id::spell(&mut id, target);
+    let mut unsaid = Vec::new();
     if let Reply::Chat(chat) = &mut reply {
         if chat.id.is_empty() && !id.is_empty() {
             ids::name_reply(chat, &id);
@@ -186,8 +189,11 @@ pub(crate) fn say_reply(
             }
         }
         way_back.reply(chat)?;
+        if source != target {
+            unsaid = Unsaid::of_reply(chat, target);
+        }
     }
-    target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
+    Ok((target.render_reply(&reply, &Envelope { id: &id, ..*envelope })?, unsaid))
 }
 
 /// Some servers say "stop" of an answer that calls; whoever is called would wait for nothing.
@@ -220,6 +226,7 @@ pub struct StreamTranslator {
     /// The upstream's reply has no id: this one names its calls.
     seed: Option<Box<str>>,
     id: Box<str>,
+    unsaid: Unsaid,
     finished: bool,
     ended: bool,
 }
@@ -248,6 +255,7 @@ impl StreamTranslator {
             told: None,
             seed: None,
             id: id.as_ref().into(),
+            unsaid: Unsaid::default(),
             finished: false,
             ended: false,
         })
@@ -425,9 +433,15 @@ impl StreamTranslator {
         {
             // Servers may number their only choice as they like.
             if *self.told.get_or_insert(*choice) != *choice {
-                return;
+                return self.unsaid.skip(*choice);
             }
             *choice = 0;
+        }
+        if self.source != self.target {
+            self.unsaid.look(event, self.target);
+            if matches!(event, Event::Done) {
+                self.unsaid.write(self.target, out);
+            }
         }
         self.writer.render_event(event, out);
     }

@@ -24,7 +24,7 @@ const PICTURE: &str = "picture";
 const HEAD: [&str; 4] = ["type", "id", "status", "role"];
 
 /// The type of a picture's item.
-pub(super) const MADE: &str = "image_generation_call";
+pub(crate) const MADE: &str = "image_generation_call";
 
 /// Stands between two parts of a reasoning that are one text to others.
 pub(super) const BETWEEN: &str = "\n\n";
@@ -263,6 +263,9 @@ pub(super) fn items<'b>(blocks: &'b [Block<'b>], in_reply: bool) -> Vec<Item<'b>
             }
             Content::Opaque { dialect, raw } if *dialect == DIALECT && !is_part => items.push(Item::Raw(raw)),
             _ if !is_said(block) => {}
+            // What says nothing is no message beside what does; one of our own stays as it was.
+            Content::Text { text, citations }
+                if in_reply && text.is_empty() && citations.is_empty() && !begins && !is_ours(items.last()) => {}
             _ => match items.last_mut() {
                 Some(Item::Message(blocks)) if !begins => blocks.push(block),
                 _ => items.push(Item::Message(vec![block])),
@@ -270,6 +273,14 @@ pub(super) fn items<'b>(blocks: &'b [Block<'b>], in_reply: bool) -> Vec<Item<'b>
         }
     }
     items
+}
+
+/// Whether an item is a message that was read as one.
+fn is_ours(item: Option<&Item<'_>>) -> bool {
+    let Some(Item::Message(blocks)) = item else {
+        return false;
+    };
+    blocks.first().is_some_and(|first| first.extras.marked(DIALECT, ITEM).is_some())
 }
 
 /// Whether the model can be quoted with this block: media are the user's here, unless a message of ours held them.

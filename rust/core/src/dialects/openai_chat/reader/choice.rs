@@ -2,10 +2,10 @@
 
 use super::calls::{Calls, Piece};
 use super::refuse;
-use crate::dialects::DialectError;
 use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{pictures, sounds, turn::link};
+use crate::dialects::{Dialect, DialectError};
 
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
@@ -127,8 +127,12 @@ impl ChoiceState {
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
         self.content(&mut delta, logprobs, events);
-        let spoken = sounds::transcript(&mut delta).unwrap_or_default();
+        let (spoken, sounds) = sounds::piece(&mut delta);
         self.text(spoken, None, events);
+        if sounds {
+            let name = sounds::FIELD.into();
+            events.push(Event::Opaque { dialect: Dialect::OpenAiChat, name, raw: Json::null() });
+        }
         let annotations = delta.take_if("annotations", object::list);
         for mut citation in annotations.into_iter().flatten().filter_map(link) {
             // They count from the start of the content, and citations from that of their block.
