@@ -431,8 +431,9 @@ impl StreamTranslator {
         if self.target.has_one_choice()
             && let Some(choice) = event.choice_mut()
         {
-            // Servers may number their only choice as they like.
-            if *self.told.get_or_insert(*choice) != *choice {
+            // Servers may number their only choice as they like; of several the first is told, whichever speaks first.
+            let told = *self.told.get_or_insert_with(|| self.reader.lowest_choice().unwrap_or(*choice));
+            if told != *choice {
                 return self.unsaid.skip(*choice);
             }
             *choice = 0;

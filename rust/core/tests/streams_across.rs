@@ -155,8 +155,9 @@ fn an_only_choice_is_told_whatever_its_number() {
     }
     // A second one is not mixed in, and named.
     let two = [
-        chunk(0, json!({"content": "One."}), Value::Null),
+        chunk(0, json!({"role": "assistant", "content": ""}), Value::Null),
         chunk(1, json!({"content": "Two."}), Value::Null),
+        chunk(0, json!({"content": "One."}), Value::Null),
         chunk(0, json!({}), json!("stop")),
         chunk(1, json!({}), json!("stop")),
         done(),

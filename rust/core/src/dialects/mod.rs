@@ -203,6 +203,15 @@ impl Reader {
             _ => Events::new(),
         }
     }
+
+    /// The lowest number among the choices that have appeared, said anything or not; `None` in dialects where none appears
+    /// before it says something.
+    pub(crate) fn lowest_choice(&self) -> Option<u32> {
+        match self {
+            Self::OpenAiChat(reader) | Self::OpenAiCompletions(reader) => reader.lowest_choice(),
+            _ => None,
+        }
+    }
 }
 
 /// What a request wants; a dialect can be said in another one of its family.

@@ -63,6 +63,10 @@ impl Thought {
 }
 
 impl Choices {
+    pub(super) fn lowest(&self) -> Option<u32> {
+        self.0.iter().map(|state| state.index).min()
+    }
+
     pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {
         let crowd = || refuse("holds more choices than a stream may have");
         let index = u32::try_from(index).map_err(|_| crowd())?;

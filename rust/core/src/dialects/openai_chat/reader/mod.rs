@@ -74,6 +74,10 @@ impl Reader {
         Ok(events)
     }
 
+    pub(in crate::dialects) fn lowest_choice(&self) -> Option<u32> {
+        self.choices.lowest()
+    }
+
     fn chunk<'a>(&mut self, mut chunk: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
         let bare = !chunk.has("choices") && chunk.has("message");
