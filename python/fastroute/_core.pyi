@@ -133,13 +133,16 @@ def translate_reply(
     """Say a whole reply of the upstream's dialect `source` in the client's, `target`.
 
     `way_back`, `encoding` and `alone` are those of `Translated`; `reply_id` and `model` stand in where the upstream
-    gave none. The id of a reply gets the prefix that clients of `target` know, such as `msg_`. Raises DialectError for
-    a body that is no reply; errors are read by `parse_error`.
+    gave none, and a random id does where there is no `reply_id` either. The id of a reply gets the prefix that clients
+    of `target` know, such as `msg_`. Raises DialectError for a body that is no reply; errors are read by `parse_error`.
     """
 
 @final
 class StreamTranslator:
-    """An upstream's stream of dialect `source`, in any pieces, as the client's stream of dialect `target`."""
+    """An upstream's stream of dialect `source`, in any pieces, as the client's stream of dialect `target`.
+
+    `reply_id` and `model` are those of `translate_reply`.
+    """
 
     def __new__(
         cls,

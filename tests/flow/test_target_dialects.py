@@ -1,5 +1,6 @@
 """Targets that speak another dialect than chat: said in the client's, or untouched where it is the client's own."""
 
+import base64
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -321,3 +322,51 @@ def test_a_client_that_leaves_is_followed_to_a_target_of_another_dialect(
         raw.sendall(head.encode() + body)
         assert b" 200 " in raw.recv(65_536).split(b"\r\n", 1)[0]
     eventually(lambda: all(row["ended"] != "open" for row in upstream.rows(asked.first)), "the upstream is let go")
+
+
+def test_a_proof_of_another_maker_reaches_no_target_even_of_the_clients_own_dialect(
+    upstream: Upstream, door: Door
+) -> None:
+    asked = names("anthropic_messages")
+    proof = base64.b64encode(b"fastroute:gemini/call:cHJvb2Y=").decode()
+    messages = [
+        {"role": "user", "content": "look"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "redacted_thinking", "data": proof},
+                {"type": "tool_use", "id": "call_1", "name": "look", "input": {}},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "blue"}]},
+    ]
+    tools = [{"name": "look", "input_schema": {"type": "object"}}]
+    upstream.script(rule(asked.first, {"reply": {"text": "Blue."}}))
+    body = {"model": asked.model, "max_tokens": 5, "messages": messages, "tools": tools}
+    reply = door.send("POST", "/v1/messages", json.dumps(body))
+    assert reply.status == 200, reply.body
+    (row,) = upstream.rows(asked.first)
+    assert "call_1" in row["body"]
+    assert "redacted_thinking" not in row["body"]
+    assert reply.headers["x-fastroute-dropped"] == "messages[1].content[0].signature"
+
+
+def test_a_reply_names_in_its_head_what_its_client_was_not_told(upstream: Upstream, door: Door) -> None:
+    asked = names("anthropic_messages")
+    content = [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "text", "text": "Nine."},
+    ]
+    said = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": content,
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    upstream.script(rule(asked.first, {"status": {"code": 200, "body": json.dumps(said)}}))
+    reply = ask(door, ALL["openai_chat"], asked.model)
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-fastroute-dropped"].split(", ")[-1] == "choices[0].server_tool_use"

@@ -197,3 +197,25 @@ def test_responses_with_log_probabilities_are_chat_with_log_probabilities() -> N
     assert (there["logprobs"], there["top_logprobs"]) == (True, 2)
     again = core.translate_request(json.dumps(asked).encode(), "openai_responses", "openai_responses")
     assert json.loads(again.body)["include"] == asked["include"]
+
+
+def test_calls_that_came_without_ids_are_named_apart_in_every_reply() -> None:
+    parts = [{"functionCall": {"name": "weather", "args": {}}}]
+    reply = json.dumps({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}).encode()
+
+    def called(reply_id: str) -> str:
+        said = core.translate_reply(reply, "gemini", CHAT, reply_id=reply_id)
+        return core.parse_reply(said, CHAT).choices[0].tool_calls[0].id
+
+    assert called("r1") == called("r1") != called("r2")
+    assert called("") != called("")
+
+    def read() -> str:
+        reader = core.StreamReader("gemini")
+        return next(event.id for event in reader.push(b"data: " + reply + b"\n\n") if event.kind == "tool_call")
+
+    assert read() != read()
+    assert (
+        core.parse_reply(reply, "gemini").choices[0].tool_calls[0].id
+        != core.parse_reply(reply, "gemini").choices[0].tool_calls[0].id
+    )

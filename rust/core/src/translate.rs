@@ -6,7 +6,10 @@
 mod array;
 mod errors;
 mod frames;
+mod halves;
+mod ids;
 mod shown;
+mod unsaid;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -24,6 +27,8 @@ use crate::usage::{self, UsageRule};
 pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
+pub use ids::{name_event, name_reply};
+pub(crate) use unsaid::Unsaid;
 
 /// A request in the target's dialect, and what its reply must be read with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,21 +156,28 @@ pub fn reply_as(
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
 ) -> Result<Bytes, DialectError> {
-    say_reply(source.parse_reply(body)?, [source, target], way_back, envelope, wanted)
+    say_reply(source.parse_reply(body)?, [source, target], way_back, envelope, wanted).map(|(said, _)| said)
 }
 
-/// The same of a reply that was read already.
+/// The same of a reply that was read already, with the names of what it held and the target has no words for.
 pub(crate) fn say_reply(
     mut reply: Reply<'_>,
     [source, target]: [Dialect; 2],
     way_back: &WayBack,
     envelope: &Envelope<'_>,
     wanted: Option<Wanted>,
-) -> Result<Bytes, DialectError> {
+) -> Result<(Bytes, Vec<String>), DialectError> {
     if let (Reply::Embeddings(embeddings), Some(wanted)) = (&mut reply, wanted) {
         embeddings.suit(wanted)?;
     }
+    let mut id = Text::Borrowed(envelope.id);
+    reply_id::spell(&mut id, target);
+    let mut unsaid = Vec::new();
     if let Reply::Chat(chat) = &mut reply {
+        if chat.id.is_empty() && !id.is_empty() {
+            ids::name_reply(chat, &id);
+            chat.id = Text::Owned(id.to_string());
+        }
         if source != target {
             // Whether text stands in a list says nothing abroad, and where it need not, clients expect it bare.
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
@@ -177,10 +189,11 @@ pub(crate) fn say_reply(
             }
         }
         way_back.reply(chat)?;
+        if source != target {
+            unsaid = Unsaid::of_reply(chat, target);
+        }
     }
-    let mut id = Text::Borrowed(envelope.id);
-    reply_id::spell(&mut id, target);
-    target.render_reply(&reply, &Envelope { id: &id, ..*envelope })
+    Ok((target.render_reply(&reply, &Envelope { id: &id, ..*envelope })?, unsaid))
 }
 
 /// Some servers say "stop" of an answer that calls; whoever is called would wait for nothing.
@@ -208,6 +221,12 @@ pub struct StreamTranslator {
     open: SmallVec<[u32; 4]>,
     /// Choices that have called.
     called: SmallVec<[u32; 4]>,
+    /// The choice that is told where the target has one.
+    told: Option<u32>,
+    /// The upstream's reply has no id: this one names its calls.
+    seed: Option<Box<str>>,
+    id: Box<str>,
+    unsaid: Unsaid,
     finished: bool,
     ended: bool,
 }
@@ -233,6 +252,10 @@ impl StreamTranslator {
             returning: way_back.returning(),
             open: SmallVec::new(),
             called: SmallVec::new(),
+            told: None,
+            seed: None,
+            id: id.as_ref().into(),
+            unsaid: Unsaid::default(),
             finished: false,
             ended: false,
         })
@@ -296,14 +319,15 @@ impl StreamTranslator {
             failed?;
         }
         let last = if proper { self.reader.end() } else { Events::new() };
-        for event in last {
+        for mut event in last {
+            self.name(&mut event);
             self.turn_back(event, b"", out, watch)?;
         }
         if self.ended {
             Ok(())
         } else if self.finished && self.open.is_empty() {
             watch(&Event::Done, b"")?;
-            self.tell(&Event::Done, out);
+            self.tell(&mut Event::Done, out);
             Ok(())
         } else {
             Err(Failure::new(Kind::Truncated))
@@ -318,7 +342,7 @@ impl StreamTranslator {
     /// Ends the stream with a failure of ours.
     pub fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
         if !self.ended {
-            self.tell(&Event::Error(told(failure, self.target)), out);
+            self.tell(&mut Event::Error(told(failure, self.target)), out);
         }
     }
 
@@ -328,6 +352,7 @@ impl StreamTranslator {
         }
         let events = self.reader.parse_event(name, data).map_err(|_| Failure::new(Kind::Malformed))?;
         for mut event in events {
+            self.name(&mut event);
             if self.source != self.target {
                 match &mut event {
                     Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
@@ -352,25 +377,40 @@ impl StreamTranslator {
         Ok(())
     }
 
+    /// A reply without an id has ours, and so do its calls that had none.
+    fn name(&mut self, event: &mut Event<'_>) {
+        match event {
+            Event::MessageStart { id, .. } if id.is_empty() && !self.id.is_empty() => {
+                self.seed = Some(self.id.clone());
+                *id = Text::Owned(self.id.to_string());
+            }
+            _ => {
+                if let Some(seed) = &self.seed {
+                    ids::name_event(event, seed);
+                }
+            }
+        }
+    }
+
     fn turn_back(&mut self, event: Event<'_>, data: &[u8], out: &mut Vec<u8>, watch: Watch<'_>) -> Result<(), Failure> {
         let events = self.returning.events(event).ok_or_else(|| Failure::new(Kind::Malformed).saying(NOT_HELD))?;
-        for event in &events {
+        for mut event in events {
             // Some servers say that it is over without having said how; other dialects have no end without a finish.
             let unfinished = !(self.finished && self.open.is_empty());
-            if matches!(event, Event::Done) && self.source != self.target && unfinished {
+            if matches!(&event, Event::Done) && self.source != self.target && unfinished {
                 return Err(Failure::new(Kind::Truncated));
             }
-            watch(event, data)?;
-            self.tell(event, out);
+            watch(&event, data)?;
+            self.tell(&mut event, out);
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+    fn tell(&mut self, event: &mut Event<'_>, out: &mut Vec<u8>) {
         if self.ended {
             return;
         }
-        match event {
+        match &*event {
             Event::Finish { choice, .. } => {
                 self.finished = true;
                 self.open.retain(|open| open != choice);
@@ -387,6 +427,22 @@ impl StreamTranslator {
                 self.open.push(*choice);
             }
             _ => {}
+        }
+        if self.target.has_one_choice()
+            && let Some(choice) = event.choice_mut()
+        {
+            // Servers may number their only choice as they like; of several the first is told, whichever speaks first.
+            let told = *self.told.get_or_insert_with(|| self.reader.lowest_choice().unwrap_or(*choice));
+            if told != *choice {
+                return self.unsaid.skip(*choice);
+            }
+            *choice = 0;
+        }
+        if self.source != self.target {
+            self.unsaid.look(event, self.target);
+            if matches!(event, Event::Done) {
+                self.unsaid.write(self.target, out);
+            }
         }
         self.writer.render_event(event, out);
     }

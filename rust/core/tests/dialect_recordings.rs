@@ -285,8 +285,10 @@ fn join(body: &str) -> Option<Answer> {
         if !chunk["error"].is_null() {
             return None;
         }
-        if chunk["usage"].is_object() {
-            usage = Some(tokens_of(&chunk["usage"]));
+        // Groq counts beside the choices, Moonshot in one of them.
+        let places = [&chunk["usage"], &chunk["x_groq"]["usage"], &chunk["choices"][0]["usage"]];
+        if let Some(counted) = places.into_iter().find(|usage| usage.is_object()) {
+            usage = Some(tokens_of(counted));
         }
         for choice in chunk["choices"].as_array().into_iter().flatten() {
             let index = choice["index"].as_u64().unwrap();

@@ -1,5 +1,8 @@
 //! `fastroute.core`: translation between dialects, and replies as plain values.
 
+use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,6 +36,16 @@ fn dialect(name: &str) -> PyResult<Dialect> {
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The id of a reply whose caller has none for it: a conversation must not hold two of them, nor two of their calls.
+fn named(reply_id: &str) -> Cow<'_, str> {
+    if !reply_id.is_empty() {
+        return Cow::Borrowed(reply_id);
+    }
+    // Each state is seeded by the system's randomness.
+    let [a, b] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+    Cow::Owned(format!("{a:016x}{b:016x}"))
 }
 
 #[pyclass(frozen, get_all, module = "fastroute._core")]
@@ -97,7 +110,8 @@ fn translate_reply(
     });
     let encoding = encoding.transpose()?;
     let wanted = (encoding.is_some() || alone).then_some(Wanted { encoding, alone });
-    let envelope = Envelope { id: reply_id, model, created_s: now_s(), include_usage: true };
+    let id = named(reply_id);
+    let envelope = Envelope { id: &id, model, created_s: now_s(), include_usage: true };
     let back = self::way_back(way_back);
     let (source, target) = (dialect(source)?, dialect(target)?);
     let told = translate::reply_as(body, source, target, &back, &envelope, wanted).map_err(|error| refused(&error))?;
@@ -127,7 +141,8 @@ impl StreamTranslator {
         reply_id: &str,
         model: &str,
     ) -> PyResult<Self> {
-        let envelope = Envelope { id: reply_id, model, created_s: now_s(), include_usage };
+        let id = named(reply_id);
+        let envelope = Envelope { id: &id, model, created_s: now_s(), include_usage };
         let limits = Limits { line_bytes: EVENT_BYTES, event_bytes: EVENT_BYTES };
         let back = self::way_back(way_back);
         translate::StreamTranslator::new(dialect(source)?, dialect(target)?, back, &envelope, limits)
@@ -269,7 +284,12 @@ fn plain(reply: &ChatReply<'_>) -> ParsedReply {
 #[pyfunction]
 fn parse_reply(body: &[u8], dialect: &str) -> PyResult<ParsedReply> {
     match self::dialect(dialect)?.parse_reply(body).map_err(|error| refused(&error))? {
-        Reply::Chat(chat) => Ok(plain(&chat)),
+        Reply::Chat(mut chat) => {
+            if chat.id.is_empty() {
+                translate::name_reply(&mut chat, &named(""));
+            }
+            Ok(plain(&chat))
+        }
         Reply::Embeddings(_) | Reply::Rerank(_) => Err(PyValueError::new_err("vectors and ranks hold no text")),
     }
 }
@@ -331,15 +351,40 @@ impl StreamEvent {
 struct Reading {
     frames: Frames,
     reader: Reader,
+    calls: Calls,
+}
+
+/// What names the calls of a stream that has no id.
+#[derive(Default)]
+struct Calls(Option<String>);
+
+impl Calls {
+    fn name(&mut self, event: &mut Event<'_>) {
+        match event {
+            Event::MessageStart { id, .. } if id.is_empty() => self.0 = Some(named("").into_owned()),
+            _ => {
+                if let Some(seed) = &self.0 {
+                    translate::name_event(event, seed);
+                }
+            }
+        }
+    }
 }
 
 #[pyclass(frozen, module = "fastroute._core")]
 struct StreamReader(Mutex<Option<Reading>>);
 
 impl Reading {
-    fn add(reader: &mut Reader, name: &str, data: &[u8], told: &mut Vec<StreamEvent>) -> PyResult<()> {
-        let events = reader.parse_event(name, data).map_err(|error| refused(&error))?;
-        told.extend(events.iter().filter_map(StreamEvent::of));
+    fn add(
+        (reader, calls): (&mut Reader, &mut Calls),
+        name: &str,
+        data: &[u8],
+        told: &mut Vec<StreamEvent>,
+    ) -> PyResult<()> {
+        for mut event in reader.parse_event(name, data).map_err(|error| refused(&error))? {
+            calls.name(&mut event);
+            told.extend(StreamEvent::of(&event));
+        }
         Ok(())
     }
 }
@@ -351,18 +396,18 @@ impl StreamReader {
         let known = self::dialect(dialect)?;
         let limits = Limits { line_bytes: EVENT_BYTES, event_bytes: EVENT_BYTES };
         let reader = known.reader().ok_or_else(|| PyValueError::new_err(format!("{dialect} has no streams")))?;
-        Ok(Self(Mutex::new(Some(Reading { frames: Frames::of(known, limits), reader }))))
+        Ok(Self(Mutex::new(Some(Reading { frames: Frames::of(known, limits), reader, calls: Calls::default() }))))
     }
 
     fn push(&self, chunk: &[u8]) -> PyResult<Vec<StreamEvent>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Reading { frames, reader }) = held.as_mut() else {
+        let Some(Reading { frames, reader, calls }) = held.as_mut() else {
             return Err(PyValueError::new_err("this stream has ended"));
         };
         let (mut told, mut read) = (Vec::new(), Ok(()));
         let framed = frames.feed(chunk, |name, data| {
             if read.is_ok() {
-                read = Reading::add(reader, name, data, &mut told);
+                read = Reading::add((reader, calls), name, data, &mut told);
             }
         });
         read?;
@@ -372,13 +417,16 @@ impl StreamReader {
     fn finish(&self) -> PyResult<Vec<StreamEvent>> {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (mut told, mut read) = (Vec::new(), Ok(()));
-        if let Some(Reading { frames, mut reader }) = taken {
+        if let Some(Reading { frames, mut reader, mut calls }) = taken {
             frames.end(|name, data| {
                 if read.is_ok() {
-                    read = Reading::add(&mut reader, name, data, &mut told);
+                    read = Reading::add((&mut reader, &mut calls), name, data, &mut told);
                 }
             });
-            told.extend(reader.end().iter().filter_map(StreamEvent::of));
+            for mut event in reader.end() {
+                calls.name(&mut event);
+                told.extend(StreamEvent::of(&event));
+            }
         }
         read.map(|()| told)
     }

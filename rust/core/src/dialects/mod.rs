@@ -203,6 +203,15 @@ impl Reader {
             _ => Events::new(),
         }
     }
+
+    /// The lowest number among the choices that have appeared, said anything or not; `None` in dialects where none appears
+    /// before it says something.
+    pub(crate) fn lowest_choice(&self) -> Option<u32> {
+        match self {
+            Self::OpenAiChat(reader) | Self::OpenAiCompletions(reader) => reader.lowest_choice(),
+            _ => None,
+        }
+    }
 }
 
 /// What a request wants; a dialect can be said in another one of its family.
@@ -237,6 +246,14 @@ impl Dialect {
             Self::Ollama => 1,
             _ => 0,
         }
+    }
+
+    /// Whether an answer is one message, and not a list of choices.
+    pub(crate) const fn has_one_choice(self) -> bool {
+        matches!(
+            self,
+            Self::AnthropicMessages | Self::BedrockConverse | Self::OpenAiResponses | Self::CohereV2 | Self::Ollama
+        )
     }
 
     /// Whether a request has words for a block in a turn of this role; what has none is named by whoever writes it.

@@ -35,6 +35,7 @@ pub(crate) use demands::refusal;
 pub use demands::{Demands, OnLoss};
 pub use names::Names;
 pub use prepare::{Prepared, prepare};
+pub use signatures::holds_marks;
 pub(crate) use way_back::NOT_HELD;
 pub use way_back::{Returning, WayBack};
 

@@ -3,18 +3,25 @@
 //! The rule: a proof goes back to the dialect it came from and to no other. For that it is told to clients of other
 //! dialects with its origin in front, in base64, because some clients decode it. The surprise: a proof that comes without
 //! an origin was made by the dialect it comes in, except in chat, which makes none: there its place or its format tells.
+//! Clients whose dialect has no place for the proof of a call are told it as hidden reasoning in front of the call.
+
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
+use smallvec::SmallVec;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Role, Text};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Role, Text, Turn};
 use crate::dialects::{Dialect, DialectError};
 
 /// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
 const MARK: &str = "fastroute:";
 const MARK_ENCODED: &str = "ZmFzdHJvdXRl";
+/// Behind the origin of a proof that is a call's.
+const OF_CALL: &str = "/call";
 /// Google's documented word for "there is no signature, and that is on purpose".
 const SENTINEL: &str = "skip_thought_signature_validator";
 
@@ -23,14 +30,61 @@ pub(super) fn mark(origin: Dialect, proof: &str) -> String {
     STANDARD.encode(format!("{MARK}{}:{proof}", origin.name()))
 }
 
-/// The origin of a marked proof, and the proof.
-fn unmark(marked: &str) -> Option<(Dialect, String)> {
+/// The proof of a call as a client is told it who has no place for one.
+pub(super) fn mark_call(origin: Dialect, proof: &str) -> String {
+    STANDARD.encode(format!("{MARK}{}{OF_CALL}:{proof}", origin.name()))
+}
+
+/// Whether clients of a dialect have no place for the proof of a call, but one for hidden reasoning.
+pub(super) fn hides_calls_proofs(client: Dialect) -> bool {
+    matches!(client, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
+}
+
+/// Whether a request holds proofs that were told with their origin. They must not reach a target as they are, not even one
+/// that speaks as the client does. A mark in the middle of a text is found as well, which does no harm.
+pub fn holds_marks<'f>(frames: impl IntoIterator<Item = &'f [u8]>) -> bool {
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK_ENCODED));
+    let (finder, most) = (&*FINDER, MARK_ENCODED.len() - 1);
+    // The last bytes so far: a mark may be cut between two frames.
+    let mut seam: SmallVec<[u8; 24]> = SmallVec::new();
+    for frame in frames {
+        seam.extend_from_slice(frame.get(..most).unwrap_or(frame));
+        if finder.find(&seam).is_some() || finder.find(frame).is_some() {
+            return true;
+        }
+        if let Some(tail) = frame.len().checked_sub(most).and_then(|from| frame.get(from..)) {
+            seam.clear();
+            seam.extend_from_slice(tail);
+        } else {
+            seam.drain(..seam.len().saturating_sub(most));
+        }
+    }
+    false
+}
+
+/// What stands before and behind the colon of a marked proof.
+fn decoded(marked: &str) -> Option<(String, String)> {
     if !marked.starts_with(MARK_ENCODED) {
         return None;
     }
     let decoded = String::from_utf8(STANDARD.decode(marked).ok()?).ok()?;
     let (origin, proof) = decoded.strip_prefix(MARK)?.split_once(':')?;
-    Some((Dialect::from_name(origin)?, proof.to_owned()))
+    Some((origin.to_owned(), proof.to_owned()))
+}
+
+/// The origin of a marked proof, and the proof.
+fn unmark(marked: &str) -> Option<(Dialect, String)> {
+    let (origin, proof) = decoded(marked)?;
+    Some((Dialect::from_name(&origin)?, proof))
+}
+
+/// The same of a block that is nothing but the proof of the call behind it.
+fn unmark_call(block: &Block<'_>) -> Option<(Dialect, String)> {
+    let Content::Reasoning(reasoning) = &block.content else {
+        return None;
+    };
+    let (origin, proof) = decoded(reasoning.redacted.as_deref()?)?;
+    Some((Dialect::from_name(origin.strip_suffix(OF_CALL)?)?, proof))
 }
 
 /// The proof as `target` made it; `None` where another dialect did.
@@ -65,18 +119,7 @@ pub(super) fn sort(
         if source == Dialect::OpenAiChat && source != target {
             join_pieces(&mut turn.blocks);
         }
-        let mut lost = Vec::new();
-        let mut place = 0;
-        turn.blocks.retain_mut(|block| {
-            let here = place;
-            place += 1;
-            let (keep, whole) = of_block(block, source, target);
-            if !whole {
-                lost.push(here);
-            }
-            keep
-        });
-        for block in lost {
+        for block in of_turn(turn, source, target) {
             losses.lose(&format!("messages[{at}].content[{block}].signature"))?;
         }
     }
@@ -84,6 +127,37 @@ pub(super) fn sort(
         excuse(request);
     }
     Ok(())
+}
+
+/// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
+fn of_turn(turn: &mut Turn<'_>, source: Dialect, target: Dialect) -> Vec<usize> {
+    let mut lost = Vec::new();
+    let mut place = 0;
+    // The proof of the next call, where its maker is asked again, and its place.
+    let mut next: Option<(usize, Option<String>)> = None;
+    turn.blocks.retain_mut(|block| {
+        let here = place;
+        place += 1;
+        if let Some((origin, proof)) = unmark_call(block) {
+            lost.extend(next.replace((here, (origin == target).then_some(proof))).map(|(unused, _)| unused));
+            return false;
+        }
+        let (keep, whole) = of_block(block, source, target);
+        if !whole {
+            lost.push(here);
+        }
+        if let Content::ToolCall(call) = &mut block.content
+            && let Some((at, proof)) = next.take()
+        {
+            if proof.is_none() {
+                lost.push(at);
+            }
+            call.signature = call.signature.take().or(proof.map(Text::Owned));
+        }
+        keep
+    });
+    lost.extend(next.map(|(unused, _)| unused));
+    lost
 }
 
 /// A client that keeps the details of a stream as they came sends one reasoning back in pieces, its proof behind it.
@@ -172,8 +246,22 @@ mod tests {
             assert!(STANDARD.decode(&marked).is_ok());
             assert_eq!(unmark(&marked), Some((Dialect::AnthropicMessages, proof.to_owned())));
         }
+        let marked = mark_call(Dialect::Gemini, "a:b");
+        assert_eq!(unmark(&marked), None, "it is of a call and proves no reasoning");
         for other in ["", "Eq8B", "ZmFzdHJvdXRl", "ZmFzdHJvdXRlOm5vYm9keTp4"] {
             assert_eq!(unmark(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_found_wherever_a_body_is_cut() {
+        let body = format!("{{\"data\":\"{}\"}}", mark(Dialect::Gemini, "c2ln"));
+        for size in 1..body.len() {
+            assert!(holds_marks(body.as_bytes().chunks(size)), "in pieces of {size}");
+        }
+        let other = body.replace("ZmFzd", "ZmFzD");
+        for size in 1..other.len() {
+            assert!(!holds_marks(other.as_bytes().chunks(size)), "in pieces of {size}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::builtins::{Native, Natives};
 use super::format::Answer;
 use super::{Names, custom, signatures};
 use crate::dialects::message::{
-    Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Text, ToolCall,
+    Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Reasoning, Text, ToolCall,
 };
 use crate::dialects::{Dialect, DialectError, Place, mint};
 use crate::usage::UsageRule;
@@ -30,6 +30,8 @@ pub struct WayBack {
     pub(super) answer: Option<Answer>,
     /// The dialect of the upstream, where the client's is another: its proofs are marked with it, and its calls have ids.
     pub(super) origin: Option<Dialect>,
+    /// The client's dialect has no place for the proof of a call: it is told as hidden reasoning in front of it.
+    pub(super) bare_calls: bool,
     /// How the upstream departs from its dialect where it counts.
     pub(super) usage: UsageRule,
 }
@@ -63,12 +65,15 @@ impl WayBack {
 
     fn choice(&self, choice: &mut Choice<'_>, reply_id: &str) -> Result<(), DialectError> {
         let (mut answered, mut calls) = (false, 0);
-        for block in &mut choice.turn.blocks {
+        let mut proofs = Vec::new();
+        for (at, block) in choice.turn.blocks.iter_mut().enumerate() {
             match &mut block.content {
-                Content::ToolCall(_) => {
+                Content::ToolCall(call) => {
+                    let proof = self.take_proof(&mut call.signature);
                     let is_answer = self.call(block, reply_id, choice.index, calls);
                     answered |= is_answer;
                     calls += u32::from(!is_answer);
+                    proofs.extend(proof.filter(|_| !is_answer).map(|proof| (at, proof)));
                 }
                 Content::Reasoning(reasoning) => {
                     for proof in [&mut reasoning.signature, &mut reasoning.redacted].into_iter().flatten() {
@@ -77,6 +82,10 @@ impl WayBack {
                 }
                 _ => {}
             }
+        }
+        for (at, proof) in proofs.into_iter().rev() {
+            let hidden = Reasoning { redacted: Some(proof.into()), ..Reasoning::default() };
+            choice.turn.blocks.insert(at, Block::new(Content::Reasoning(hidden)));
         }
         let Some(answer) = &self.answer else {
             return Ok(());
@@ -161,6 +170,13 @@ impl WayBack {
         if self.origin.is_some() && matches!(id.as_ref(), "" | "null") {
             *id = Text::Owned(mint::call_id(reply_id, choice, number));
         }
+    }
+
+    /// Takes the proof of a call that its client must be told in front of it, with its mark.
+    fn take_proof(&self, signature: &mut Option<Text<'_>>) -> Option<String> {
+        let origin = self.origin.filter(|_| self.bare_calls)?;
+        let proof = signature.take().filter(|proof| !proof.is_empty())?;
+        Some(signatures::mark_call(origin, &proof))
     }
 
     fn mark(&self, proof: &mut Text<'_>) {

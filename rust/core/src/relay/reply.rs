@@ -27,6 +27,8 @@ pub struct ReplyFacts {
     pub content_bytes: u64,
     /// It has no choices, or no text, call or anything else in them; unknown, so false, for a long reply.
     pub empty: bool,
+    /// Names of what it holds and its client's dialect has no words for.
+    pub unsaid: Vec<String>,
 }
 
 /// Reads a whole reply that came with status 200. Refuses what is not one whole JSON object as malformed or
@@ -55,6 +57,7 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
         model: chunk.model.map(name),
         content_bytes: chunk.content_bytes as u64,
         empty: !chunk.has_content(),
+        unsaid: Vec::new(),
     })
 }
 
@@ -137,6 +140,7 @@ impl TailInspector {
             model: model.map(|model| name(&model)),
             content_bytes: 0,
             empty: false,
+            unsaid: Vec::new(),
         })
     }
 

@@ -7,11 +7,11 @@ use super::reply::{ReplyFacts, error_in_array, inspect_reply};
 use crate::cursor::Cursor;
 use crate::dialects::fold::{Fold, FoldError};
 use crate::dialects::message::{ChatReply, Content, Envelope, Event, FinishReason, Reply, Wanted};
-use crate::dialects::{Dialect, Reader};
+use crate::dialects::{Dialect, DialectError, Reader};
 use crate::failure::{ErrorBody, Failure, Kind, classify};
 use crate::passes::WayBack;
 use crate::sse::Limits;
-use crate::translate::{self, Frames};
+use crate::translate::{self, Frames, Unsaid};
 use crate::usage::UsageRule;
 
 /// What may be held of a stream that is put together: as much as of a reply that comes whole.
@@ -36,8 +36,14 @@ pub fn cross_reply(
     envelope: &Envelope<'_>,
 ) -> Result<(Bytes, ReplyFacts), Failure> {
     let facts = inspect_reply_of(source, body, rule)?;
-    let said = translate::reply_as(body, source, target, way_back, envelope, wanted);
-    said.map(|said| (said, facts)).map_err(|error| {
+    let said = source
+        .parse_reply(body)
+        .and_then(|reply| translate::say_reply(reply, [source, target], way_back, envelope, wanted));
+    told(said, facts)
+}
+
+fn told(said: Result<(Bytes, Vec<String>), DialectError>, facts: ReplyFacts) -> Result<(Bytes, ReplyFacts), Failure> {
+    said.map(|(said, unsaid)| (said, ReplyFacts { unsaid, ..facts })).map_err(|error| {
         Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
     })
 }
@@ -53,7 +59,8 @@ pub fn gather_reply(
 ) -> Result<(Bytes, ReplyFacts), Failure> {
     let no_streams = || Failure::new(Kind::Internal).saying("this dialect has no streams");
     let limits = Limits::default();
-    let mut gathering = Gathering { reader: source.reader().ok_or_else(no_streams)?, fold: Fold::new(GATHERED_BYTES) };
+    let reader = source.reader().ok_or_else(no_streams)?;
+    let mut gathering = Gathering { reader, fold: Fold::new(GATHERED_BYTES), unsaid: Unsaid::default(), target };
     let mut frames = Frames::of_reply(source, content_type, limits);
     let mut failed = Ok(());
     let mut take = |name: &str, data: &[u8]| {
@@ -68,18 +75,21 @@ pub fn gather_reply(
     if !read {
         return Err(Failure::new(Kind::Malformed).saying(fault));
     }
+    let lost = std::mem::take(&mut gathering.unsaid).names();
     let chat = gathering.finish()?;
     let reply = Reply::Chat(chat);
     let facts = facts(&reply)?;
-    let said = translate::say_reply(reply, [source, target], way_back, envelope, None);
-    said.map(|said| (said, facts)).map_err(|error| {
-        Failure::new(Kind::Malformed).saying(format!("The provider's reply has no words in this dialect: {error}"))
-    })
+    let (said, mut facts) = told(translate::say_reply(reply, [source, target], way_back, envelope, None), facts)?;
+    facts.unsaid.extend(lost);
+    Ok((said, facts))
 }
 
 struct Gathering {
     reader: Reader,
     fold: Fold,
+    /// Of what is no part of a reply that is put together.
+    unsaid: Unsaid,
+    target: Dialect,
 }
 
 impl Gathering {
@@ -95,6 +105,9 @@ impl Gathering {
     }
 
     fn add(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        if matches!(event, Event::Opaque { .. }) {
+            self.unsaid.look(event, self.target);
+        }
         self.fold.add(event).map_err(|_| Failure::new(Kind::ResponseTooLarge))
     }
 
@@ -150,6 +163,7 @@ fn facts(reply: &Reply<'_>) -> Result<ReplyFacts, Failure> {
         model: (!chat.model.is_empty()).then(|| chat.model.as_ref().into()),
         content_bytes,
         empty,
+        unsaid: Vec::new(),
     })
 }
 

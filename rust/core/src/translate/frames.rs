@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::array::{Items, TOO_LONG};
+use super::halves::Halves;
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, DialectError};
@@ -21,6 +22,7 @@ pub struct Frames {
     cut: Cut,
     limits: Limits,
     fault: &'static str,
+    halves: Halves,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ enum Cut {
 impl Default for Frames {
     /// Of a stream that is over.
     fn default() -> Self {
-        Self { cut: Cut::Lines(Vec::new()), limits: Limits::default(), fault: TOO_LONG }
+        Self::new(Cut::Lines(Vec::new()), Limits::default())
     }
 }
 
@@ -52,14 +54,18 @@ impl Frames {
             // A bare JSON error between events is an event, too.
             _ => Cut::Sse(Box::new(sse::Parser::with_bare_json(limits))),
         };
-        Self { cut, limits, fault: TOO_LONG }
+        Self::new(cut, limits)
+    }
+
+    fn new(cut: Cut, limits: Limits) -> Self {
+        Self { cut, limits, fault: TOO_LONG, halves: Halves::default() }
     }
 
     /// Of a reply with this `content-type`. A dialect that comes in AWS's messages and is not Bedrock's own comes in
     /// chunks: so Bedrock passes on the events of the model it invokes.
     pub fn of_reply(dialect: Dialect, content_type: &[u8], limits: Limits) -> Self {
         if dialect != Dialect::BedrockConverse && eventstream::is_event_stream(content_type) {
-            return Self { cut: Cut::Chunks(eventstream::Parser::new(limits)), limits, fault: TOO_LONG };
+            return Self::new(Cut::Chunks(eventstream::Parser::new(limits)), limits);
         }
         Self::of(dialect, limits)
     }
@@ -68,6 +74,8 @@ impl Frames {
     /// on, as [`Self::fault`] says.
     pub fn feed(&mut self, chunk: &[u8], mut on: impl FnMut(&str, &[u8])) -> bool {
         let mut chunk = chunk;
+        let halves = &mut self.halves;
+        let mut on = |name: &str, data: &[u8]| on(name, &halves.mend(data));
         if matches!(self.cut, Cut::ListOrSse) {
             chunk = chunk.trim_ascii_start();
             match chunk.first() {
@@ -109,6 +117,8 @@ impl Frames {
     /// The stream is over: a last event whose blank line is missing still counts, as it does for every client. What is
     /// left of a list or a message that broke off is none.
     pub fn end(self, mut on: impl FnMut(&str, &[u8])) {
+        let mut halves = self.halves;
+        let mut on = |name: &str, data: &[u8]| on(name, &halves.mend(data));
         match self.cut {
             // Beyond a limit the stream has failed before.
             Cut::Sse(mut parser) => drop(parser.end(|event| tell(event.name, event.data, &mut on))),

@@ -35,18 +35,18 @@ pub(crate) struct Crossed {
     include_usage: bool,
     /// The form of vectors.
     wanted: Option<Wanted>,
-    pub(super) dropped: Option<HeaderValue>,
     model: Box<str>,
     id: Arc<str>,
 }
 
-/// Says a request as the target demands it; `model` is the target's name for the model, `stream` what it is asked for.
+/// Says a request as the target demands it, and names what it could not say; `model` is the target's name for the model,
+/// `stream` what it is asked for.
 pub(super) async fn request(
     ingress: &Ingress,
     demands: &Demands,
     model: &str,
     stream: bool,
-) -> Result<(Frames, Crossed), Failure> {
+) -> Result<(Frames, Crossed, Option<HeaderValue>), Failure> {
     let (client, target) = (ingress.dialect(), demands.dialect);
     let stream = Some(stream);
     let frames = named(ingress)?;
@@ -68,11 +68,10 @@ pub(super) async fn request(
         way_back,
         include_usage,
         wanted,
-        dropped: listed(&dropped, &changed),
         model: ingress.model().into(),
         id: ingress.request_id.clone(),
     };
-    Ok(([body].into_iter().collect(), crossed))
+    Ok(([body].into_iter().collect(), crossed, listed(&dropped, &changed)))
 }
 
 /// The frames with the model in the body, where only the client's address named it and its dialect has it there.
@@ -150,7 +149,6 @@ impl Crossed {
             way_back: WayBack::default(),
             include_usage: true,
             wanted: None,
-            dropped: None,
             model: ingress.model().into(),
             id: ingress.request_id.clone(),
         }

@@ -18,7 +18,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::crossed::{Crossed, X_DROPPED};
+use super::crossed::{Crossed, X_DROPPED, listed};
 use super::framing::{begins_as_reply, cut, frame_by, misframed, passed_on};
 use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, Words, joined};
 use crate::clocks::{Due, Patience};
@@ -124,7 +124,7 @@ impl Answer<'_> {
                 .saying("the upstream answered a stream request without a stream")
                 .into());
         }
-        let headers = self.passed_on(parts.headers);
+        let headers = self.named(self.passed_on(parts.headers), &facts.unsaid);
         Ok(Success::Whole(Box::new(Whole { headers, status: StatusCode::OK, frames, facts })))
     }
 
@@ -143,7 +143,8 @@ impl Answer<'_> {
             self.refuse_empty(facts.finish_reason.as_deref())?;
         }
         lease.done();
-        let (headers, frames) = (self.passed_on(parts.headers), [said].into_iter().collect());
+        let headers = self.named(self.passed_on(parts.headers), &facts.unsaid);
+        let frames = [said].into_iter().collect();
         Ok(Success::Whole(Box::new(Whole { headers, status: StatusCode::OK, frames, facts })))
     }
 
@@ -318,5 +319,17 @@ impl Answer<'_> {
             kept.insert(X_DROPPED, dropped);
         }
         kept
+    }
+
+    /// Names beside what the target was not told what its reply could not tell the client.
+    fn named(&self, mut headers: HeaderMap, unsaid: &[String]) -> HeaderMap {
+        if !unsaid.is_empty() {
+            let dropped = self.words.dropped.as_ref().and_then(|dropped| dropped.to_str().ok()).unwrap_or_default();
+            let dropped: Vec<_> = dropped.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            if let Some(all) = listed(&dropped, unsaid) {
+                headers.insert(X_DROPPED, all);
+            }
+        }
+        headers
     }
 }

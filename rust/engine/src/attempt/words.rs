@@ -6,6 +6,7 @@
 use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::failure::{Failure, Kind as Fault, Origin};
 use fastroute_core::json::{member, splice};
+use fastroute_core::passes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 
@@ -53,8 +54,10 @@ pub(crate) fn has_own(target: &Target, ingress: &Ingress, patience: &Patience) -
     head.is_some_and(|head| is_same(head, ingress) && head.host.is_none() && !edits(head))
 }
 
+/// Whether it can be told in the client's own words, but for edits.
 fn is_same(head: &Head, ingress: &Ingress) -> bool {
-    head.dialect == ingress.dialect() && !head.rewrites
+    let marked = || passes::holds_marks(ingress.frames.iter().map(AsRef::as_ref));
+    head.dialect == ingress.dialect() && !head.rewrites && !marked()
 }
 
 /// The request as this target is to be told it; `None` for one that is answered in this process.
@@ -79,8 +82,7 @@ pub(crate) async fn words<'t>(
         // Boxed, like all that only a request in other words needs.
         let stream = ingress.stream() || gathers;
         let told = crossed::request(ingress, demands, model_of(ingress, target), stream);
-        let (frames, crossed) = Box::pin(told).await?;
-        let dropped = crossed.dropped.clone();
+        let (frames, crossed, dropped) = Box::pin(told).await?;
         (frames, Some(Box::new(crossed)), dropped)
     };
     let frames = match head.host {

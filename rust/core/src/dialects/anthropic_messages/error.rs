@@ -78,15 +78,19 @@ fn kind<'e>(error: &'e ErrorReply<'_>) -> &'e str {
         Some(400..=499) => "invalid_request_error",
         _ => "api_error",
     };
-    match error.kind.as_deref().unwrap_or_default() {
+    // A response that failed has a code and nothing else to tell it by.
+    let only_code = error.code.as_deref().filter(|_| error.kind.is_none() && error.status.is_none());
+    match only_code.or(error.kind.as_deref()).unwrap_or_default() {
         "server_error" | "internal_server_error" | "INTERNAL" | "UNKNOWN" => "api_error",
         "insufficient_quota" => "billing_error",
-        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" | "invalid_request" => "invalid_request_error",
+        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" | "invalid_request" | "invalid_prompt" => {
+            "invalid_request_error"
+        }
         "UNAUTHENTICATED" => "authentication_error",
         "PERMISSION_DENIED" => "permission_error",
         "NOT_FOUND" => "not_found_error",
         "RESOURCE_EXHAUSTED" | "rate_limit_exceeded" => "rate_limit_error",
-        "UNAVAILABLE" => "overloaded_error",
+        "UNAVAILABLE" | "server_is_overloaded" => "overloaded_error",
         "DEADLINE_EXCEEDED" => "timeout_error",
         kind if kind.ends_with("_error") || kind == "request_too_large" => kind,
         _ => of_status,
@@ -115,6 +119,20 @@ mod tests {
             let error = ErrorReply { message: "m".into(), kind: kind.map(Into::into), status, ..ErrorReply::default() };
             let document = format!(r#"{{"type":"error","error":{{"type":"{expected}","message":"m"}}}}"#);
             assert_eq!(said(&error), document);
+        }
+    }
+
+    #[test]
+    fn a_code_that_comes_alone_tells_the_kind() {
+        for (code, status, kind) in [
+            ("rate_limit_exceeded", None, "rate_limit_error"),
+            ("server_error", None, "api_error"),
+            ("invalid_prompt", None, "invalid_request_error"),
+            ("upstream_truncated", None, "api_error"),
+            ("insufficient_quota", Some(429), "rate_limit_error"),
+        ] {
+            let error = ErrorReply { message: "m".into(), code: Some(code.into()), status, ..ErrorReply::default() };
+            assert!(said(&error).contains(&format!(r#""type":"{kind}""#)), "{code}: {}", said(&error));
         }
     }
 

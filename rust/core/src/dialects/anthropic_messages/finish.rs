@@ -43,9 +43,13 @@ pub(super) fn take_explanation<'a>(message: &mut Object<'a, '_>, extras: &mut Ex
     Some(explanation)
 }
 
-/// Whether a refusal beside this finish came from its details and goes back there.
+/// Whether a refusal that is all there is goes into the details of this finish: it came from there, or a filter said it in
+/// the place of an answer.
 pub(super) fn explains(finish: Option<&Finish<'_>>) -> bool {
-    finish.is_some_and(|finish| details_without_explanation(&finish.extras).is_some())
+    finish.is_some_and(|finish| match finish.extras.get(DIALECT, DETAILS) {
+        Some(_) => details_without_explanation(&finish.extras).is_some(),
+        None => finish.reason == FinishReason::ContentFilter,
+    })
 }
 
 fn details_without_explanation<'e>(extras: &'e Extras<'_>) -> Option<&'e Json<'e>> {
@@ -75,6 +79,10 @@ pub(super) fn write(message: &mut Members<'_>, finish: Option<&Finish<'_>>, expl
     }
     if let Some(explanation) = explanation {
         message.object(DETAILS, |details| {
+            if finish.extras.get(DIALECT, DETAILS).is_none() {
+                details.text("type", "refusal");
+                details.null("category");
+            }
             details.text(EXPLANATION, explanation);
             details.rest_of(DETAILS, DIALECT, &finish.extras);
         });

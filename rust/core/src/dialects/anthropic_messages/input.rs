@@ -77,7 +77,7 @@ fn compact(text: &str) -> Text<'_> {
 
 /// Whether the pieces of a call's arguments make a whole object yet: then nothing more belongs to it.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Progress {
+pub(in crate::dialects) struct Progress {
     depth: u32,
     inside: bool,
     escaped: bool,
@@ -85,7 +85,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn add(&mut self, piece: &str) {
+    pub(in crate::dialects) fn add(&mut self, piece: &str) {
         for byte in piece.bytes() {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -101,7 +101,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn is_whole(self) -> bool {
+    pub(in crate::dialects) fn is_whole(self) -> bool {
         self.whole && self.depth == 0
     }
 }

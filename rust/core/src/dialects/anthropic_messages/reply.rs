@@ -83,7 +83,7 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
     Ok(out.into())
 }
 
-/// The text of a refusal that was read from the details of the finish and goes back there.
+/// The text of a refusal that goes into the details of the finish.
 fn explanation<'b>(blocks: &'b [Block<'b>], finish: Option<&Finish<'_>>) -> Option<&'b str> {
     match blocks {
         [Block { content: Content::Refusal { text, .. }, .. }] if finish::explains(finish) => Some(text),

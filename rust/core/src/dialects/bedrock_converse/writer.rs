@@ -84,23 +84,7 @@ impl Writer {
         }
         match event {
             // This dialect has one choice.
-            Event::TextStart { choice: 1.. }
-            | Event::TextDelta { choice: 1.., .. }
-            | Event::TextEnd { choice: 1.. }
-            | Event::ReasoningStart { choice: 1.. }
-            | Event::ReasoningDelta { choice: 1.., .. }
-            | Event::ReasoningSignature { choice: 1.., .. }
-            | Event::ReasoningRedacted { choice: 1.., .. }
-            | Event::ReasoningEnd { choice: 1.. }
-            | Event::Media { .. }
-            | Event::RefusalDelta { choice: 1.., .. }
-            | Event::ToolCallStart { choice: 1.., .. }
-            | Event::ToolCallDelta { choice: 1.., .. }
-            | Event::ToolCallEnd { choice: 1.., .. }
-            | Event::Citation { choice: 1.., .. }
-            | Event::Finish { choice: 1.., .. }
-            | Event::MessageStart { .. }
-            | Event::Error(_) => {}
+            event if event.choice().is_some_and(|choice| choice != 0) => {}
             Event::TextStart { .. } => self.begin(What::Text, out),
             Event::ReasoningStart { .. } => self.begin(What::Reasoning, out),
             Event::TextEnd { .. } | Event::ReasoningEnd { .. } => self.end_piece(out),
@@ -112,7 +96,7 @@ impl Writer {
             Event::Finish { finish, .. } => self.finish(finish, out),
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
             Event::Opaque { dialect: DIALECT, name, raw } => self.opaque(name, raw, out),
-            Event::Opaque { .. } => {}
+            Event::Media { .. } | Event::MessageStart { .. } | Event::Error(_) | Event::Opaque { .. } => {}
             Event::Done => self.done(out),
             event => self.piece_event(event, out),
         }

@@ -6,6 +6,7 @@
 pub(crate) mod chunks;
 pub(crate) mod finish;
 pub(crate) mod parts;
+pub(crate) mod reply;
 pub(crate) mod sampling;
 pub(crate) mod tools;
 pub(crate) mod turns;

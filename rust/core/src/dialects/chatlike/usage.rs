@@ -10,6 +10,12 @@ use crate::dialects::message::{Extras, TokenUsage, Usage};
 use crate::dialects::object::{Object, whole};
 use crate::dialects::output::Members;
 
+/// Where some servers count instead: Groq beside the choices, Moonshot in one of them.
+pub(crate) fn elsewhere<'a>(document: &Object<'a, '_>, choices: &[&'a RawValue]) -> Option<&'a RawValue> {
+    let usage = |raw| Object::lenient(raw)?.peek("usage").filter(|raw| raw.get().starts_with('{'));
+    document.peek("x_groq").and_then(usage).or_else(|| choices.iter().find_map(|choice| usage(choice)))
+}
+
 /// The names of the counts in one dialect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counts {

@@ -1,12 +1,18 @@
 //! Writes a stream as Cohere's SDKs expect it: contents numbered in order of appearance, one call at a time, one
 //! `message-end` with reason and usage, `[DONE]` at the end of what ended well.
 //!
-//! The surprises: there is one choice, so others are left out; and an error is a `message-end` that says so.
+//! The surprises: there is one choice, so others are left out; calls that come beside each other go out one behind the
+//! other, so the later ones wait; and an error is a `message-end` that says so.
+
+use std::collections::VecDeque;
 
 use super::reader::{PLAN, REST};
 use super::{DIALECT, citations, reply, usage};
 use crate::dialects::message::{Envelope, ErrorReply, Event, Extra, Extras, Finish, Json, Usage};
 use crate::dialects::output::{self, Buffer, Members};
+
+/// Bytes of calls that may wait for the one before them to end.
+const MOST_HELD: usize = 8 << 20;
 
 #[derive(Debug)]
 pub struct Writer {
@@ -16,7 +22,10 @@ pub struct Writer {
     open: Option<Content>,
     contents: u64,
     citations: u64,
-    open_call: Option<u32>,
+    /// The calls that have not ended, in order. Only the first is on its way out.
+    calls: VecDeque<Call>,
+    /// Bytes of the others.
+    held: usize,
     /// The next reasoning is a plan.
     plan: bool,
     /// Further members of the next frame, under their name.
@@ -33,6 +42,22 @@ enum Content {
     Plan,
 }
 
+#[derive(Debug)]
+struct Call {
+    number: u32,
+    id: String,
+    name: String,
+    /// What waits with it.
+    arguments: String,
+    ended: bool,
+}
+
+impl Call {
+    fn held(&self) -> usize {
+        size_of::<Self>() + self.id.len() + self.name.len() + self.arguments.len()
+    }
+}
+
 impl Writer {
     pub(super) fn new(envelope: &Envelope<'_>) -> Self {
         Self {
@@ -42,7 +67,8 @@ impl Writer {
             open: None,
             contents: 0,
             citations: 0,
-            open_call: None,
+            calls: VecDeque::new(),
+            held: 0,
             plan: false,
             rest: Extras::default(),
             finish: None,
@@ -51,7 +77,7 @@ impl Writer {
     }
 
     pub(super) fn render(&mut self, event: &Event<'_>, out: &mut Buffer) {
-        if self.ended || choice_of(event) != 0 {
+        if self.ended || event.choice().is_some_and(|choice| choice != 0) {
             return;
         }
         match event {
@@ -73,14 +99,8 @@ impl Writer {
             }
             Event::TextEnd { .. } | Event::ReasoningEnd { .. } => self.close(out),
             Event::ToolCallStart { call, id, name, .. } => self.call_start(*call, id, name, out),
-            Event::ToolCallDelta { call, arguments, .. } => {
-                self.message_frame("tool-call-delta", Some((*call).into()), out, |message| {
-                    message.object("tool_calls", |entry| {
-                        entry.object("function", |function| function.text("arguments", arguments));
-                    });
-                });
-            }
-            Event::ToolCallEnd { call, .. } if self.open_call == Some(*call) => self.close_call(out),
+            Event::ToolCallDelta { call, arguments, .. } => self.call_delta(*call, arguments, out),
+            Event::ToolCallEnd { call, .. } => self.call_end(Some(*call), out),
             Event::Citation { citation, .. } if !citations::is_said(citation) => {}
             Event::Citation { citation, .. } => {
                 let index = self.citations;
@@ -92,15 +112,14 @@ impl Writer {
             }
             Event::Finish { finish, .. } => {
                 self.close(out);
-                self.close_call(out);
+                self.call_end(None, out);
                 self.finish = Some(finish.clone().into_owned());
             }
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
             Event::Error(error) => self.fail(error, out),
             Event::Opaque { dialect: DIALECT, name, raw } => self.opaque(name, raw, out),
             Event::Done => self.done(out),
-            Event::ToolCallEnd { .. }
-            | Event::Media { .. }
+            Event::Media { .. }
             | Event::ReasoningSignature { .. }
             | Event::ReasoningRedacted { .. }
             | Event::Opaque { .. } => {}
@@ -168,27 +187,74 @@ impl Writer {
         }
     }
 
-    /// Readers end calls late; here the start of one ends the one before it, as clients know it from Cohere.
-    fn call_start(&mut self, call: u32, id: &str, name: &str, out: &mut Buffer) {
+    fn call_start(&mut self, number: u32, id: &str, name: &str, out: &mut Buffer) {
         self.close(out);
-        self.close_call(out);
-        self.open_call = Some(call);
-        self.message_frame("tool-call-start", Some(call.into()), out, |message| {
+        let (id, name) = (id.to_owned(), name.to_owned());
+        let call = Call { number, id, name, arguments: String::new(), ended: false };
+        if self.calls.is_empty() {
+            self.write_call(&call, out);
+        } else {
+            self.held += call.held();
+        }
+        self.calls.push_back(call);
+    }
+
+    fn call_delta(&mut self, number: u32, arguments: &str, out: &mut Buffer) {
+        let first = self.calls.front().is_some_and(|call| call.number == number);
+        if first {
+            return self.write_arguments(number, arguments, out);
+        }
+        let Some(call) = self.calls.iter_mut().find(|call| call.number == number) else {
+            return;
+        };
+        call.arguments.push_str(arguments);
+        self.held += arguments.len();
+        if self.held > MOST_HELD {
+            let message = "the upstream told more calls at once than can be held back".into();
+            self.fail(&ErrorReply { message, ..ErrorReply::default() }, out);
+        }
+    }
+
+    /// Ends one call, or all of them, and lets out what waited for it.
+    fn call_end(&mut self, number: Option<u32>, out: &mut Buffer) {
+        for call in self.calls.iter_mut().filter(|call| number.is_none_or(|number| call.number == number)) {
+            call.ended = true;
+        }
+        while let Some(ended) = self.calls.front().filter(|call| call.ended).map(|call| call.number) {
+            self.calls.pop_front();
+            self.frame("tool-call-end", Some(ended.into()), out, |_| {});
+            let Some(mut next) = self.calls.pop_front() else {
+                break;
+            };
+            self.held = self.held.saturating_sub(next.held());
+            self.write_call(&next, out);
+            let arguments = std::mem::take(&mut next.arguments);
+            if !arguments.is_empty() {
+                self.write_arguments(next.number, &arguments, out);
+            }
+            self.calls.push_front(next);
+        }
+    }
+
+    fn write_call(&mut self, call: &Call, out: &mut Buffer) {
+        self.message_frame("tool-call-start", Some(call.number.into()), out, |message| {
             message.object("tool_calls", |entry| {
-                entry.text("id", id);
+                entry.text("id", &call.id);
                 entry.text("type", "function");
                 entry.object("function", |function| {
-                    function.text("name", name);
+                    function.text("name", &call.name);
                     function.text("arguments", "");
                 });
             });
         });
     }
 
-    fn close_call(&mut self, out: &mut Buffer) {
-        if let Some(call) = self.open_call.take() {
-            self.frame("tool-call-end", Some(call.into()), out, |_| {});
-        }
+    fn write_arguments(&mut self, number: u32, arguments: &str, out: &mut Buffer) {
+        self.message_frame("tool-call-delta", Some(number.into()), out, |message| {
+            message.object("tool_calls", |entry| {
+                entry.object("function", |function| function.text("arguments", arguments));
+            });
+        });
     }
 
     fn opaque(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
@@ -255,27 +321,6 @@ impl Writer {
                 event.rest_of(REST, DIALECT, &rest);
             });
         });
-    }
-}
-
-fn choice_of(event: &Event<'_>) -> u32 {
-    match event {
-        Event::TextStart { choice }
-        | Event::TextDelta { choice, .. }
-        | Event::TextEnd { choice }
-        | Event::ReasoningStart { choice }
-        | Event::ReasoningDelta { choice, .. }
-        | Event::ReasoningSignature { choice, .. }
-        | Event::ReasoningRedacted { choice, .. }
-        | Event::ReasoningEnd { choice }
-        | Event::Media { choice, .. }
-        | Event::RefusalDelta { choice, .. }
-        | Event::ToolCallStart { choice, .. }
-        | Event::ToolCallDelta { choice, .. }
-        | Event::ToolCallEnd { choice, .. }
-        | Event::Citation { choice, .. }
-        | Event::Finish { choice, .. } => *choice,
-        Event::MessageStart { .. } | Event::Usage(_) | Event::Error(_) | Event::Opaque { .. } | Event::Done => 0,
     }
 }
 

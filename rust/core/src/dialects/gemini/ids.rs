@@ -9,7 +9,7 @@ const LENGTH: usize = "call_".len() + 24;
 /// 62^8 ids: one that another server gave does not pass for ours.
 const SEAL: usize = 8;
 
-pub(super) fn mint(reply_id: &str, choice: u32, call: u32) -> String {
+pub(crate) fn mint(reply_id: &str, choice: u32, call: u32) -> String {
     let id = mint::call_id(reply_id, choice, call);
     seal(id.get(..LENGTH - SEAL).unwrap_or_default())
 }

@@ -102,6 +102,41 @@ pub enum Event<'a> {
     Done,
 }
 
+/// The choice of an event, borrowed as the event is.
+macro_rules! choice_of {
+    ($event:expr) => {
+        match $event {
+            Event::TextStart { choice }
+            | Event::TextDelta { choice, .. }
+            | Event::TextEnd { choice }
+            | Event::ReasoningStart { choice }
+            | Event::ReasoningDelta { choice, .. }
+            | Event::ReasoningSignature { choice, .. }
+            | Event::ReasoningRedacted { choice, .. }
+            | Event::ReasoningEnd { choice }
+            | Event::Media { choice, .. }
+            | Event::RefusalDelta { choice, .. }
+            | Event::ToolCallStart { choice, .. }
+            | Event::ToolCallDelta { choice, .. }
+            | Event::ToolCallEnd { choice, .. }
+            | Event::Citation { choice, .. }
+            | Event::Finish { choice, .. } => Some(choice),
+            Event::MessageStart { .. } | Event::Usage(_) | Event::Error(_) | Event::Opaque { .. } | Event::Done => None,
+        }
+    };
+}
+
+impl Event<'_> {
+    /// The choice that it is of; `None` for what is of the stream.
+    pub fn choice(&self) -> Option<u32> {
+        choice_of!(self).copied()
+    }
+
+    pub(crate) fn choice_mut(&mut self) -> Option<&mut u32> {
+        choice_of!(self)
+    }
+}
+
 /// The reader and writer of a dialect that has no streams: a type without values, so there is nothing to call with.
 #[derive(Debug)]
 pub enum NoStream {}

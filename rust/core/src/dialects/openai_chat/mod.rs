@@ -21,6 +21,7 @@ use super::chatlike::usage::Counts;
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
+pub(crate) use sounds::FIELD as AUDIO;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;

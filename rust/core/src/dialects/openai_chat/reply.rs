@@ -1,37 +1,23 @@
-//! The whole reply, both ways.
+//! The whole reply, both ways: messages, and why each of them ended.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, sources, turn};
-use crate::dialects::chatlike::{finish, or};
-use crate::dialects::message::{ChatReply, Choice, Content, Envelope, FinishReason};
+use crate::dialects::chatlike::finish;
+use crate::dialects::chatlike::reply::{self, Form, take_index};
+use crate::dialects::message::{ChatReply, Choice, Content, Envelope};
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{DialectError, Place};
 
+const FORM: Form = Form { dialect: DIALECT, object: "chat.completion", usage: USAGE };
+
 pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
-    let mut reply = Object::document(body, Mode::Lenient)?;
-    let place = Place::Document.member("choices");
-    let Some(choices) = reply.take_list("choices")? else {
-        return Err(place.refuse("must be a list"));
-    };
-    let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
-    let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
-    if let Some(first) = choices.first_mut() {
-        sources::cite(&mut first.turn.blocks, sources::of(&reply));
-    }
-    reply.forget("object");
-    let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
-    // The published schema knows an absent usage, not a null one.
-    reply.forget("usage");
-    Ok(ChatReply {
-        id: reply.take_text("id")?.unwrap_or_default(),
-        model: reply.take_text("model")?.unwrap_or_default(),
-        created_s: reply.take_u64("created")?,
-        choices,
-        usage,
-        extras: reply.into_extras(DIALECT),
+    reply::parse(body, &FORM, parse_choice, |reply, choices| {
+        if let Some(first) = choices.first_mut() {
+            sources::cite(&mut first.turn.blocks, sources::of(reply));
+        }
     })
 }
 
@@ -43,9 +29,8 @@ fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Res
     };
     let turn = turn::parse(message, inner, Mode::Lenient)?;
     let called = turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
-    let index = choice.take_u64("index")?.unwrap_or(position as u64);
     Ok(Choice {
-        index: u32::try_from(index).map_err(|_| place.member("index").refuse("is too large"))?,
+        index: take_index(&mut choice, place, position)?,
         turn,
         finish: finish::take(&mut choice, called),
         logprobs: choice.take_json("logprobs"),
@@ -54,27 +39,7 @@ fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Res
 }
 
 pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
-    let choices = Place::Document.member("choices");
-    for (index, choice) in reply.choices.iter().enumerate() {
-        let failed = matches!(&choice.finish, Some(finish) if finish.reason == FinishReason::Error);
-        if failed {
-            let place = choices.item(index);
-            return Err(place.member("finish_reason").refuse("is an error"));
-        }
-    }
-    let mut out = Buffer::with_capacity(1024);
-    output::object(&mut out, |members| {
-        members.text("id", or(&reply.id, envelope.id));
-        members.text("object", "chat.completion");
-        members.whole("created", reply.created_s.unwrap_or(envelope.created_s));
-        members.text("model", or(&reply.model, envelope.model));
-        members.list("choices", &reply.choices, write_choice);
-        if let Some(usage) = &reply.usage {
-            members.object("usage", |members| USAGE.write(usage, members));
-        }
-        members.extras(DIALECT, &reply.extras);
-    });
-    Ok(out.into())
+    reply::render(reply, envelope, &FORM, write_choice)
 }
 
 fn write_choice(out: &mut Buffer, choice: &Choice<'_>) {

@@ -187,6 +187,9 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
             }
         }
         _ if !super::says(block) => dropped.push(place.to_owned()),
+        Content::Text { citations, .. } if !citations.iter().all(turn::is_told) => {
+            dropped.push(format!("{place}.citations"));
+        }
         _ => {}
     }
     dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));

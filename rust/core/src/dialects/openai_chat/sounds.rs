@@ -7,7 +7,7 @@ use crate::dialects::message::{Block, Content, Extras, Json, MediaSource, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::Members;
 
-const FIELD: &str = "audio";
+pub(crate) const FIELD: &str = "audio";
 
 /// Takes the sound of a reply and its words. A request names a sound by its id alone, which means nothing elsewhere.
 pub(super) fn take<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Block<'a>>) {
@@ -61,7 +61,12 @@ pub(super) fn write(message: &mut Members<'_>, blocks: &[Block<'_>]) {
     }
 }
 
-/// The words of a sound that comes in pieces.
-pub(super) fn transcript<'a>(delta: &mut Object<'a, '_>) -> Option<Text<'a>> {
-    delta.take_if(FIELD, Object::lenient)?.take_if("transcript", object::text)
+/// The words of a sound that comes in pieces, and whether some of the sound came with them: that has no event, because
+/// pieces of it are nothing to others.
+pub(super) fn piece<'a>(delta: &mut Object<'a, '_>) -> (Text<'a>, bool) {
+    let Some(mut audio) = delta.take_if(FIELD, Object::lenient) else {
+        return (Text::default(), false);
+    };
+    let sounds = audio.peek("data").and_then(object::text).is_some_and(|data| !data.is_empty());
+    (audio.take_if("transcript", object::text).unwrap_or_default(), sounds)
 }

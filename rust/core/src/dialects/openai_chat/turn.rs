@@ -210,12 +210,17 @@ fn write_citations(message: &mut Members<'_>, turn: &Turn<'_>) {
     }
 }
 
-/// Whether a citation is an annotation here. What another dialect leans on needs something to be shown by.
+/// Whether a citation is an annotation here. What another dialect leans on needs an address: there are links and no others.
 pub(super) fn is_link(citation: &Citation<'_>) -> bool {
     if sources::is_beside(citation) {
         return false;
     }
-    citation.is_shown() || citation.extras.iter().all(|extra| extra.dialect == DIALECT)
+    citation.url.is_some() || citation.extras.marked(DIALECT, LINK).is_some()
+}
+
+/// Whether a citation is told somewhere.
+pub(super) fn is_told(citation: &Citation<'_>) -> bool {
+    is_link(citation) || sources::is_beside(citation)
 }
 
 /// Where among all characters of a content the block of a citation is.
@@ -225,14 +230,11 @@ pub(super) struct Span {
     pub(super) length: u64,
 }
 
-/// The schema requires all four members of a link. Where another dialect tells no place, it is about all of its text; an
-/// address or a title that nobody told is empty. In a stream it has a number.
+/// The schema requires all four members of a link. Where another dialect tells no place, it is about all of its text; a title
+/// that nobody told is empty. In a stream it has a number.
 pub(super) fn write_citation(out: &mut Buffer, span: Span, number: Option<u64>, citation: &Citation<'_>) {
     let ours = citation.extras.marked(DIALECT, LINK);
-    let or_empty = |said: &Option<Text<'_>>| match said {
-        Some(said) => Some(said.to_string()),
-        None => ours.is_none().then(String::new),
-    };
+    let title = citation.title.as_ref().map(Text::to_string).or_else(|| ours.is_none().then(String::new));
     let at = |said: Option<u64>, otherwise: u64| {
         said.or(ours.is_none().then_some(otherwise)).map(|at| at.saturating_add(span.start))
     };
@@ -244,8 +246,8 @@ pub(super) fn write_citation(out: &mut Buffer, span: Span, number: Option<u64>, 
             None => annotation.whole_if("index", number),
         }
         annotation.object("url_citation", |link| {
-            link.text_if("url", or_empty(&citation.url).as_deref());
-            link.text_if("title", or_empty(&citation.title).as_deref());
+            link.text_if("url", citation.url.as_deref());
+            link.text_if("title", title.as_deref());
             link.whole_if("start_index", at(citation.start_index, 0));
             link.whole_if("end_index", at(citation.end_index, span.length));
             link.extras(DIALECT, &citation.extras);

@@ -4,32 +4,17 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, logprobs};
-use crate::dialects::chatlike::{finish, or};
+use crate::dialects::chatlike::finish;
+use crate::dialects::chatlike::reply::{self, Form, take_index};
 use crate::dialects::message::{Block, ChatReply, Choice, Content, Envelope, Finish, FinishReason, Role, Turn};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
+const FORM: Form = Form { dialect: DIALECT, object: "text_completion", usage: USAGE };
+
 pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
-    let mut reply = Object::document(body, Mode::Lenient)?;
-    let place = Place::Document.member("choices");
-    let Some(choices) = reply.take_list("choices")? else {
-        return Err(place.refuse("must be a list"));
-    };
-    let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
-    let choices = choices.collect::<Result<_, _>>()?;
-    let usage = reply.take_object("usage")?.map(|raw| USAGE.parse(raw));
-    for name in ["object", "usage"] {
-        reply.forget(name);
-    }
-    Ok(ChatReply {
-        id: reply.take_text("id")?.unwrap_or_default(),
-        model: reply.take_text("model")?.unwrap_or_default(),
-        created_s: reply.take_u64("created")?,
-        choices,
-        usage,
-        extras: reply.into_extras(DIALECT),
-    })
+    reply::parse(body, &FORM, parse_choice, |_, _| {})
 }
 
 fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Result<Choice<'a>, DialectError> {
@@ -37,10 +22,9 @@ fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Res
     let Some(text) = choice.take_if("text", object::text) else {
         return Err(place.member("text").refuse("must be a string"));
     };
-    let index = choice.take_u64("index")?.unwrap_or(position as u64);
     let blocks = if text.is_empty() { Vec::new() } else { vec![Block::text(text)] };
     Ok(Choice {
-        index: u32::try_from(index).map_err(|_| place.member("index").refuse("is too large"))?,
+        index: take_index(&mut choice, place, position)?,
         turn: Turn::new(Role::Assistant, blocks),
         finish: finish::take(&mut choice, false),
         logprobs: choice.take_if("logprobs", logprobs::parse),
@@ -49,29 +33,13 @@ fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Res
 }
 
 pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<Bytes, DialectError> {
-    let choices = Place::Document.member("choices");
-    for (index, choice) in reply.choices.iter().enumerate() {
-        let place = choices.item(index);
-        if matches!(&choice.finish, Some(finish) if finish.reason == FinishReason::Error) {
-            return Err(place.member("finish_reason").refuse("is an error"));
-        }
-        if choice.turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_))) {
-            return Err(place.refuse("calls a tool, which a completion cannot"));
-        }
+    let calls =
+        |choice: &Choice<'_>| choice.turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
+    if let Some(at) = reply.choices.iter().position(calls) {
+        let place = Place::Document.member("choices");
+        return Err(place.item(at).refuse("calls a tool, which a completion cannot"));
     }
-    let mut out = Buffer::with_capacity(512);
-    output::object(&mut out, |members| {
-        members.text("id", or(&reply.id, envelope.id));
-        members.text("object", "text_completion");
-        members.whole("created", reply.created_s.unwrap_or(envelope.created_s));
-        members.text("model", or(&reply.model, envelope.model));
-        members.list("choices", &reply.choices, write_choice);
-        if let Some(usage) = &reply.usage {
-            members.object("usage", |members| USAGE.write(usage, members));
-        }
-        members.extras(DIALECT, &reply.extras);
-    });
-    Ok(out.into())
+    reply::render(reply, envelope, &FORM, write_choice)
 }
 
 fn write_choice(out: &mut Buffer, choice: &Choice<'_>) {

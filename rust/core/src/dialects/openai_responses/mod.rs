@@ -19,6 +19,7 @@ use bytes::Bytes;
 use super::chatlike::usage::Counts;
 use super::message::{Block, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role};
 use super::{Dialect, DialectError, openai_error};
+pub(crate) use items::MADE;
 pub use reader::Reader;
 pub use writer::Writer;
 

@@ -100,12 +100,12 @@ pub(super) fn citation(raw: &RawValue) -> Option<Citation<'_>> {
     Some(citation)
 }
 
-/// Whether a citation is an annotation here.
+/// Whether a citation is an annotation here: one of another dialect is a link, or it is none.
 pub(super) fn is_annotation(citation: &Citation<'_>) -> bool {
-    citation.is_shown() || citation.extras.marked(DIALECT, PART).is_some()
+    citation.url.is_some() || citation.extras.marked(DIALECT, PART).is_some()
 }
 
-/// One of another dialect may leave out address, title and place; the schema requires all. Without a place it is about all the
+/// One of another dialect may leave out title and place; the schema requires all. Without a place it is about all the
 /// text, which has `length` characters.
 pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>, length: usize) {
     let ours = citation.extras.marked(DIALECT, PART).is_some();
@@ -114,7 +114,7 @@ pub(super) fn write_citation(out: &mut Buffer, citation: &Citation<'_>, length: 
         if citation.extras.get(DIALECT, "type").is_none() {
             annotation.text("type", "url_citation");
         }
-        annotation.text_if("url", citation.url.as_deref().or((!ours).then_some("")));
+        annotation.text_if("url", citation.url.as_deref());
         // What is no link has its name where it came from.
         let title = citation.title.as_deref().filter(|_| citation.extras.get(DIALECT, "type").is_none());
         annotation.text_if("title", title.or((!ours).then_some("")));

@@ -216,7 +216,7 @@ impl Response<'_> {
                     if !told("error") {
                         write_error(
                             members,
-                            "server_error",
+                            ("server_error", None),
                             "the upstream ended its answer with an error",
                             self.extras,
                         );
@@ -227,18 +227,54 @@ impl Response<'_> {
     }
 }
 
-/// A code is required, and clients decide by it whether to try again: where there is no word, or only a status, ours.
-fn code_of<'e>(error: &'e ErrorReply<'_>) -> &'e str {
+/// The published codes of a response that failed, and those that agents act on beside them.
+const CODES: [&str; 25] = [
+    "server_error",
+    "rate_limit_exceeded",
+    "invalid_prompt",
+    "data_residency_mismatch",
+    "bio_policy",
+    "vector_store_timeout",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_content_policy_violation",
+    "invalid_image_mode",
+    "image_file_too_large",
+    "unsupported_image_media_type",
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_file_not_found",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "usage_not_included",
+    "server_is_overloaded",
+    "slow_down",
+];
+
+/// A code is required, and clients decide by it whether to try again: where there is no word that they know, ours. The
+/// word of the error is then its type.
+fn code_of<'e>(error: &'e ErrorReply<'_>) -> (&'e str, Option<&'e str>) {
     let word =
         error.code.as_deref().filter(|code| code.starts_with(|c: char| c.is_ascii_alphabetic()) && !code.contains(' '));
-    let limited = error.status == Some(429) || error.kind.as_deref().is_some_and(|kind| kind.contains("rate_limit"));
-    word.unwrap_or(if limited { "rate_limit_exceeded" } else { "server_error" })
+    let ours = error.extras.of(DIALECT).next().is_some();
+    let limited = error.status == Some(429)
+        || [error.kind.as_deref(), word].into_iter().flatten().any(|word| word.contains("rate_limit"));
+    match word {
+        Some(word) if ours || CODES.contains(&word) => (word, None),
+        word => (if limited { "rate_limit_exceeded" } else { "server_error" }, word),
+    }
 }
 
-fn write_error(members: &mut Members<'_>, code: &str, message: &str, extras: &Extras<'_>) {
+fn write_error(members: &mut Members<'_>, (code, kind): (&str, Option<&str>), message: &str, extras: &Extras<'_>) {
     members.object("error", |error| {
         error.text("code", code);
         error.text("message", message);
+        error.text_if("type", kind);
         error.rest_of("error", DIALECT, extras);
     });
 }

@@ -102,6 +102,7 @@ impl Returning {
     fn call_start<'a>(&mut self, choice: u32, number: u32, mut call: ToolCall<'a>, out: &mut Events<'a>) {
         self.back.name(&mut call.name);
         self.back.id(&mut call.id, &self.reply_id, choice, number);
+        let proof = self.back.take_proof(&mut call.signature);
         if let Some(proof) = &mut call.signature {
             self.back.mark(proof);
         }
@@ -115,6 +116,7 @@ impl Returning {
             out.push(Event::TextStart { choice });
             return;
         }
+        out.extend(proof.map(|proof| Event::ReasoningRedacted { choice, data: proof.into() }));
         let told = if self.back.custom.contains(call.name.as_ref()) {
             call.kind = CallKind::Custom;
             Call::Custom(Unwrap::default())

@@ -106,6 +106,11 @@ impl Blocks {
         if self.held > MOST_HELD { Err(TooMuch) } else { Ok(()) }
     }
 
+    /// Nothing has been said yet.
+    pub(super) fn are_none(&self) -> bool {
+        self.next_index == 0
+    }
+
     fn text(&mut self, text: &str, out: &mut Buffer) {
         if text.is_empty() {
             return;

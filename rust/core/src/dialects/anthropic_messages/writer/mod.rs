@@ -15,6 +15,8 @@ use crate::dialects::object::Object;
 use crate::dialects::output::{self, Buffer, Members};
 use blocks::Blocks;
 
+/// No explanation is longer; what is waits no more.
+const MOST_REFUSAL: usize = 16 << 10;
 /// The members of a `message_delta` that stand beside its `delta` and not in it.
 const BESIDE_DELTA: &[&str] = &["context_management"];
 
@@ -27,6 +29,7 @@ pub struct Writer {
     finish: Option<Finish<'static>>,
     /// The next refusal is the explanation of the finish.
     explains: bool,
+    /// A refusal before which nothing was said: it waits for the finish, whose explanation it may be.
     explanation: Option<String>,
     usage: Option<Usage<'static>>,
     ended: bool,
@@ -60,36 +63,49 @@ impl Writer {
         match event {
             Event::MessageStart { id, model, extras, .. } => return self.message_start(id, model, extras),
             Event::Usage(usage) => self.usage = Some(usage.clone().into_owned()),
-            Event::Error(error) => return self.fail(error, out),
+            Event::Error(error) => {
+                if self.explanation.is_some() {
+                    self.write_start(out);
+                    self.tell_refusal(out);
+                }
+                return self.fail(error, out);
+            }
             _ => {}
         }
         self.write_start(out);
         match event {
             // This dialect has one choice.
-            Event::TextStart { choice: 1.. }
-            | Event::TextDelta { choice: 1.., .. }
-            | Event::TextEnd { choice: 1.. }
-            | Event::ReasoningStart { choice: 1.. }
-            | Event::ReasoningDelta { choice: 1.., .. }
-            | Event::ReasoningSignature { choice: 1.., .. }
-            | Event::ReasoningRedacted { choice: 1.., .. }
-            | Event::ReasoningEnd { choice: 1.. }
-            | Event::RefusalDelta { choice: 1.., .. }
-            | Event::ToolCallStart { choice: 1.., .. }
-            | Event::ToolCallDelta { choice: 1.., .. }
-            | Event::ToolCallEnd { choice: 1.., .. }
-            | Event::Citation { choice: 1.., .. }
-            | Event::Finish { choice: 1.., .. } => {}
+            event if event.choice().is_some_and(|choice| choice != 0) => {}
             Event::Opaque { dialect, name, raw } if *dialect == DIALECT => self.opaque(name, raw, out),
-            Event::RefusalDelta { text, .. } if self.explains => {
-                self.explanation.get_or_insert_default().push_str(text);
-            }
+            Event::Opaque { .. } | Event::Usage(_) => {}
+            Event::RefusalDelta { text, .. } if self.explains || self.blocks.are_none() => self.explain(text, out),
             Event::Finish { finish, .. } => self.finish(finish, out),
             Event::Done => self.done(out),
-            event => {
-                if self.blocks.render(event, &self.id, out).is_err() {
-                    self.fail(&too_much(), out);
-                }
+            event => self.content(event, out),
+        }
+    }
+
+    fn content(&mut self, event: &Event<'_>, out: &mut Buffer) {
+        self.tell_refusal(out);
+        if self.blocks.render(event, &self.id, out).is_err() {
+            self.fail(&too_much(), out);
+        }
+    }
+
+    fn explain(&mut self, text: &str, out: &mut Buffer) {
+        let explanation = self.explanation.get_or_insert_default();
+        explanation.push_str(text);
+        if explanation.len() > MOST_REFUSAL {
+            self.tell_refusal(out);
+        }
+    }
+
+    /// A refusal that turned out to be part of the answer is text, as this dialect has no block for it.
+    fn tell_refusal(&mut self, out: &mut Buffer) {
+        if let Some(text) = self.explanation.take_if(|_| !self.explains) {
+            let told = self.blocks.render(&Event::RefusalDelta { choice: 0, text: text.into() }, &self.id, out);
+            if told.is_err() {
+                self.fail(&too_much(), out);
             }
         }
     }
@@ -141,6 +157,9 @@ impl Writer {
     }
 
     fn finish(&mut self, finish: &Finish<'_>, out: &mut Buffer) {
+        if !finish::explains(Some(finish)) {
+            self.tell_refusal(out);
+        }
         self.blocks.end_all(out);
         if finish.reason == FinishReason::Error {
             let error =
@@ -151,6 +170,9 @@ impl Writer {
     }
 
     fn done(&mut self, out: &mut Buffer) {
+        if self.finish.is_none() {
+            self.tell_refusal(out);
+        }
         self.ended = true;
         self.blocks.end_all(out);
         let finish = self.finish.take();

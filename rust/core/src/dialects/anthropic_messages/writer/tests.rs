@@ -151,9 +151,9 @@ fn an_empty_text_is_never_opened_and_a_refusal_is_text() {
         finish(FinishReason::Stop),
         Event::Done,
     ]);
-    let expected = ["message_start", "start 0 \"text\"", "delta 0 \"No\"", "delta 0 \".\"", "content_block_stop"];
-    assert_eq!(said[..5], expected);
-    assert_eq!(said[5..], ["message_delta \"end_turn\"", "message_stop"]);
+    let expected = ["message_start", "start 0 \"text\"", "delta 0 \"No.\"", "content_block_stop"];
+    assert_eq!(said[..4], expected);
+    assert_eq!(said[4..], ["message_delta \"end_turn\"", "message_stop"]);
 }
 
 #[test]

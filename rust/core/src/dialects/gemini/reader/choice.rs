@@ -16,6 +16,8 @@ use crate::dialects::{DialectError, Place};
 /// More candidates than any model gives, and more calls than any makes; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
 const MOST_CALLS: u32 = 1024;
+/// The name of the event of a part that only this dialect knows.
+const PART: &str = "part";
 
 #[derive(Debug, Default)]
 pub(super) struct Choices(Vec<ChoiceState>);
@@ -123,9 +125,12 @@ impl Choices {
         let mut finishes = Vec::new();
         for state in self.0.iter_mut().filter(|state| state.ended.is_some()) {
             // Some servers leave out the part that ends the arguments, and the last content as well.
-            if let Some(streamed) = state.streamed.take() {
-                // Refused only beyond the most calls that a stream may have.
-                let _ = state.call(streamed.into_call(), stream_id, events);
+            if let Some(streamed) = state.streamed.take()
+                && state.call(streamed.into_call(), stream_id, events).is_err()
+            {
+                // Beyond the most calls that a stream may have: not all of it was told.
+                finishes.push((state.index, Finish::new(FinishReason::Error, None)));
+                continue;
             }
             let Some(ended) = state.ended.as_ref() else { continue };
             let finish = match ended {
@@ -195,6 +200,10 @@ impl ChoiceState {
         let block = parts::parse(raw, Place::Document, Mode::Lenient)?;
         if !is_told(&block.content) {
             frame.item(raw);
+            if matches!(block.content, Content::Opaque { .. }) {
+                // So that others can name what they cannot be told.
+                events.push(Event::Opaque { dialect: DIALECT, name: PART.into(), raw: Json::from(raw) });
+            }
             // The frame holds it whole; the event is for others, whom drafts among the thoughts are nothing to.
             if block.content.media().is_some() && !parts::is_draft(&block) {
                 self.end_streamed(stream_id, frame, events)?;

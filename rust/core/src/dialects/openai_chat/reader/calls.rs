@@ -1,12 +1,14 @@
 //! Which piece of a stream belongs to which tool call.
 //!
 //! Servers number calls from 0, from 1, all with 0 or not at all, and repeat or leave out ids and names. Here calls are
-//! numbered by their first appearance, and one without an id gets one that depends only on the stream.
+//! numbered by their first appearance, and one without an id gets one that depends only on the stream. No server says
+//! where a call ends: one does when its arguments are a whole object and the next begins, or with the answer.
 
 use serde_json::value::RawValue;
 
 use super::super::tools::signature_of;
 use super::refuse;
+use crate::dialects::anthropic_messages::input::Progress;
 use crate::dialects::chatlike::tools;
 use crate::dialects::message::{CallKind, Event, Events, Text};
 use crate::dialects::object::{self, Object};
@@ -26,6 +28,7 @@ struct Call {
     wire_id: String,
     name: String,
     signature: Option<String>,
+    progress: Progress,
     started: bool,
     ended: bool,
 }
@@ -104,12 +107,14 @@ impl Calls {
                 return Err(refuse("holds more tool calls than a stream may have"));
             }
             None => {
+                self.end_whole(choice, events);
                 self.0.push(Call {
                     kind: piece.kind,
                     wire_index: piece.index,
                     wire_id: String::new(),
                     name: String::new(),
                     signature: None,
+                    progress: Progress::default(),
                     started: false,
                     ended: false,
                 });
@@ -133,7 +138,9 @@ impl Calls {
                 events.push(call.start(choice, number, stream_id));
             }
         }
-        if !piece.arguments.is_empty() {
+        // Behind a whole object there is nothing that could belong to it.
+        if !piece.arguments.is_empty() && !call.ended {
+            call.progress.add(&piece.arguments);
             events.push(Event::ToolCallDelta { choice, call: number, kind: call.kind, arguments: piece.arguments });
         }
         Ok(())
@@ -160,6 +167,15 @@ impl Calls {
         let known = self.0.get(candidate)?;
         let another = opens && !piece.id.is_empty() && !known.wire_id.is_empty();
         (!another).then_some(candidate)
+    }
+
+    /// Ends the calls that nothing more can belong to.
+    fn end_whole(&mut self, choice: u32, events: &mut Events<'_>) {
+        let is_whole = |call: &Call| call.kind == CallKind::Function && !call.ended && call.progress.is_whole();
+        for (number, call) in (0..).zip(&mut self.0).filter(|(_, call)| is_whole(call)) {
+            call.ended = true;
+            events.push(Event::ToolCallEnd { choice, call: number });
+        }
     }
 
     /// Ends every call; one that never got a name or an argument starts here, so that it is not lost.

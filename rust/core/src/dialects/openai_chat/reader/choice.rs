@@ -2,10 +2,10 @@
 
 use super::calls::{Calls, Piece};
 use super::refuse;
-use crate::dialects::DialectError;
 use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{pictures, sounds, turn::link};
+use crate::dialects::{Dialect, DialectError};
 
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
@@ -14,6 +14,7 @@ const MOST_CHOICES: usize = 128;
 pub(super) struct Choices(Vec<ChoiceState>);
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that has happened or not")]
 pub(super) struct ChoiceState {
     index: u32,
     open: Open,
@@ -24,6 +25,7 @@ pub(super) struct ChoiceState {
     thought: Thought,
     /// The answer has said itself what it leans on.
     cited: bool,
+    begun: bool,
     finished: bool,
     /// `finish_reason: ""`, which some servers send with every chunk and some only at the end.
     empty_finish: bool,
@@ -61,6 +63,10 @@ impl Thought {
 }
 
 impl Choices {
+    pub(super) fn lowest(&self) -> Option<u32> {
+        self.0.iter().map(|state| state.index).min()
+    }
+
     pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {
         let crowd = || refuse("holds more choices than a stream may have");
         let index = u32::try_from(index).map_err(|_| crowd())?;
@@ -87,6 +93,11 @@ impl Choices {
 impl ChoiceState {
     pub(super) fn finished(&self) -> bool {
         self.finished
+    }
+
+    /// Anything of it has been told.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     fn has_said(&self) -> bool {
@@ -116,11 +127,16 @@ impl ChoiceState {
         stream_id: &str,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
+        let before = events.len();
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
         self.content(&mut delta, logprobs, events);
-        let spoken = sounds::transcript(&mut delta).unwrap_or_default();
+        let (spoken, sounds) = sounds::piece(&mut delta);
         self.text(spoken, None, events);
+        if sounds {
+            let name = sounds::FIELD.into();
+            events.push(Event::Opaque { dialect: Dialect::OpenAiChat, name, raw: Json::null() });
+        }
         let annotations = delta.take_if("annotations", object::list);
         for mut citation in annotations.into_iter().flatten().filter_map(link) {
             // They count from the start of the content, and citations from that of their block.
@@ -142,6 +158,7 @@ impl ChoiceState {
             self.switch(Open::Nothing, events);
             self.calls.add(piece, self.index, stream_id, events)?;
         }
+        self.begun |= events.len() > before;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, sources};
 use crate::dialects::chatlike::finish;
-use crate::dialects::chatlike::usage::Counts;
+use crate::dialects::chatlike::usage::{self, Counts};
 use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::openai_completions::logprobs;
@@ -74,6 +74,10 @@ impl Reader {
         Ok(events)
     }
 
+    pub(in crate::dialects) fn lowest_choice(&self) -> Option<u32> {
+        self.choices.lowest()
+    }
+
     fn chunk<'a>(&mut self, mut chunk: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
         let bare = !chunk.has("choices") && chunk.has("message");
@@ -87,7 +91,8 @@ impl Reader {
         if !sources.is_empty() {
             self.sources = sources.into_iter().map(Citation::into_owned).collect();
         }
-        let usage = chunk.take_object("usage")?.map(|raw| self.usage.parse(raw));
+        let usage = chunk.take_object("usage")?.or_else(|| usage::elsewhere(&chunk, &choices));
+        let usage = usage.map(|raw| self.usage.parse(raw));
         self.counted |= usage.is_some();
         let of_another = chunk.peek("id").and_then(object::text).is_some_and(|id| self.started && id != self.id);
         self.start(chunk, !choices.is_empty() || usage.is_some(), events)?;
@@ -145,6 +150,10 @@ impl Reader {
         } else if let Some(delta) = choice.take_if("delta", Object::lenient) {
             let logprobs = choice.take_json("logprobs");
             state.delta(delta, logprobs, &self.id, events)?;
+        } else if let Some(message) = choice.take_if("message", Object::lenient).filter(|_| !state.has_begun()) {
+            // Some servers say all of it in the last chunk, as a reply that is no stream does.
+            let logprobs = choice.take_json("logprobs");
+            state.delta(message, logprobs, &self.id, events)?;
         }
         if choice.peek("finish_reason").is_some_and(|raw| raw.get() == "\"\"") {
             state.note_empty_finish();

@@ -238,7 +238,40 @@ impl Writer {
         true
     }
 
+    /// What is open when the stream fails, for the whole response. Its events are not told to an end that it has not.
+    pub(super) fn keep_open(&mut self) {
+        let Some(mut item) = self.open.take() else {
+            return;
+        };
+        if let Some(part) = item.part.take() {
+            let mut whole = Buffer::new();
+            part.write(&mut whole);
+            item.parts.push(whole);
+        }
+        let mut whole = Buffer::new();
+        let fill = |members: &mut Members<'_>| item.write_said(members);
+        output::object(&mut whole, |members| match &item.head {
+            Some(head) => {
+                fill(members);
+                members.text("status", "incomplete");
+                fill_all(members, head, &["encrypted_content"]);
+            }
+            None => write_item(members, item.is_reasoning, &item.id, "incomplete", fill),
+        });
+        self.done.push((item.index, whole));
+    }
+
+    /// The text of an item of our own begins at once, and another one with its first words.
+    pub(super) fn text_start(&mut self, out: &mut Buffer) {
+        if self.open.as_ref().is_some_and(|item| item.head.is_some() && !item.is_reasoning) {
+            self.part(PartKind::Text, true, out);
+        } else {
+            self.text_begun = true;
+        }
+    }
+
     pub(super) fn text_end(&mut self, out: &mut Buffer) {
+        self.text_begun = false;
         // A citation may still come after the text of another dialect.
         if self.open.as_ref().is_some_and(|item| item.head.is_some()) {
             self.close_part(out);

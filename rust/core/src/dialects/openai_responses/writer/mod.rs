@@ -26,6 +26,7 @@ use part::PartKind;
 const MOST_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that has happened or not")]
 pub struct Writer {
     id: String,
     model: String,
@@ -40,6 +41,8 @@ pub struct Writer {
     extras: Extras<'static>,
     /// The message or reasoning that is open.
     open: Option<Item>,
+    /// A text of another dialect that has no words yet: an empty message is never opened.
+    text_begun: bool,
     calls: Vec<Call>,
     /// The head of a call that our own reader announced.
     announced: Option<(u64, Json<'static>)>,
@@ -70,6 +73,7 @@ impl Writer {
             ended: false,
             extras: Extras::default(),
             open: None,
+            text_begun: false,
             calls: Vec::new(),
             announced: None,
             namespace: None,
@@ -84,14 +88,16 @@ impl Writer {
     }
 
     pub(super) fn render(&mut self, event: &Event<'_>, out: &mut Buffer) {
-        if self.ended || of_another_choice(event) {
+        // A response is one choice; what belongs to others cannot be said.
+        if self.ended || event.choice().is_some_and(|choice| choice != 0) {
             return;
         }
         match event {
             Event::MessageStart { id, model, created_s, extras } => self.start(id, model, *created_s, extras, out),
-            Event::TextStart { .. } => self.part(PartKind::Text, true, out),
+            Event::TextStart { .. } => self.text_start(out),
             Event::TextDelta { text, logprobs, .. } => {
-                self.part(PartKind::Text, false, out);
+                let anew = std::mem::take(&mut self.text_begun);
+                self.part(PartKind::Text, anew, out);
                 self.text(text, logprobs.as_ref(), out);
             }
             Event::TextEnd { .. } => self.text_end(out),
@@ -300,7 +306,7 @@ impl Writer {
         output::list(out, done, |out, (_, item)| out.extend_from_slice(item));
     }
 
-    /// Nothing follows an error. What was done until then is told with it, what was not is not.
+    /// Nothing follows an error. What was said until then is told with it; a call that was not made to its end is not.
     fn fail(&mut self, error: &ErrorReply<'_>, out: &mut Buffer) {
         if let Some(form) = error.extras.marked(DIALECT, "error") {
             let flat = form.as_str() == "\"flat\"";
@@ -317,6 +323,9 @@ impl Writer {
         } else {
             self.begin(out);
             let ours = error.extras.of(DIALECT).next().is_some();
+            if !ours {
+                self.keep_open();
+            }
             let extras = if ours { &error.extras } else { &self.extras };
             let response = self.response(&State::Failed(error), extras, |out| self.write_done(out, false));
             self.frame("response.failed", out, |event| event.raw("response", &response));
@@ -386,26 +395,4 @@ fn write_error(object: &mut Members<'_>, error: &ErrorReply<'_>) {
         None => object.null("param"),
     }
     object.extras(DIALECT, &error.extras);
-}
-
-/// A response is one choice; what belongs to others cannot be said.
-fn of_another_choice(event: &Event<'_>) -> bool {
-    match event {
-        Event::TextStart { choice }
-        | Event::TextDelta { choice, .. }
-        | Event::TextEnd { choice }
-        | Event::ReasoningStart { choice }
-        | Event::ReasoningDelta { choice, .. }
-        | Event::ReasoningSignature { choice, .. }
-        | Event::ReasoningRedacted { choice, .. }
-        | Event::ReasoningEnd { choice }
-        | Event::Media { choice, .. }
-        | Event::RefusalDelta { choice, .. }
-        | Event::ToolCallStart { choice, .. }
-        | Event::ToolCallDelta { choice, .. }
-        | Event::ToolCallEnd { choice, .. }
-        | Event::Citation { choice, .. }
-        | Event::Finish { choice, .. } => *choice != 0,
-        Event::MessageStart { .. } | Event::Usage(_) | Event::Error(_) | Event::Opaque { .. } | Event::Done => false,
-    }
 }
