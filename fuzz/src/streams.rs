@@ -139,6 +139,8 @@ struct Said {
     reasoning: String,
     refusal: String,
     calls: Vec<(String, String)>,
+    /// Of the calls.
+    numbers: Vec<u32>,
     finished: bool,
     failed: bool,
     /// Other choices, or what stands beside text: not every dialect has them.
@@ -178,11 +180,14 @@ impl Said {
             Event::TextDelta { choice, text, .. } if first(choice) => self.text.push_str(text),
             Event::ReasoningDelta { choice, text } if first(choice) => self.reasoning.push_str(text),
             Event::RefusalDelta { choice, text } if first(choice) => self.refusal.push_str(text),
-            Event::ToolCallStart { choice, name, .. } if first(choice) => {
+            Event::ToolCallStart { choice, call, name, .. } if first(choice) => {
+                self.numbers.push(*call);
                 self.calls.push((name.to_string(), String::new()));
             }
             Event::ToolCallDelta { choice, call, arguments, .. } if first(choice) => {
-                if let Some((_, told)) = self.calls.get_mut(*call as usize) {
+                // One whose name comes late is told late.
+                let told = self.numbers.iter().rposition(|number| number == call);
+                if let Some((_, told)) = told.and_then(|position| self.calls.get_mut(position)) {
                     told.push_str(arguments);
                 }
             }

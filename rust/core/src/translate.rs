@@ -410,6 +410,19 @@ impl StreamTranslator {
         if self.ended {
             return;
         }
+        if self.target.has_one_choice() {
+            let speaks = speaks(event);
+            if let Some(choice) = event.choice_mut() {
+                // Servers may number their only choice as they like; of several the first is told, whichever speaks first.
+                if self.told.is_none() && speaks {
+                    self.told = Some(self.reader.lowest_choice().unwrap_or(*choice));
+                }
+                if self.told != Some(*choice) {
+                    return self.unsaid.skip(*choice);
+                }
+                *choice = 0;
+            }
+        }
         match &*event {
             Event::Finish { choice, .. } => {
                 self.finished = true;
@@ -428,16 +441,6 @@ impl StreamTranslator {
             }
             _ => {}
         }
-        if self.target.has_one_choice()
-            && let Some(choice) = event.choice_mut()
-        {
-            // Servers may number their only choice as they like; of several the first is told, whichever speaks first.
-            let told = *self.told.get_or_insert_with(|| self.reader.lowest_choice().unwrap_or(*choice));
-            if told != *choice {
-                return self.unsaid.skip(*choice);
-            }
-            *choice = 0;
-        }
         if self.source != self.target {
             self.unsaid.look(event, self.target);
             if matches!(event, Event::Done) {
@@ -446,6 +449,11 @@ impl StreamTranslator {
         }
         self.writer.render_event(event, out);
     }
+}
+
+/// Whether it says something, or that there is nothing to say; what only stands beside a text does not.
+fn speaks(event: &Event<'_>) -> bool {
+    !matches!(event, Event::Citation { .. } | Event::ReasoningSignature { .. })
 }
 
 #[cfg(test)]

@@ -219,3 +219,26 @@ fn a_call_that_nothing_is_said_beside_has_no_content_and_not_an_empty_one() {
     let said: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
     assert_eq!(said["messages"][1]["content"], serde_json::Value::Null, "{said}");
 }
+
+#[test]
+fn a_choice_that_says_nothing_is_not_the_one_that_is_told() {
+    let chunk = |choice: u32, delta: &str, finish: &str| {
+        format!(
+            "data: {{\"id\":\"c1\",\"model\":\"m\",\"choices\":[{{\"index\":{choice},\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        )
+    };
+    let link =
+        r#"{"annotations":[{"type":"url_citation","url_citation":{"url":"https://sea.example","title":"Sea"}}]}"#;
+    let sent = [chunk(2, link, "null"), chunk(0, r#"{"content":"Wide."}"#, "null"), chunk(0, "{}", "\"stop\"")];
+    for (target, end) in
+        [(Dialect::OpenAiResponses, "event: response.completed"), (Dialect::AnthropicMessages, "event: message_stop")]
+    {
+        let envelope = Envelope::default();
+        let mut stream = StreamTranslator::new(CHAT, target, WayBack::default(), &envelope, Limits::default()).unwrap();
+        let mut out = Vec::new();
+        stream.push(format!("{}data: [DONE]\n\n", sent.concat()).as_bytes(), &mut out);
+        stream.finish(&mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("Wide.") && out.contains(end), "{out}");
+    }
+}

@@ -82,6 +82,28 @@ impl OpenBlocks {
         Ok(())
     }
 
+    /// A server may leave out the event that begins a text or a thought.
+    fn start_unsaid(&mut self, index: Option<u64>, delta: &str, events: &mut Events<'_>) {
+        let what = match delta {
+            "text_delta" => What::Text,
+            "thinking_delta" => What::Reasoning,
+            _ => return,
+        };
+        if self.open.iter().any(|block| index.is_none_or(|index| block.index == index)) {
+            return;
+        }
+        self.end_pieces(events);
+        if self.open.len() >= MOST_OPEN {
+            return;
+        }
+        self.any = true;
+        events.push(match what {
+            What::Text => Event::TextStart { choice: 0 },
+            _ => Event::ReasoningStart { choice: 0 },
+        });
+        self.open.push(OpenBlock { index: index.unwrap_or(0), what });
+    }
+
     fn start_call<'a>(&mut self, mut block: Object<'a, '_>, events: &mut Events<'a>) -> What {
         let call = self.calls;
         self.calls = self.calls.saturating_add(1);
@@ -103,6 +125,7 @@ impl OpenBlocks {
             return;
         };
         let kind = delta.take_if("type", object::text).unwrap_or_default();
+        self.start_unsaid(index, &kind, events);
         let known = self.open.iter().rposition(|block| index.is_none_or(|index| block.index == index));
         let block = known.and_then(|position| self.open.get_mut(position));
         // An empty piece says nothing to others.

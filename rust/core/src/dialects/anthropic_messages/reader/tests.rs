@@ -202,3 +202,14 @@ fn what_is_not_json_is_refused_and_what_is_odd_is_not() {
     ];
     assert!(read(&odd).is_ok());
 }
+
+#[test]
+fn a_text_whose_beginning_the_server_leaves_out_is_read() {
+    let text = r#"{"type":"text_delta","text":"High."}"#;
+    let thought = r#"{"type":"thinking_delta","thinking":"Moon."}"#;
+    let lines = read(&[&delta(0, thought), &stop(0), &delta(1, text), &delta(1, text), &stop(1), END]).unwrap();
+    assert_eq!(
+        lines[..7],
+        ["reasoning_start", "reasoning Moon.", "reasoning_end", "text_start", "text High.", "text High.", "text_end"]
+    );
+}

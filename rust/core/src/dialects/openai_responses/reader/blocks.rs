@@ -74,10 +74,12 @@ impl Reader {
 
     pub(super) fn part_added<'a>(&mut self, event: &Object<'a, '_>, document: &'a RawValue, events: &mut Events<'a>) {
         let part = event.peek("part").and_then(Object::lenient);
-        if let Some(item) = self.items.get_mut(self.current) {
+        let kind = part.and_then(|mut part| part.take_if("type", object::text));
+        let known = matches!(kind.as_deref(), Some("output_text" | "refusal" | "reasoning_text"));
+        if let Some(item) = self.items.get_mut(self.current).filter(|_| known) {
             item.part_said = false;
         }
-        match part.and_then(|mut part| part.take_if("type", object::text)).as_deref() {
+        match kind.as_deref() {
             Some("output_text") => {
                 self.switch(Open::Nothing, events);
                 self.switch(Open::Text, events);

@@ -268,3 +268,15 @@ fn events_without_numbers_are_about_the_item_that_they_name() {
         ]
     );
 }
+
+#[test]
+fn a_part_of_a_new_kind_does_not_have_a_text_told_twice() {
+    let at = r#""item_id":"msg_1","output_index":0,"content_index":0"#;
+    let lines = read(&[
+        ("response.output_item.added", r#""output_index":0,"item":{"type":"message","id":"msg_1","content":[]}"#),
+        ("response.output_text.delta", &format!(r#"{at},"delta":"Hi""#)),
+        ("response.content_part.added", &format!(r#"{at},"part":{{"type":"output_of_tomorrow"}}"#)),
+        ("response.output_text.done", &format!(r#"{at},"text":"Hi""#)),
+    ]);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("text Hi")).count(), 1, "{lines:?}");
+}
