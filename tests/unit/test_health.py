@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.config.schema import Config, Model, Provider
@@ -369,6 +369,7 @@ LONGEST_S = max(LIMIT_CAP_S, *RETEST_S, QUOTA_S, 10**6, REST_CAP_S, NO_MODEL_S)
 
 
 @given(st.lists(st.tuples(ATTEMPTS, st.floats(-10, 3_600), st.floats(0, 600)), max_size=40), st.floats(0, 0.999))
+@settings(deadline=None)
 def test_no_sequence_of_attempts_even_with_a_clock_that_goes_back_leaves_a_target_out_for_ever(
     steps: list[tuple[Attempt, float, float]], roll: float
 ) -> None:
