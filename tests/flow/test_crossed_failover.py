@@ -233,3 +233,37 @@ def test_an_error_behind_content_ends_the_stream_in_the_clients_words(
             assert b"busy" in reply.body, "in the provider's words"
         else:
             assert client.fails(reply), reply.body
+
+
+def test_a_target_without_words_for_a_request_is_passed_over_and_named(upstream: Upstream, door: Door) -> None:
+    upstream.script()
+    model = names("anthropic_messages")
+    for stream in (False, True):
+        reply = door.ask(model, n=2, stream=stream)
+        assert (reply.status, reply.target, reply.attempts) == (200, f"{model}-second", 1), reply.body
+        assert reply.headers["x-fastroute-passed-over"] == f"anthropic_messages/{model}-first"
+    assert {row["model"] for row in upstream.rows()} == {f"{model}-second"}
+    # Nothing is held against it: what it has words for it is asked, and first.
+    reply = door.ask(model)
+    assert (reply.status, reply.target) == (200, f"{model}-first")
+    assert "x-fastroute-passed-over" not in reply.headers
+
+
+UNSAYABLE: dict[str, tuple[dict[str, Any], Any]] = {
+    "openai_chat": ({"n": 2}, "invalid_request"),
+    "openai_responses": ({"previous_response_id": "resp_1"}, "previous_response_not_found"),
+    "gemini": ({"generationConfig": {"candidateCount": 2}}, "INVALID_ARGUMENT"),
+}
+"""What Anthropic's dialect has no words for, and how its client reads that nobody has."""
+
+
+@pytest.mark.parametrize("dialect", list(UNSAYABLE))
+def test_what_nobody_has_words_for_is_told_in_the_clients_form(dialect: str, upstream: Upstream, door: Door) -> None:
+    upstream.script()
+    client, (more, code) = ALL[dialect], UNSAYABLE[dialect]
+    model = f"alone-{names('anthropic_messages')}"
+    reply = door.send("POST", client.path(model, False), json.dumps({**client.body(model, False), **more}))
+    assert (reply.status, reply.attempts) == (400, 0), reply.body
+    assert client.error(json.loads(reply.body))[1] == code, reply.body
+    assert reply.headers["x-should-retry"] == "false"
+    assert upstream.rows() == []

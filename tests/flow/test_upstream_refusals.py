@@ -41,6 +41,19 @@ def test_what_is_wrong_with_the_operators_account_is_not_shown_to_clients(
     assert len(upstream.rows()) == 1, "the route's other target has the same account"
 
 
+@pytest.mark.parametrize(("status", "told"), [(401, (502, 1)), (402, (503, 1)), (403, (502, 2))])
+def test_who_refused_the_gateway_is_left_alone_even_where_nobody_else_is(
+    status: int, told: tuple[int, int], upstream: Upstream, door: Door, account: Route
+) -> None:
+    """A client that insists is told at once. What a key may not call says nothing of its other models."""
+    answered, calls = told
+    step = {"status": {"code": status, "body": {"error": {"message": "no"}}}}
+    upstream.script(account.rule(step), account.rule(step, second=True))
+    for _ in range(6):
+        assert door.ask(account).status == answered
+    assert len(upstream.rows()) == calls
+
+
 def test_a_limit_at_every_target_is_a_limit_for_the_client_with_the_shortest_wait(
     upstream: Upstream, door: Door, route: Route
 ) -> None:

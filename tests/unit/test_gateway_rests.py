@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.config.schema import Config, Model, Provider
@@ -212,6 +212,7 @@ TROUBLE = st.lists(
 
 
 @given(TROUBLE, st.sampled_from(sorted(REGISTRY)), st.integers(0, 2**32))
+@settings(deadline=None)
 def test_whatever_happens_a_plan_calls_only_who_may_be_called_and_first_who_is_fit(
     trouble: list[tuple[int, str | None, float]], policy: str, seed: int
 ) -> None:

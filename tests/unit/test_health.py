@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.config.schema import Config, Model, Provider
@@ -17,7 +17,7 @@ from fastroute.health.breaker import REST_CAP_S, REST_S, RUN
 from fastroute.health.expectation import DECAY_S, FADED, PENALTY_CAP_MS, PENALTY_MS, SEED_MS, Expectation
 from fastroute.health.rest import ABSENT, BARRED, FIRST_SHARE, FIT, PROBE_S, SLOW_START_S, STANDBY, THINNED
 from fastroute.health.standing import LIMIT_CAP_S, NO_MODEL_S
-from fastroute.health.window import BUCKET_S, BUCKETS, ENOUGH, Window
+from fastroute.health.window import BUCKET_S, BUCKETS, ENOUGH
 from fastroute.table import compile_table
 from unit.healths import NOTHING, START_S, Bench, Dice, provider, table_of
 
@@ -369,6 +369,7 @@ LONGEST_S = max(LIMIT_CAP_S, *RETEST_S, QUOTA_S, 10**6, REST_CAP_S, NO_MODEL_S)
 
 
 @given(st.lists(st.tuples(ATTEMPTS, st.floats(-10, 3_600), st.floats(0, 600)), max_size=40), st.floats(0, 0.999))
+@settings(deadline=None)
 def test_no_sequence_of_attempts_even_with_a_clock_that_goes_back_leaves_a_target_out_for_ever(
     steps: list[tuple[Attempt, float, float]], roll: float
 ) -> None:
@@ -383,21 +384,3 @@ def test_no_sequence_of_attempts_even_with_a_clock_that_goes_back_leaves_a_targe
             assert standing.failures >= 0
             assert standing.tier(now_s, dice) in {FIT, THINNED, STANDBY, ABSENT, BARRED}
     assert all(standing.tier(now_s + LONGEST_S + SLOW_START_S, Dice(0.0)) == FIT for standing in health)
-
-
-def test_a_window_forgets_one_bucket_at_a_time() -> None:
-    window = Window()
-    for _ in range(ENOUGH):
-        window.sent(0.0)
-        window.failed(0.0)
-    assert window.mostly_failed(BUCKETS * BUCKET_S - 0.001)
-    assert not window.mostly_failed(BUCKETS * BUCKET_S)
-
-
-def test_news_of_long_ago_does_not_count_as_now() -> None:
-    window = Window()
-    window.sent(BUCKETS * BUCKET_S)
-    for _ in range(ENOUGH):
-        window.sent(0.0)
-        window.failed(0.0)
-    assert not window.mostly_failed(BUCKETS * BUCKET_S)

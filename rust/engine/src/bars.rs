@@ -72,10 +72,11 @@ impl Bars {
     pub(crate) fn failed(&self, target: &Target, asked: &str, failure: &Failure, now: Instant) {
         let said = failure.retry_after_ms.map(Duration::from_millis);
         let (who, rest) = match failure.kind {
+            // Without a key there is none to bar; and a limit of one model of many only has its provider stand by.
+            Kind::Auth | Kind::Quota if target.key.1.is_none() => return,
+            Kind::RateLimited if target.name.is_none() => return,
             Kind::RateLimited => (model(target, asked), said.unwrap_or(LIMIT).min(LIMIT_CAP)),
             Kind::Forbidden => (model(target, asked), REFUSED),
-            // Without a key there is none to bar.
-            Kind::Auth | Kind::Quota if target.key.1.is_none() => return,
             Kind::Auth => (key(target), REFUSED),
             Kind::Quota => (key(target), said.unwrap_or(USED_UP).clamp(USED_UP_LEAST, USED_UP_CAP)),
             _ => return,

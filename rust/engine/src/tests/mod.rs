@@ -3,6 +3,7 @@
 //! Everything runs on the test's own thread, so that tokio's paused clock is everyone's clock: a wait of thirty seconds
 //! takes none, and nothing here sleeps to see a state.
 
+mod bars;
 mod clocks;
 mod comments;
 mod credentials;
