@@ -256,6 +256,10 @@ impl Writer {
     }
 
     fn citation(&mut self, citation: &Citation<'_>, out: &mut Buffer) {
+        // Some servers tell what a text leans on before its first word.
+        if std::mem::take(&mut self.text_begun) {
+            self.part(PartKind::Text, true, out);
+        }
         let Some(item) = self.open.as_mut().filter(|_| parts::is_annotation(citation)) else {
             return;
         };
