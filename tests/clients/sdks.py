@@ -170,6 +170,7 @@ def _message(message: Any) -> Said:
             case "tool_use":
                 choice.calls.append((block.name, block.input))
     choice.finish = OTHER_FINISHES.get(message.stop_reason, message.stop_reason)
+    choice.refusal = (message.stop_details and message.stop_details.explanation) or ""
     usage = message.usage
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     details = usage.output_tokens_details

@@ -201,7 +201,9 @@ def test_responses_with_log_probabilities_are_chat_with_log_probabilities() -> N
 
 def test_calls_that_came_without_ids_are_named_apart_in_every_reply() -> None:
     parts = [{"functionCall": {"name": "weather", "args": {}}}]
-    reply = json.dumps({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}).encode()
+    reply = json.dumps(
+        {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    ).encode()
 
     def called(reply_id: str) -> str:
         said = core.translate_reply(reply, "gemini", CHAT, reply_id=reply_id)

@@ -411,3 +411,64 @@ fn a_reply_names_what_its_client_was_not_told() {
             "content": [{"type": "output_text", "text": "Nine.", "annotations": [], "logprobs": []}]}]});
     assert_eq!(crossed(responses, RESPONSES, CHAT).1, ["choices[0].web_search_call"]);
 }
+
+#[test]
+fn thoughts_with_log_probabilities_are_one_thought() {
+    let piece = |text: &str| {
+        frame(
+            json!({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": null, "reasoning_content": text},
+            "logprobs": {"reasoning_content": [{"token": text, "logprob": -0.1}]}, "finish_reason": null}]}),
+        )
+    };
+    let stream = [
+        piece("We "),
+        piece("think."),
+        chunk(0, json!({"content": "Nine."}), Value::Null),
+        chunk(0, json!({}), json!("stop")),
+        done(),
+    ];
+    let events = documents(&told(&stream, CHAT, ANTHROPIC));
+    let kinds: Vec<_> = events.iter().filter_map(|event| event["content_block"]["type"].as_str()).collect();
+    assert_eq!(kinds, ["thinking", "text"]);
+    let last = documents(&told(&stream, CHAT, RESPONSES)).pop().unwrap();
+    assert_eq!(last["response"]["output"].as_array().unwrap().len(), 2, "{last}");
+    let own = documents(&told(&stream, CHAT, CHAT));
+    let kept = own.iter().filter(|chunk| chunk["choices"][0]["logprobs"]["reasoning_content"].is_array());
+    assert_eq!(kept.count(), 2);
+}
+
+#[test]
+fn links_that_come_before_their_text_are_of_that_text() {
+    let link = json!({"type": "citations_delta", "citation": {"type": "web_search_result_location",
+        "url": "https://example.com", "title": "T", "cited_text": "x", "encrypted_index": "e"}});
+    let text = |index: u32, deltas: Vec<Value>| {
+        let mut events = vec![
+            json!({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": "", "citations": []}}),
+        ];
+        events.extend(
+            deltas.into_iter().map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})),
+        );
+        events.push(json!({"type": "content_block_stop", "index": index}));
+        events
+    };
+    let said = |text: &str| json!({"type": "text_delta", "text": text});
+    let mut events = vec![
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "m", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+    ];
+    events.extend(text(0, vec![said("So: ")]));
+    events.extend(text(1, vec![link, said("Ni"), said("ne.")]));
+    events.push(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}));
+    events.push(json!({"type": "message_stop"}));
+    let stream: Vec<_> = events.into_iter().map(frame).collect();
+    let told_to = |target| documents(&told(&stream, ANTHROPIC, target));
+    let chat = told_to(CHAT);
+    let at = chat.iter().find_map(|chunk| chunk["choices"][0]["delta"]["annotations"][0].get("url_citation")).unwrap();
+    assert_eq!((&at["start_index"], &at["end_index"]), (&json!(4), &json!(9)));
+    let last = told_to(RESPONSES).pop().unwrap();
+    let content = &last["response"]["output"][0]["content"];
+    assert_eq!((&content[0]["annotations"], &content[0]["text"]), (&json!([]), &json!("So: ")));
+    assert_eq!(
+        (&content[1]["annotations"][0]["url"], &content[1]["text"]),
+        (&json!("https://example.com"), &json!("Nine."))
+    );
+}

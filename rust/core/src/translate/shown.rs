@@ -2,7 +2,7 @@
 //! there was one, and where it is if it has an address. A picture that nobody shows is not an answer that held none.
 
 use crate::dialects::message::{Block, ChatReply, Content, Event, Events, MediaSource};
-use crate::dialects::{Dialect, gemini};
+use crate::dialects::{Dialect, bedrock_converse, gemini};
 
 /// Whether answers of a dialect hold this, `whole` ones or streams.
 fn shows(target: Dialect, content: &Content<'_>, whole: bool) -> bool {
@@ -11,10 +11,10 @@ fn shows(target: Dialect, content: &Content<'_>, whole: bool) -> bool {
         None => true,
         Some(MediaSource::FileId(_)) => false,
         Some(MediaSource::Url(_)) => target == Dialect::Gemini || (target == Dialect::OpenAiChat && is_picture),
-        Some(MediaSource::Base64 { data, .. }) => match target {
+        Some(source @ MediaSource::Base64 { data, .. }) => match target {
             Dialect::Gemini => gemini::is_base64(data),
             Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => is_picture,
-            Dialect::BedrockConverse => is_picture && whole,
+            Dialect::BedrockConverse => is_picture && whole && bedrock_converse::shows(source),
             _ => false,
         },
     }

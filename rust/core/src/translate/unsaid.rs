@@ -6,7 +6,7 @@
 use crate::dialects::Dialect;
 use crate::dialects::message::{ChatReply, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
-use crate::dialects::openai_chat::AUDIO;
+use crate::dialects::openai_chat::{AUDIO, LOGPROBS};
 use crate::dialects::openai_responses::MADE;
 use crate::dialects::output::Buffer;
 
@@ -142,7 +142,7 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
             let raw = raw.as_raw()?;
             kind_of(dialect, &Json::from(Object::lenient(&raw)?.peek("item")?))
         }
-        (Dialect::OpenAiChat, AUDIO) => Some(AUDIO.to_owned()),
+        (Dialect::OpenAiChat, AUDIO | LOGPROBS) => Some(name.to_owned()),
         _ => None,
     }
 }

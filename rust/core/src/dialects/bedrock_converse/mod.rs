@@ -25,7 +25,7 @@ mod writer;
 
 use bytes::Bytes;
 
-use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
+use super::message::{Block, Envelope, ErrorReply, Event, Events, MediaSource, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
 pub use reader::Reader;
 pub use writer::Writer;
@@ -82,6 +82,11 @@ pub fn render_reply(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Result<Bytes,
 /// Whether a request has words for a block.
 pub(crate) fn says(block: &Block<'_>) -> bool {
     write::says(block, write::Side::Model)
+}
+
+/// Whether a reply has words for a picture, which must be in one of four formats.
+pub(crate) fn shows(source: &MediaSource<'_>) -> bool {
+    media::Kind::Image.says(source) == media::Said::Whole
 }
 
 pub fn reader() -> Option<Reader> {

@@ -49,6 +49,8 @@ struct Call {
     name: String,
     /// What waits with it.
     arguments: String,
+    /// Arguments have gone out.
+    told: bool,
     ended: bool,
 }
 
@@ -190,7 +192,7 @@ impl Writer {
     fn call_start(&mut self, number: u32, id: &str, name: &str, out: &mut Buffer) {
         self.close(out);
         let (id, name) = (id.to_owned(), name.to_owned());
-        let call = Call { number, id, name, arguments: String::new(), ended: false };
+        let call = Call { number, id, name, arguments: String::new(), told: false, ended: false };
         if self.calls.is_empty() {
             self.write_call(&call, out);
         } else {
@@ -200,9 +202,9 @@ impl Writer {
     }
 
     fn call_delta(&mut self, number: u32, arguments: &str, out: &mut Buffer) {
-        let first = self.calls.front().is_some_and(|call| call.number == number);
-        if first {
-            return self.write_arguments(number, arguments, out);
+        if let Some(call) = self.calls.front_mut().filter(|call| call.number == number) {
+            let begins = !std::mem::replace(&mut call.told, true);
+            return self.write_arguments(number, begins, arguments, out);
         }
         let Some(call) = self.calls.iter_mut().find(|call| call.number == number) else {
             return;
@@ -230,7 +232,8 @@ impl Writer {
             self.write_call(&next, out);
             let arguments = std::mem::take(&mut next.arguments);
             if !arguments.is_empty() {
-                self.write_arguments(next.number, &arguments, out);
+                next.told = true;
+                self.write_arguments(next.number, true, &arguments, out);
             }
             self.calls.push_front(next);
         }
@@ -249,7 +252,9 @@ impl Writer {
         });
     }
 
-    fn write_arguments(&mut self, number: u32, arguments: &str, out: &mut Buffer) {
+    fn write_arguments(&mut self, number: u32, begins: bool, arguments: &str, out: &mut Buffer) {
+        // Some servers write null for no arguments; here they are an object.
+        let arguments = if begins && arguments.trim() == "null" { "{}" } else { arguments };
         self.message_frame("tool-call-delta", Some(number.into()), out, |message| {
             message.object("tool_calls", |entry| {
                 entry.object("function", |function| function.text("arguments", arguments));

@@ -5,6 +5,7 @@
 mod told;
 
 use super::pictures;
+use super::reader::LOGPROBS;
 use super::thoughts::write_detail;
 use super::tools::write_signature;
 use super::turn::{is_link, write_citation};
@@ -63,12 +64,21 @@ impl Writer {
                 self.call_delta(*choice, *call, *kind, arguments, out);
             }
             Event::Citation { citation, .. } if !is_link(citation) => {}
-            Event::Citation { choice, citation } => self.citation(*choice, citation, out),
-            Event::Finish { choice, finish } => self.finish(*choice, finish, out),
+            Event::Citation { choice, citation } => {
+                if let Some(citation) = self.told.hold(*choice, citation) {
+                    self.citation(*choice, &citation, out);
+                }
+            }
+            Event::TextEnd { choice } => self.text_end(*choice, out),
+            Event::Finish { choice, finish } => {
+                self.text_end(*choice, out);
+                self.finish(*choice, finish, out);
+            }
+            Event::Opaque { dialect: DIALECT, name, raw } if name == LOGPROBS => self.text(0, "", Some(raw), out),
             Event::Usage(usage) => self.chunks.usage(usage),
             Event::Error(error) => self.chunks.fail(error, out),
             Event::Done => self.chunks.done(out),
-            Event::TextEnd { .. } | Event::ReasoningEnd { .. } | Event::ToolCallEnd { .. } | Event::Opaque { .. } => {}
+            Event::ReasoningEnd { .. } | Event::ToolCallEnd { .. } | Event::Opaque { .. } => {}
         }
     }
 
@@ -131,6 +141,13 @@ impl Writer {
                 pictures::write_one(out, content, Some(number), &Extras::default());
             });
         });
+    }
+
+    /// Only now it is known where the text is that the citations are of.
+    fn text_end(&mut self, choice: u32, out: &mut Buffer) {
+        for citation in self.told.release(choice) {
+            self.citation(choice, &citation, out);
+        }
     }
 
     fn citation(&mut self, choice: u32, citation: &Citation<'_>, out: &mut Buffer) {

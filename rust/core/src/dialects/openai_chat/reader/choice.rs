@@ -7,6 +7,8 @@ use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{pictures, sounds, turn::link};
 use crate::dialects::{Dialect, DialectError};
 
+/// The name of an event that holds the log probabilities of thoughts, of the first choice.
+pub(crate) const LOGPROBS: &str = "logprobs";
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
 
@@ -279,11 +281,34 @@ impl ChoiceState {
     }
 
     pub(super) fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
-        if text.is_empty() && logprobs.is_none() {
+        if text.is_empty() {
+            match logprobs {
+                None => return,
+                Some(logprobs) if is_of_answer(&logprobs) => return self.piece(text, Some(logprobs), events),
+                // DeepSeek has them for thoughts, too. They are no text, and must not part the thought that they are of.
+                Some(raw) if self.index == 0 => {
+                    events.push(Event::Opaque { dialect: Dialect::OpenAiChat, name: LOGPROBS.into(), raw });
+                }
+                Some(_) => {}
+            }
             return;
         }
+        self.piece(text, logprobs, events);
+    }
+
+    fn piece<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
         self.switch(Open::Text, events);
         self.text += text.chars().count() as u64;
         events.push(Event::TextDelta { choice: self.index, text, logprobs });
     }
+}
+
+/// Whether log probabilities are of what the answer says, or refuses to say.
+fn is_of_answer(logprobs: &Json<'_>) -> bool {
+    let raw = logprobs.as_raw();
+    let Some(logprobs) = raw.as_deref().and_then(Object::lenient) else {
+        return true;
+    };
+    let said = |name| logprobs.peek(name).is_some_and(|raw| object::list(raw).is_none_or(|list| !list.is_empty()));
+    said("content") || said("refusal") || logprobs.is_empty()
 }

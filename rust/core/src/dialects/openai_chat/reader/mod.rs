@@ -18,6 +18,7 @@ use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::openai_completions::logprobs;
 use crate::dialects::{Dialect, DialectError, Place, openai_error};
 use choice::Choices;
+pub(crate) use choice::LOGPROBS;
 
 #[derive(Debug)]
 pub struct Reader {

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::super::turn::Span;
+use crate::dialects::message::Citation;
 
 /// Bytes of reasoning that are kept until its proof comes. Of a longer one the proof goes out alone.
 const MOST_BYTES: usize = 8 << 20;
+
+/// Citations that wait for the end of their text. More go out at once, with the text as far as it has come.
+const MOST_CITATIONS: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -21,6 +25,9 @@ pub(super) struct Choice {
     pub(super) text: u64,
     before: u64,
     pub(super) citations: u64,
+    /// A text is open, and these are of it.
+    in_text: bool,
+    waiting: Vec<Citation<'static>>,
     pub(super) details: u64,
     pub(super) pictures: u64,
     /// The reasoning that is open.
@@ -32,6 +39,24 @@ impl Told {
     /// Readers bound how many choices there can be.
     pub(super) fn of(&mut self, index: u32) -> &mut Choice {
         self.choices.entry(index).or_default()
+    }
+
+    /// Keeps a citation of the text that is open; gives it back where none is.
+    pub(super) fn hold(&mut self, choice: u32, citation: &Citation<'_>) -> Option<Citation<'static>> {
+        let choice = self.of(choice);
+        let citation = citation.clone().into_owned();
+        if !choice.in_text || choice.waiting.len() >= MOST_CITATIONS {
+            return Some(citation);
+        }
+        choice.waiting.push(citation);
+        None
+    }
+
+    /// The text is over: the citations that waited for it.
+    pub(super) fn release(&mut self, choice: u32) -> Vec<Citation<'static>> {
+        let choice = self.of(choice);
+        choice.in_text = false;
+        std::mem::take(&mut choice.waiting)
     }
 
     pub(super) fn begin_thought(&mut self, choice: u32) {
@@ -61,6 +86,7 @@ impl Told {
 impl Choice {
     pub(super) fn begin_text(&mut self) {
         self.before = self.text;
+        self.in_text = true;
     }
 
     /// Where the block is that a citation is of.
