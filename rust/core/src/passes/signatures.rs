@@ -65,19 +65,19 @@ pub(super) fn sort(
         if source == Dialect::OpenAiChat && source != target {
             join_pieces(&mut turn.blocks);
         }
+        let here = turn.place(at);
         let mut lost = Vec::new();
         let mut place = 0;
         turn.blocks.retain_mut(|block| {
-            let here = place;
-            place += 1;
             let (keep, whole) = of_block(block, source, target);
             if !whole {
-                lost.push(here);
+                lost.push(block.place(&here, place));
             }
+            place += 1;
             keep
         });
-        for block in lost {
-            losses.lose(&format!("messages[{at}].content[{block}].signature"))?;
+        for place in lost {
+            losses.lose(&format!("{place}.signature"))?;
         }
     }
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {

@@ -29,6 +29,7 @@ use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply
 use super::{Dialect, DialectError};
 pub(crate) use parts::{is_base64, is_draft};
 pub use reader::Reader;
+pub(crate) use tools::room;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::Gemini;
