@@ -143,7 +143,7 @@ pub(crate) async fn attempt(
         let passed = passed::attempt(io, (target, origin), (ingress, passing), patience, due, id);
         return Box::pin(passed).await;
     }
-    let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target).into()) };
+    let Some(head) = target.head(ingress.dialect(), || ingress.said()) else { return Err(not_served(target).into()) };
     let demands = head.demands(patience.on_loss);
     // Asked as a stream and put together again, where the target answers no other way.
     let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
