@@ -19,12 +19,12 @@ use super::reply::{Answer, acceptable, begins_as_reply};
 use super::request::{Letter, model_of, send};
 use super::{Failed, Flow, Frames, Running, Success, Tried, WHOLE_REPLY_BYTES, Whole, not_served};
 use crate::clocks::{Due, Patience};
-use crate::failpoint;
 use crate::ingress::Ingress;
 use crate::io::Io;
-use crate::opaque::Passing;
+use crate::opaque::{Opaque, Passing};
 use crate::table::Target;
 use crate::upstream::{Lease, Origin};
+use crate::{count, failpoint};
 
 /// Nothing of it is held, so it may be as long as the longest file that providers keep (512 MB), and more.
 pub(crate) const PASSED_BYTES: u64 = 1 << 30;
@@ -52,7 +52,11 @@ pub(super) async fn attempt(
     let path = path.ok_or_else(|| {
         Failure::at(Kind::NotFound, Fault::Client).saying("the model's name makes no address").about("model")
     })?;
-    let edit = model.and_then(|model| passing.rename(&ingress.scan, model));
+    let edit = model.and_then(|model| {
+        let inside = passing.endpoint == Opaque::GeminiTokens;
+        let inside = inside.then(|| count::renamed_inside(&ingress.frames, model)).flatten();
+        inside.or_else(|| passing.rename(&ingress.scan, model))
+    });
     let frames = splice(&ingress.frames, edit.as_slice());
     let frames = frames.map_err(|_| Failure::new(Kind::Internal).saying("the request could not be edited"))?;
     let frames: Frames = frames.into_iter().collect();
