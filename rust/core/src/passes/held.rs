@@ -9,23 +9,31 @@ use crate::dialects::object::{self, Object};
 use crate::dialects::{Dialect, DialectError, Place};
 
 const WHOLE: &str = "is not kept here; send the whole conversation";
-const HELD: [(Dialect, &str, Option<&str>, &str); 6] = [
-    (Dialect::AnthropicMessages, "thread", Some("thread_unsupported_request"), WHOLE),
-    (Dialect::OpenAiResponses, "previous_response_id", Some("previous_response_not_found"), WHOLE),
-    (Dialect::OpenAiResponses, "conversation", Some("conversation_not_found"), WHOLE),
-    (Dialect::OpenAiResponses, "prompt", None, "is not kept here; send the prompt itself"),
-    (Dialect::Gemini, "cachedContent", None, "is not kept here; send the content itself"),
-    (Dialect::CohereV2, "documents", None, "cannot be said to this model; send the documents as messages"),
+/// Conversations, and the codes of their refusals.
+const CONVERSATIONS: [(Dialect, &str, &str); 3] = [
+    (Dialect::AnthropicMessages, "thread", "thread_unsupported_request"),
+    (Dialect::OpenAiResponses, "previous_response_id", "previous_response_not_found"),
+    (Dialect::OpenAiResponses, "conversation", "conversation_not_found"),
+];
+/// What else is named, and what to send in its place.
+const OTHERS: [(Dialect, &str, &str); 3] = [
+    (Dialect::OpenAiResponses, "prompt", "is not kept here; send the prompt itself"),
+    (Dialect::Gemini, "cachedContent", "is not kept here; send the content itself"),
+    (Dialect::CohereV2, "documents", "cannot be said to this model; send the documents as messages"),
 ];
 
 /// Refuses a request that goes on with what this target has never seen.
 pub(super) fn refuse(request: &ChatRequest<'_>) -> Result<(), DialectError> {
-    for (dialect, name, code, message) in HELD {
-        let said = |value: &Json<'_>| !matches!(value.as_str(), "null" | "[]");
-        if request.extras.get(dialect, name).is_some_and(said) {
-            let error = Place::Document.member(name).refuse(message);
-            return Err(DialectError { code, ..error });
-        }
+    let says = |dialect, name| {
+        let value = request.extras.get(dialect, name);
+        value.is_some_and(|value: &Json<'_>| !matches!(value.as_str(), "null" | "[]"))
+    };
+    if let Some((_, name, code)) = CONVERSATIONS.into_iter().find(|(dialect, name, _)| says(*dialect, name)) {
+        let error = Place::Document.member(name).refuse(WHOLE);
+        return Err(DialectError { code: Some(code), ..error });
+    }
+    if let Some((_, name, message)) = OTHERS.into_iter().find(|(dialect, name, _)| says(*dialect, name)) {
+        return Err(Place::Document.member(name).refuse(message));
     }
     for (at, turn) in request.turns.iter().enumerate() {
         for (index, block) in turn.blocks.iter().enumerate() {
