@@ -7,6 +7,7 @@ several keys has each of its targets once per key.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from math import gcd, lcm
 from typing import Any
@@ -28,6 +29,8 @@ from fastroute.endpoints import ENDPOINTS
 from fastroute.errors import ConfigError
 from fastroute.needs import REGION
 from fastroute.secret import Secret
+
+_VERSION = re.compile(r"v[0-9]+(alpha|beta)?[0-9]*")
 
 # Not a place: the engine answers `mock/echo` itself.
 _MOCK_ADDRESS = Address(MOCK, "echo", 0, "")
@@ -237,13 +240,14 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
         return Provider(MOCK, _MOCK_ADDRESS, _plain(SHORTHANDS["openai_chat"]), (), (), config.routing.timeouts)
     wanted = config.providers.get(name, schema.Provider())
     row, detected = found.rows.get(name, Row(speaks={})), found.keys.get(name)
-    speaks = wanted.speaks
-    if speaks is None and wanted.dialect is not None:
-        speaks = SHORTHANDS[wanted.dialect]
     values = {**found.vars.get(name, {}), **wanted.vars}
     if wanted.region is not None:
         values[REGION] = wanted.region
     address = wanted.address or row.address_in(values)
+    parsed = parse_address(address)
+    speaks = wanted.speaks
+    if speaks is None and wanted.dialect is not None:
+        speaks = _spoken(wanted.dialect, parsed.prefix)
     keys, credential = _keys(wanted, row.key_header), _credential(name, wanted)
     # A key goes only to the address it was found for: another one needs its key written down.
     if not keys and credential is None and detected is not None and wanted.address is None:
@@ -258,7 +262,7 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
     headers.update((name.lower(), value) for name, value in wanted.headers.items())
     return Provider(
         name=name,
-        address=parse_address(address),
+        address=parsed,
         speaks=_plain(speaks or {}) or row.speaks,
         headers=tuple(headers.items()),
         keys=keys,
@@ -287,7 +291,16 @@ def _capabilities(models: Models, provider: Provider, model: str | None) -> Mapp
     return {} if facts is None else facts.capabilities()
 
 
-def _plain(speaks: Mapping[schema.Speakable, str] | Mapping[schema.Dialect, str]) -> dict[str, str]:
+def _spoken(dialect: schema.Shorthand, prefix: str) -> Mapping[schema.Speakable, str]:
+    """What a shorthand stands for below an address. Google's SDKs put a version behind the address that they are given;
+    one that names a version already is taken as it is."""
+    speaks = SHORTHANDS[dialect]
+    if dialect != "gemini" or not any(_VERSION.fullmatch(segment) for segment in prefix.split("/")):
+        return speaks
+    return {name: path.removeprefix("/v1beta") for name, path in speaks.items()}
+
+
+def _plain(speaks: Mapping[schema.Speakable, str]) -> dict[str, str]:
     return {str(dialect): path for dialect, path in speaks.items()}
 
 

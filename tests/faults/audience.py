@@ -142,7 +142,8 @@ RESPONSES = Audience(
     error=_responses_error,
     members=frozenset({"message", "code"}),
     code=lambda code, _status: code,
-    named=lambda error: error.get("code"),
+    # A response that failed has one of the schema's codes, and the word for what happened beside it.
+    named=lambda error: error["type"] if error.get("code") == "server_error" else error.get("code"),
 )
 
 

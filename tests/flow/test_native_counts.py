@@ -73,6 +73,17 @@ COUNTS: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]},
         "totalTokens",
     ),
+    "gemini, wrapped": (
+        "/v1beta/models/MODEL:countTokens",
+        "/v1/models/up-n:countTokens",
+        {
+            "generateContentRequest": {
+                "contents": [{"role": "user", "parts": [{"text": "hello"}]}],
+                "model": "models/MODEL",
+            }
+        },
+        "totalTokens",
+    ),
 }
 
 

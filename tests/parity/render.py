@@ -44,7 +44,7 @@ PROVIDERS = """## Providers
 The same for each provider of the catalogue that holds conversations: asked through a gateway with the quirks of its
 row, for a model that nothing is known of, by a client of the dialect in which the feature is said. What arrived at the
 provider's address is read back. A provider that speaks several dialects is spoken to in the client's own, else in the
-richest, and its replies come in that dialect.
+one that loses least of the request, and its replies come in that dialect.
 
 Each cell is the test `test_a_provider_has_what_the_page_says` of `tests/parity/test_providers.py` with the feature and
 the provider in brackets; of replies it is the test of the dialect above. ● is yes. Where a row says R, recorded

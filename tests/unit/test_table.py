@@ -264,6 +264,25 @@ def test_a_reference_to_nothing_is_refused_in_the_words_of_check() -> None:
     assert str(caught.value) == 'models.smart.targets[1]: no provider "thre"; did you mean "there"?'
 
 
+def test_a_shorthand_is_below_the_address_that_the_sdk_takes() -> None:
+    def speaks(dialect: Any, address: str) -> dict[str, str]:
+        provider = table_of({"p": local(dialect=dialect, address=address)}).providers["p"]
+        return {name: provider.address.prefix + path for name, path in provider.speaks.items()}
+
+    for address in ("https://gemini.example", "https://gemini.example/v1beta/", "https://gemini.example/v1beta"):
+        assert speaks("gemini", address) == {
+            "gemini": "/v1beta/models/{model}:generateContent",
+            "gemini_embeddings": "/v1beta/models/{model}:batchEmbedContents",
+            "gemini_tokens": "/v1beta/models/{model}:countTokens",
+            "models": "/v1beta/models",
+        }
+    for path in ("/v1", "/v1alpha", "/v1beta1/publishers/google"):
+        assert speaks("gemini", f"https://gemini.example{path}")["models"] == f"{path}/models"
+    assert speaks("gemini", "https://proxy.example/google")["models"] == "/google/v1beta/models"
+    asked = speaks("anthropic_messages", "https://claude.example")
+    assert asked["anthropic_messages_tokens"] == "/v1/messages/count_tokens"
+
+
 def test_a_provider_whose_key_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match='provider "groq" has no key; set GROQ_API_KEY'):
         compile_table(Config(models={"fast": Model(targets=("groq/x",))}), NOTHING, 1)

@@ -48,14 +48,19 @@ POLICIES = ("ordered", "weighted", "fastest")
 MOCK = "mock"
 """The built-in provider that answers without a network; its one model is `echo`."""
 
-SHORTHANDS: dict[Shorthand, dict[Dialect, str]] = {
+SHORTHANDS: dict[Shorthand, dict[Speakable, str]] = {
     "openai_chat": {"openai_chat": "/chat/completions", "openai_embeddings": "/embeddings", "models": "/models"},
     "openai_responses": {"openai_responses": "/responses", "openai_embeddings": "/embeddings", "models": "/models"},
-    "anthropic_messages": {"anthropic_messages": "/v1/messages", "models": "/v1/models"},
+    "anthropic_messages": {
+        "anthropic_messages": "/v1/messages",
+        "anthropic_messages_tokens": "/v1/messages/count_tokens",
+        "models": "/v1/models",
+    },
     "gemini": {
-        "gemini": "/models/{model}:generateContent",
-        "gemini_embeddings": "/models/{model}:batchEmbedContents",
-        "models": "/models",
+        "gemini": "/v1beta/models/{model}:generateContent",
+        "gemini_embeddings": "/v1beta/models/{model}:batchEmbedContents",
+        "gemini_tokens": "/v1beta/models/{model}:countTokens",
+        "models": "/v1beta/models",
     },
     "cohere_v2": {
         "cohere_v2": "/v2/chat",

@@ -114,7 +114,7 @@ fn a_tool_loop_of_gemini_is_asked_of_a_chat_with_ids_that_pair() {
 #[test]
 fn what_gemini_has_no_words_for_is_dropped_and_named() {
     let body = json!({
-        "model": "m", "user": "u", "store": true, "parallel_tool_calls": false, "logit_bias": {},
+        "model": "m", "user": "u", "store": true, "parallel_tool_calls": false, "logit_bias": {"1": 2},
         "tools": [{"type": "custom", "custom": {"name": "c"}}, {"type": "function", "function": {"name": "f", "strict": true}}],
         "messages": [
             {"role": "user", "content": [

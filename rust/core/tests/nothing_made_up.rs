@@ -55,7 +55,7 @@ fn what_openai_refuses_is_not_sent_there() {
     for target in [CHAT, RESPONSES] {
         let (said, named) = ask(&body, ANTHROPIC, target);
         assert_eq!(said.get("safety_identifier"), None, "{said}");
-        assert!(named.contains(&"safety_identifier".to_owned()), "{named:?}");
+        assert!(named.contains(&"metadata.user_id".to_owned()), "{named:?}");
     }
     let (said, _) = ask(&body, ANTHROPIC, RESPONSES);
     assert_eq!((&said["max_output_tokens"], said.get("include")), (&json!(16), None), "{said}");

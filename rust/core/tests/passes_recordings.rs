@@ -116,8 +116,23 @@ fn targets() -> Vec<(&'static str, Demands)> {
     targets
 }
 
-/// For what a request may be refused, as the beginnings of places.
-const REASONS: [&str; 5] = ["n", "tool_choice", "messages", "response_format", "previous_response_id"];
+/// For what a request may be refused, as the beginnings of places in its own dialect.
+const REASONS: [&str; 14] = [
+    "cachedContent",
+    "contents",
+    "conversation",
+    "documents",
+    "generationConfig",
+    "input",
+    "messages",
+    "n",
+    "output_config",
+    "previous_response_id",
+    "prompt",
+    "response_format",
+    "text.format",
+    "tool_choice",
+];
 
 #[test]
 fn what_was_taken_somewhere_can_be_said_everywhere() {
@@ -146,7 +161,7 @@ fn what_was_taken_somewhere_can_be_said_everywhere() {
                 Err(error) => {
                     let param = error.param.clone().unwrap_or_default();
                     assert!(REASONS.iter().any(|reason| param.starts_with(reason)), "{who} to {name}: {error}");
-                    let reason = if param.starts_with("messages[") { error.message.to_string() } else { param };
+                    let reason = if param.contains('[') { error.message.to_string() } else { param };
                     *refused.entry(format!("{} to {name}: {reason}", source.name())).or_default() += 1;
                     continue;
                 }

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::Failure;
-use fastroute_core::json::member;
+use fastroute_core::json::{self, Edit, Field, Limits, Shape, member};
 use fastroute_core::passes::Demands;
 use fastroute_core::tokens::{Budget, Measure, count_chat};
 use fastroute_core::translate::{self, Address};
@@ -22,8 +23,8 @@ use crate::opaque::Passing;
 use crate::problem::{Problem, Reply};
 use crate::table::{Table, Target};
 
-/// What Gemini's clients may put around the request that is to be counted.
-const WRAPPED: &str = "generateContentRequest";
+/// What Gemini's clients may put around the request that is to be counted, in both spellings of it.
+const WRAPPED: [&str; 2] = ["generateContentRequest", "generate_content_request"];
 
 /// Answers a request whose tokens are to be counted.
 pub(crate) async fn answer(io: &Arc<Io>, mut ingress: Ingress) -> Reply {
@@ -48,13 +49,31 @@ pub(crate) async fn answer(io: &Arc<Io>, mut ingress: Ingress) -> Reply {
     }
 }
 
-/// Makes it a request to the provider that it would most likely reach, where that one counts in this dialect. What
-/// Gemini's clients wrap names the model once more inside, as no target knows it: that is counted here.
+/// The request in what Gemini's clients send to have it counted.
+fn wrapped(body: &[u8]) -> Option<&[u8]> {
+    WRAPPED.into_iter().find_map(|name| member(body, name)).filter(|inner| inner.starts_with(b"{"))
+}
+
+/// What Gemini's clients wrap names the model once more inside; there it is told as the target knows it.
+pub(crate) fn renamed_inside(frames: &[Bytes], model: &str) -> Option<Edit> {
+    let body = joined(frames);
+    let inner = wrapped(&body)?;
+    let limits = Limits { body_bytes: u32::MAX as usize, ..Limits::default() };
+    let scan = json::scan(inner, Shape::Any, &limits).ok()?;
+    let with = json::quote(&format!("models/{model}"));
+    let edit = match scan.span(Field::Model) {
+        Some(at) => Edit { at, with },
+        None => scan.insert(&[("model", with)]),
+    };
+    let start = inner.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    Some(Edit { at: start + edit.at.start..start + edit.at.end, ..edit })
+}
+
+/// Makes it a request to the provider that it would most likely reach, where that one counts in this dialect.
 fn asks_natively(table: &Table, ingress: &mut Ingress) -> bool {
-    let wrapped = || ingress.dialect() == Dialect::Gemini && member(&joined(&ingress.frames), WRAPPED).is_some();
     let Some(passing) = Passing::counting(ingress.dialect()) else { return false };
     let target = first(table, ingress.model()).filter(|target| target.has(passing.endpoint));
-    if target.is_none() || wrapped() {
+    if target.is_none() {
         return false;
     }
     ingress.spoken.opaque = Some(Box::new(passing));
@@ -79,7 +98,7 @@ fn count(body: &[u8], dialect: Dialect, model: &str) -> Result<u64, Failure> {
     if dialect != Dialect::Gemini {
         return Ok(count_chat(body, &measure, &mut Budget::default()).tokens);
     }
-    let inner = member(body, WRAPPED).unwrap_or(body);
+    let inner = wrapped(body).unwrap_or(body);
     let address = Address { model: Some(model), stream: Some(false) };
     let chat = Demands::of(Dialect::OpenAiChat);
     let said = translate::request(inner, dialect, &chat, address).map_err(|error| bad(&error))?;

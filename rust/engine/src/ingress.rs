@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fastroute_core::dialects::said::Said;
 use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::json::Scan;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
@@ -20,6 +21,8 @@ const FORWARDED_TO_ANTHROPIC: [&str; 5] =
     ["traceparent", "tracestate", "idempotency-key", "anthropic-version", "anthropic-beta"];
 /// The same, where bodies are passed on unread: what one is must be said with it.
 const FORWARDED_UNREAD: [&str; 5] = ["traceparent", "tracestate", "openai-beta", "idempotency-key", "content-type"];
+/// As much of a member's value is looked at.
+const SHORT_BYTES: usize = 16 << 10;
 /// Longest client-chosen request id that is taken over.
 const REQUEST_ID_BYTES: usize = 128;
 
@@ -64,6 +67,23 @@ impl Ingress {
         matches!(self.dialect(), Dialect::OpenAiChat | Dialect::OpenAiCompletions)
             && self.stream()
             && self.scan.include_usage != Some(true)
+    }
+
+    /// What it says that not every dialect has words for.
+    pub(crate) fn said(&self) -> Said {
+        Said::of(self.dialect(), |name| {
+            let at = self.scan.member(&self.frames, name)?.value();
+            // What is looked at is short; a longer value says something by being there.
+            let at = at.start..at.end.min(at.start + SHORT_BYTES);
+            let mut start = 0;
+            let mut value = Vec::with_capacity(at.len());
+            for frame in &self.frames {
+                let within = at.start.saturating_sub(start)..at.end.saturating_sub(start).min(frame.len());
+                value.extend_from_slice(frame.get(within).unwrap_or_default());
+                start += frame.len();
+            }
+            Some(value.into())
+        })
     }
 
     pub fn question(&self) -> Question {

@@ -19,6 +19,7 @@ pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod rerank;
+pub mod said;
 pub mod titan_embeddings;
 pub mod voyage_rerank;
 

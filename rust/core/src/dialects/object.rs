@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Dialect;
 use super::message::{Extra, Extras, Json, Text};
 use super::place::{DialectError, Place};
-use super::{Dialect, output};
 
 /// What to do about a member of the wrong type: requests are refused, replies and events are read around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,10 +175,27 @@ impl<'a, 'p> Object<'a, 'p> {
 
     /// What nobody took of an inner object, to lie in its parent's extras under `name`.
     pub(crate) fn into_rest(self, dialect: Dialect, name: &'static str) -> Extra<'a> {
-        let rest = self.into_extras(dialect);
-        let mut out = Vec::new();
-        output::object(&mut out, |members| members.extras(dialect, &rest));
-        Extra { dialect, name: name.into(), value: Json::written(out) }
+        self.into_extras(dialect).as_rest(dialect, name)
+    }
+
+    /// The same, where that says anything: nulls alone do not.
+    pub(crate) fn unspent(self, dialect: Dialect, name: &'static str) -> Option<Extra<'a>> {
+        self.unspent_with(dialect, name, None)
+    }
+
+    /// As [`Self::unspent`], with what was left of an object inside.
+    pub(crate) fn unspent_with(
+        self,
+        dialect: Dialect,
+        name: &'static str,
+        inner: Option<Extra<'a>>,
+    ) -> Option<Extra<'a>> {
+        if self.is_spent() && inner.is_none() {
+            return None;
+        }
+        let mut rest = self.into_extras(dialect);
+        rest.extend(inner);
+        Some(rest.as_rest(dialect, name))
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {

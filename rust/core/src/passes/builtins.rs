@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::demands::Losses;
 use crate::dialects::message::{
-    Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Role, Spelling, Text, Tool, ToolCall, ToolResult,
-    Turn,
+    Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Origin, Role, Spelling, Text, Tool, ToolCall,
+    ToolResult, Turn, Word,
 };
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Members};
@@ -52,8 +52,9 @@ pub(super) fn cross(request: &mut ChatRequest<'_>, source: Dialect, losses: &mut
             of_history(&mut request.turns);
         }
         Dialect::AnthropicMessages => {
-            for tool in &mut request.tools {
-                if let Some(callable) = anthropic(tool) {
+            for (at, tool) in request.tools.iter_mut().enumerate() {
+                if let Some(mut callable) = anthropic(tool) {
+                    callable.extras.place(Some(Origin::item(Word::Tools, at)));
                     *tool = Tool::Callable(callable);
                 }
             }
@@ -101,8 +102,12 @@ fn declare(request: &mut ChatRequest<'_>, natives: &mut Natives, losses: &mut Lo
     for (at, tool) in std::mem::take(&mut request.tools).into_iter().enumerate() {
         match of_responses(&tool, natives) {
             Some(functions) => {
-                losses.note(&format!("tools[{at}]"));
-                declared.extend(functions.into_iter().map(Tool::Callable));
+                let origin = Origin::item(Word::Tools, at);
+                losses.note(&origin.to_string());
+                declared.extend(functions.into_iter().map(|mut function| {
+                    function.extras.place(Some(origin));
+                    Tool::Callable(function)
+                }));
             }
             None => declared.push(tool),
         }
@@ -167,13 +172,21 @@ fn of_history(turns: &mut Vec<Turn<'_>>) {
             }
             match item(&block.content) {
                 Some(Content::ToolResult(result)) => {
+                    let mut of_result = Block::new(Content::ToolResult(result));
+                    of_result.extras.place(block.extras.origin());
                     if !turn.blocks.is_empty() {
                         let blocks = std::mem::take(&mut turn.blocks);
                         sorted.push(Turn { blocks, ..turn.clone() });
                     }
-                    sorted.push(Turn::new(Role::Tool, vec![Block::new(Content::ToolResult(result))]));
+                    let mut answer = Turn::new(Role::Tool, vec![of_result]);
+                    answer.extras.place(block.extras.origin());
+                    sorted.push(answer);
                 }
-                Some(content) => turn.blocks.push(Block::new(content)),
+                Some(content) => {
+                    let mut call = Block::new(content);
+                    call.extras.place(block.extras.origin());
+                    turn.blocks.push(call);
+                }
                 None => turn.blocks.push(block),
             }
         }

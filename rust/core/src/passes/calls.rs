@@ -5,13 +5,16 @@ use std::collections::{HashMap, HashSet};
 
 use super::CallIds;
 use super::turns::{is_blank, is_result};
+use crate::dialects::bedrock_converse::DECLARED;
 use crate::dialects::message::{
     Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Role, Spelling, Text, Tool, ToolChoice,
     ToolChoiceMode, ToolResult, Turn,
 };
-use crate::dialects::{mint, output};
+use crate::dialects::{Dialect, mint, output};
 
-/// Said in the place of a result that the client did not send.
+/// Mark: a result that the client did not send.
+pub(crate) const MADE_UP: &str = "made_up";
+/// Said in the place of one.
 const NO_RESULT: &str = "no result was given";
 
 /// OpenAI's first form of tools becomes the current one: calls get ids, and each result that of the last call of its name.
@@ -62,14 +65,15 @@ pub(super) fn pair(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
         }
         let answers = turn.role == Role::Tool || turn.blocks.iter().any(is_result);
         if !open.is_empty() && !answers {
-            paired.extend(unanswered(&mut open, at, changed));
+            paired.extend(unanswered(&mut open, turn.place(at), changed));
         }
+        let place = turn.place(at);
         for block in &mut turn.blocks {
             if let Content::ToolResult(result) = &block.content {
                 if let Some(found) = open.iter().position(|(_, id)| *id == result.call_id) {
                     open.remove(found);
                 } else {
-                    changed.push(format!("messages[{at}].tool_call_id"));
+                    changed.push(format!("{}.tool_call_id", block.place(&place, 0)));
                     block.content = orphan(result);
                 }
             }
@@ -80,7 +84,7 @@ pub(super) fn pair(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
         // A turn of the user closes the results, and whatever it does not answer was not answered.
         let closes = turn.role == Role::User && turn.blocks.iter().any(|block| !is_result(block));
         if closes && !open.is_empty() {
-            let missing: Vec<_> = unanswered(&mut open, at, changed).collect();
+            let missing: Vec<_> = unanswered(&mut open, place, changed).collect();
             let blocks = missing.into_iter().flat_map(|turn| turn.blocks);
             turn.blocks.splice(0..0, blocks);
         }
@@ -102,10 +106,10 @@ fn call_of(block: &Block<'_>) -> Option<(CallKind, String)> {
 
 fn unanswered<'a>(
     open: &mut Vec<(CallKind, String)>,
-    at: usize,
+    place: String,
     changed: &mut Vec<String>,
 ) -> impl Iterator<Item = Turn<'a>> {
-    changed.push(format!("messages[{at}]"));
+    changed.push(place);
     std::mem::take(open).into_iter().map(|(kind, id)| {
         let result = ToolResult {
             kind,
@@ -115,7 +119,9 @@ fn unanswered<'a>(
             spelling: Spelling::Plain,
             is_error: Some(true),
         };
-        Turn::new(Role::Tool, vec![Block::new(Content::ToolResult(result))])
+        let mut block = Block::new(Content::ToolResult(result));
+        block.extras.mark(Dialect::OpenAiChat, MADE_UP, Json::null());
+        Turn::new(Role::Tool, vec![block])
     })
 }
 
@@ -155,6 +161,8 @@ pub(super) fn declare_called(request: &mut ChatRequest<'_>) {
         request.tool_choice = Some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::None });
     }
     request.tools.extend(missing.into_iter().map(|name| {
+        let mut extras = Extras::default();
+        extras.mark(Dialect::BedrockConverse, DECLARED, Json::null());
         Tool::Callable(Callable {
             kind: CallKind::Function,
             name: name.into(),
@@ -162,7 +170,7 @@ pub(super) fn declare_called(request: &mut ChatRequest<'_>) {
             parameters: Json::parse(r#"{"type":"object"}"#),
             strict: None,
             cache_mark: None,
-            extras: Extras::default(),
+            extras,
         })
     }));
 }

@@ -132,6 +132,11 @@ impl Capabilities {
         self.reasoning_can_disable != Some(false)
     }
 
+    /// Whether its row has this word for an effort.
+    pub(super) fn names_effort(&self, effort: &str) -> bool {
+        self.reasoning_efforts.as_ref().is_some_and(|efforts| efforts.iter().any(|known| known == effort))
+    }
+
     pub(super) fn takes_effort(&self, effort: &str) -> bool {
         self.reasoning_efforts.as_ref().is_none_or(|efforts| efforts.iter().any(|known| known == effort))
     }

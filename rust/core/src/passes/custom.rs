@@ -25,7 +25,7 @@ pub(super) fn wrap(request: &mut ChatRequest<'_>, losses: &mut Losses) -> HashSe
         callable.kind = CallKind::Function;
         let format = callable.parameters.replace(Json::parse(SCHEMA).unwrap_or(Json::null()));
         if let Some(grammar) = format.as_ref().and_then(definition) {
-            losses.note(&format!("tools[{at}].format"));
+            losses.note(&format!("{}.format", callable.place(at)));
             let description = callable.description.take().unwrap_or_default();
             let described = format!("{description}\n\nThe input follows this grammar:\n{grammar}");
             callable.description = Some(Text::Owned(described.trim_start().to_owned()));

@@ -38,7 +38,7 @@ pub(super) fn place(request: &mut ChatRequest<'_>, target: Dialect, losses: &mut
             turn.blocks.iter_mut().for_each(|block| take_from_result(block, &mut waiting));
         }
         if waiting.len() > before {
-            losses.note(&format!("messages[{at}].content"));
+            losses.note(&format!("{}.content", turn.place(at)));
         }
         if is_of_results && turn.blocks.iter().any(|block| !is_result(block)) {
             let behind = turn.blocks.iter().rposition(is_result).map_or(0, |last| last + 1);

@@ -28,7 +28,8 @@ pub(super) fn fill(request: &mut ChatRequest<'_>, target: Dialect) -> Vec<String
             turn.blocks.push(Block::text(GONE));
         }
         if !keeps {
-            gone.extend((0..turn.blocks.len()).map(|block| format!("messages[{at}].content[{block}]")));
+            let place = turn.place(at);
+            gone.extend(turn.blocks.iter().enumerate().map(|(index, block)| block.place(&place, index)));
         }
         at += 1;
         keeps

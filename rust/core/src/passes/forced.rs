@@ -5,13 +5,22 @@
 
 use super::demands::{Demands, Losses, OnLoss, refusal};
 use super::{instructions, reasoning};
-use crate::dialects::message::{ChatRequest, Tool, ToolChoiceMode};
+use crate::dialects::message::{CallKind, ChatRequest, Tool, ToolChoice, ToolChoiceMode};
+use crate::dialects::object::{self, Object};
 use crate::dialects::{Dialect, DialectError};
 
 const NAME: &str = "tool_choice";
 
-/// Refuses to force a tool that is not there. One of a kind that only its own dialect knows may be named.
-pub(super) fn check(request: &ChatRequest<'_>) -> Result<(), DialectError> {
+/// Refuses to force a tool that is not there, or that the target cannot be told of.
+pub(super) fn check(request: &mut ChatRequest<'_>, source: Dialect, target: Dialect) -> Result<(), DialectError> {
+    if source != target {
+        unread(request, source)?;
+    }
+    let request = &*request;
+    let told = |tool: &Tool<'_>| match tool {
+        Tool::Callable(_) => true,
+        Tool::Opaque { dialect, .. } => *dialect == target,
+    };
     let declared = |name: &str| {
         request.tools.iter().any(|tool| match tool {
             Tool::Callable(callable) => callable.name == name,
@@ -25,10 +34,49 @@ pub(super) fn check(request: &ChatRequest<'_>) -> Result<(), DialectError> {
         Some(ToolChoiceMode::Required) if request.tools.is_empty() => {
             Err(refusal(NAME, "requires a tool and there are none"))
         }
+        Some(ToolChoiceMode::Required) if !request.tools.iter().any(told) => {
+            Err(refusal(NAME, "requires a tool, and this model cannot be told of any of them"))
+        }
         Some(ToolChoiceMode::Allowed { tools, required: true }) if !tools.iter().any(|(_, name)| declared(name)) => {
             Err(refusal(NAME, "names no tool that is among the tools"))
         }
         _ => Ok(()),
+    }
+}
+
+/// A choice that was not understood: some servers' word for any tool, one among some tools of which not all are known, or
+/// one that forces a tool that only its own dialect has.
+fn unread(request: &mut ChatRequest<'_>, source: Dialect) -> Result<(), DialectError> {
+    let Some(choice) = request.extras.get(source, NAME).filter(|_| request.tool_choice.is_none()).cloned() else {
+        return Ok(());
+    };
+    match choice.as_str() {
+        "null" => Ok(()),
+        "\"any\"" => {
+            request.extras.take(source, NAME);
+            request.tool_choice = Some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::Required });
+            Ok(())
+        }
+        _ => {
+            let raw = choice.as_raw();
+            let object = raw.as_deref().and_then(Object::lenient);
+            // Anthropic's form of it, which some servers of chat take.
+            let text = |name: &str| object.as_ref().and_then(|choice| choice.peek(name)).and_then(object::text);
+            if let (Some("tool" | "function"), Some(name)) = (text("type").as_deref(), text("name")) {
+                let mode = ToolChoiceMode::Named(name.into_owned().into());
+                request.tool_choice = Some(ToolChoice { kind: CallKind::Function, mode });
+                request.extras.take(source, NAME);
+                return Ok(());
+            }
+            let mode = object.as_ref().and_then(|choice| {
+                let nested = choice.peek("allowed_tools").and_then(Object::lenient);
+                choice.peek("mode").or_else(|| nested?.peek("mode"))
+            });
+            if mode.is_some_and(|mode| mode.get() == "\"auto\"") {
+                return Ok(());
+            }
+            Err(refusal(NAME, "names a tool that this model cannot be told of"))
+        }
     }
 }
 

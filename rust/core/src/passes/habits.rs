@@ -37,7 +37,7 @@ pub(super) fn suit(
     if quirks.no_name_on_messages {
         for (at, turn) in request.turns.iter_mut().enumerate() {
             if turn.name.take().is_some() {
-                losses.lose(&format!("messages[{at}].name"))?;
+                losses.lose(&format!("{}.name", turn.place(at)))?;
             }
         }
     }
@@ -66,7 +66,7 @@ fn prefill(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses
         return Ok(());
     }
     if demands.capabilities.prefill == Some(false) && demands.quirks.prefill_mark.is_none() {
-        losses.lose(&format!("messages[{at}]"))?;
+        losses.lose(&last.place(at))?;
         request.turns.push(Turn::new(Role::User, vec![Block::text(GO_ON)]));
         return Ok(());
     }
@@ -104,7 +104,7 @@ fn history_reasoning(request: &mut ChatRequest<'_>, rule: HistoryReasoning, loss
                     lost |= turn.extras.take(CHAT, name).is_some_and(|value| value.as_str() != "null");
                 }
                 if lost {
-                    losses.note(&format!("messages[{at}].reasoning"));
+                    losses.note(&format!("{}.reasoning", turn.place(at)));
                 }
             }
             HistoryReasoning::Require => {
@@ -150,10 +150,11 @@ fn strip_nulls(turn: &mut Turn<'_>) {
 
 /// Text and nothing else is one string.
 fn flatten(turn: &mut Turn<'_>, at: usize, losses: &mut Losses) -> Result<(), DialectError> {
-    flatten_blocks(&mut turn.blocks, &mut turn.spelling, &format!("messages[{at}]"), losses)?;
+    let place = turn.place(at);
+    flatten_blocks(&mut turn.blocks, &mut turn.spelling, &place, losses)?;
     for block in &mut turn.blocks {
         if let Content::ToolResult(result) = &mut block.content {
-            flatten_blocks(&mut result.blocks, &mut result.spelling, &format!("messages[{at}]"), losses)?;
+            flatten_blocks(&mut result.blocks, &mut result.spelling, &place, losses)?;
         }
     }
     Ok(())
@@ -181,7 +182,7 @@ fn flatten_blocks(
             texts.push(text.to_string());
         }
         if block.cache_mark.is_some() {
-            losses.lose(&format!("{place}.content.cache_control"))?;
+            losses.lose(&format!("{}.cache_control", block.place(place, 0)))?;
         }
     }
     let mut at = 0;
@@ -204,8 +205,10 @@ fn answer_after_results(turns: &mut Vec<Turn<'_>>, losses: &mut Losses) {
         _ => false,
     };
     while let Some(at) = turns.windows(2).position(is_gap) {
+        if let Some(behind) = turns.get(at + 1) {
+            losses.note(&behind.place(at + 1));
+        }
         turns.insert(at + 1, Turn::new(Role::Assistant, vec![Block::text(ANSWER)]));
-        losses.note(&format!("messages[{}]", at + 1));
     }
 }
 
@@ -215,7 +218,7 @@ fn tools(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses) 
     for (at, tool) in request.tools.iter_mut().enumerate() {
         let Tool::Callable(callable) = tool else { continue };
         if !strict && callable.strict.take() == Some(true) {
-            losses.lose(&format!("tools[{at}].function.strict"))?;
+            losses.lose(&format!("{}.strict", callable.place(at)))?;
         }
         let rules = rules_of(demands, callable.strict == Some(true));
         let Some(parameters) = &callable.parameters else { continue };
@@ -226,7 +229,7 @@ fn tools(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses) 
         }
         if let Some(suited) = rules.and_then(|rules| schema::suit(parameters, &rules)) {
             callable.parameters = Some(suited);
-            losses.note(&format!("tools[{at}].function.parameters"));
+            losses.note(&format!("{}.parameters", callable.place(at)));
         }
     }
     Ok(())
@@ -248,11 +251,11 @@ fn rules_of(demands: &Demands, strict: bool) -> Option<SchemaRules> {
 pub(super) fn strip_accounting(request: &mut ChatRequest<'_>, losses: &mut Losses) {
     const HEADER: &str = "x-anthropic-billing-header:";
     if let Some(first) = request.turns.first_mut().filter(|turn| turn.role == Role::System)
-        && let Some(Block { content: Content::Text { text, .. }, .. }) = first.blocks.first()
+        && let Some(block @ Block { content: Content::Text { text, .. }, .. }) = first.blocks.first()
         && text.starts_with(HEADER)
     {
+        losses.note(&block.place("system", 0));
         first.blocks.remove(0);
-        losses.note("system[0]");
         if first.blocks.is_empty() {
             request.turns.remove(0);
         }

@@ -28,6 +28,7 @@ mod signatures;
 mod turns;
 mod way_back;
 
+pub(crate) use calls::MADE_UP;
 pub use capabilities::{
     Capabilities, ForcedToolChoice, JsonSchema, MaxTokensField, Medium, ReasoningStyle, SamplingRule, SystemRole,
 };

@@ -38,9 +38,9 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);
     }
-    forced::check(request)?;
+    forced::check(request, source, demands.dialect)?;
     if crosses {
-        media::settle(request, demands.dialect);
+        media::settle(request, demands.dialect, &mut losses);
     }
     media::check(request, source, demands)?;
     signatures::sort(request, source, demands, &mut losses)?;

@@ -29,6 +29,7 @@ pub(super) fn suit(
 ) -> Result<(), DialectError> {
     if source != demands.dialect {
         form::take(request);
+        unknown(request, demands, losses)?;
     }
     let wanted = request.reasoning.as_ref().and_then(amount);
     let style = demands.capabilities.reasoning_style;
@@ -59,6 +60,26 @@ pub(super) fn suit(
         unsampled(request, losses)?;
     }
     Ok(())
+}
+
+/// An effort that is no word of anybody's would be refused. Some words leave it to the model.
+fn unknown(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses) -> Result<(), DialectError> {
+    let Some(wish) = &mut request.reasoning else {
+        return Ok(());
+    };
+    let Some(effort) = wish.effort.as_deref().map(str::to_ascii_lowercase) else {
+        return Ok(());
+    };
+    let is_named = || demands.capabilities.names_effort(&effort);
+    if amount::is_known(&effort) || is_named() {
+        wish.effort = Some(Text::Owned(effort));
+        return Ok(());
+    }
+    wish.effort = None;
+    if amount(wish).is_none() && wish.summary.is_none() && wish.include.is_none() {
+        request.reasoning = None;
+    }
+    if matches!(effort.as_str(), "" | "default" | "auto") { Ok(()) } else { losses.lose(NAME) }
 }
 
 /// Puts a wish in the place of what was wished; what is told of the reasoning stays.
@@ -238,10 +259,12 @@ fn limit(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses) 
         request.max_completion_tokens = request.max_completion_tokens.map(|asked| asked.min(most));
         request.max_tokens = request.max_tokens.map(|asked| asked.min(most));
     }
-    if demands.dialect != Dialect::AnthropicMessages {
+    give_budget(request, demands);
+    let budget = request.reasoning.as_ref().and_then(|wish| wish.budget_tokens);
+    let by_budget = demands.dialect == Dialect::BedrockConverse && budget.is_some();
+    if demands.dialect != Dialect::AnthropicMessages && !by_budget {
         return Ok(());
     }
-    let budget = request.reasoning.as_ref().and_then(|wish| wish.budget_tokens);
     let asked = request.max_output_tokens();
     let default = demands.capabilities.default_max_output.or(most).unwrap_or(MAX_TOKENS);
     let limit = match (asked, budget) {
@@ -272,6 +295,16 @@ fn limit(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses) 
         wish.budget_tokens = Some(within);
     }
     Ok(())
+}
+
+/// Who is to think by a budget is told one: without it the wish is refused.
+fn give_budget(request: &mut ChatRequest<'_>, demands: &Demands) {
+    let takes = matches!(demands.dialect, Dialect::AnthropicMessages | Dialect::BedrockConverse);
+    if let Some(wish) = request.reasoning.as_mut().filter(|wish| takes && wish.mode == Some(ReasoningMode::Enabled))
+        && wish.budget_tokens.is_none()
+    {
+        wish.budget_tokens = budget_of(wish.effort.as_deref().unwrap_or("medium"));
+    }
 }
 
 /// Models of Anthropic's that are given a budget are not sampled otherwise while they think.

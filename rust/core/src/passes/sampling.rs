@@ -30,7 +30,7 @@ fn rules(dialect: Dialect) -> Rules {
             candidates: false,
         },
         Dialect::Gemini => Rules { temperature: (0.0, 2.0), ..free },
-        Dialect::OpenAiResponses | Dialect::Ollama => Rules { candidates: false, ..free },
+        Dialect::BedrockConverse | Dialect::OpenAiResponses | Dialect::Ollama => Rules { candidates: false, ..free },
         _ => free,
     }
 }

@@ -119,8 +119,9 @@ pub(super) fn sort(
         if source == Dialect::OpenAiChat && source != target {
             join_pieces(&mut turn.blocks);
         }
-        for block in of_turn(turn, source, target) {
-            losses.lose(&format!("messages[{at}].content[{block}].signature"))?;
+        let here = turn.place(at);
+        for place in of_turn(turn, &here, source, target) {
+            losses.lose(&format!("{place}.signature"))?;
         }
     }
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
@@ -130,27 +131,27 @@ pub(super) fn sort(
 }
 
 /// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
-fn of_turn(turn: &mut Turn<'_>, source: Dialect, target: Dialect) -> Vec<usize> {
+fn of_turn(turn: &mut Turn<'_>, here: &str, source: Dialect, target: Dialect) -> Vec<String> {
     let mut lost = Vec::new();
-    let mut place = 0;
+    let mut at = 0;
     // The proof of the next call, where its maker is asked again, and its place.
-    let mut next: Option<(usize, Option<String>)> = None;
+    let mut next: Option<(String, Option<String>)> = None;
     turn.blocks.retain_mut(|block| {
-        let here = place;
-        place += 1;
+        let place = block.place(here, at);
+        at += 1;
         if let Some((origin, proof)) = unmark_call(block) {
-            lost.extend(next.replace((here, (origin == target).then_some(proof))).map(|(unused, _)| unused));
+            lost.extend(next.replace((place, (origin == target).then_some(proof))).map(|(unused, _)| unused));
             return false;
         }
         let (keep, whole) = of_block(block, source, target);
         if !whole {
-            lost.push(here);
+            lost.push(place);
         }
         if let Content::ToolCall(call) = &mut block.content
-            && let Some((at, proof)) = next.take()
+            && let Some((place, proof)) = next.take()
         {
             if proof.is_none() {
-                lost.push(at);
+                lost.push(place);
             }
             call.signature = call.signature.take().or(proof.map(Text::Owned));
         }

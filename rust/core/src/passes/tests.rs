@@ -104,7 +104,7 @@ fn a_result_without_a_call_becomes_text() {
         {"role":"tool","tool_call_id":"call_9","content":"rain"}"#,
     );
     assert_eq!(turns[2], "User: rain");
-    assert_eq!(passed.changed, ["messages[2].tool_call_id"]);
+    assert_eq!(passed.changed, ["messages[2].content[0].tool_call_id"]);
 }
 
 #[test]

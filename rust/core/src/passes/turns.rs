@@ -22,7 +22,7 @@ pub(super) fn place_instructions(turns: &mut [Turn<'_>], rule: Instructions, cha
             }
             Role::System | Role::Developer => {
                 turn.role = Role::User;
-                changed.push(format!("messages[{at}].role"));
+                changed.push(format!("{}.role", turn.place(at)));
             }
             _ => in_front = false,
         }
@@ -128,7 +128,7 @@ pub(super) fn merge(turns: &mut Vec<Turn<'_>>) {
 pub(super) fn begin_with_user(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     let first = turns.iter().position(|turn| turn.role != Role::System).unwrap_or(turns.len());
     if turns.get(first).is_none_or(|turn| turn.role != Role::User) {
+        changed.push(turns.get(first).map_or_else(|| format!("messages[{first}]"), |turn| turn.place(first)));
         turns.insert(first, Turn::new(Role::User, vec![Block::text(BEGIN)]));
-        changed.push(format!("messages[{first}]"));
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::passes::Demands;
 
 const CHAT: Dialect = Dialect::OpenAiChat;
 

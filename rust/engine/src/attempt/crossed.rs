@@ -4,6 +4,7 @@
 //! translated on another thread: others wait for this one.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ use crate::ingress::Ingress;
 /// Names of what the request said and its target's dialect cannot.
 pub(super) const X_DROPPED: HeaderName = HeaderName::from_static("x-fastroute-dropped");
 const DROPPED_BYTES: usize = 1024;
+/// Room for the number of those that do not fit.
+const MORE_BYTES: usize = 24;
 /// What is longer is translated on another thread.
 const AT_ONCE_BYTES: usize = 128 << 10;
 
@@ -116,18 +119,23 @@ fn plain(name: &str) -> Cow<'_, str> {
     name.chars().map(|letter| if fits(letter) { letter } else { '?' }).collect::<String>().into()
 }
 
-/// As many names as fit, each once.
+/// As many names as fit, each once, and how many more there are.
 pub(super) fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
-    let mut text = String::new();
-    for name in dropped.iter().chain(changed).map(|name| plain(name)) {
-        let name = name.as_ref();
-        if text.len() + name.len() > DROPPED_BYTES {
+    let mut known = HashSet::new();
+    let names: Vec<_> = dropped.iter().chain(changed).filter(|name| known.insert(name.as_str())).collect();
+    let (mut text, mut told) = (String::new(), 0);
+    for name in names.iter().map(|name| plain(name)) {
+        if text.len() + name.len() + MORE_BYTES > DROPPED_BYTES {
             break;
         }
-        if !text.split(", ").any(|known| known == name) {
-            text.push_str(if text.is_empty() { "" } else { ", " });
-            text.push_str(name);
-        }
+        text.push_str(if text.is_empty() { "" } else { ", " });
+        text.push_str(&name);
+        told += 1;
+    }
+    if told < names.len() {
+        let more = format!("+{} more", names.len() - told);
+        text.push_str(if text.is_empty() { "" } else { ", " });
+        text.push_str(&more);
     }
     if text.is_empty() { None } else { HeaderValue::from_str(&text).ok() }
 }
@@ -184,5 +192,25 @@ impl Crossed {
     pub(super) fn error(&self, body: &[u8], status: u16) -> Bytes {
         let [source, target] = self.dialects;
         translate::error(body, source, target, status, &self.id).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
+        let names: Vec<String> = (0..200).map(|at| format!("messages[{at}].name")).collect();
+        let list = listed(&names, &["seed".to_owned(), names[0].clone()]).unwrap();
+        let list = list.to_str().unwrap();
+        assert!(list.len() <= DROPPED_BYTES, "{}", list.len());
+        let told: Vec<_> = list.split(", ").collect();
+        let (more, told) = told.split_last().unwrap();
+        assert_eq!(*more, format!("+{} more", 201 - told.len()));
+        assert_eq!(told, &names[..told.len()]);
+        assert_eq!(listed(&names[..2], &names[..1]).unwrap(), "messages[0].name, messages[1].name");
+        assert_eq!(listed(&["x".repeat(2000)], &[]).unwrap(), "+1 more");
+        assert_eq!(listed(&[], &[]), None);
     }
 }

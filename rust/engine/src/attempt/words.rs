@@ -14,8 +14,9 @@ use super::crossed::{self, Crossed};
 use super::request::{addressed, edited, model_of};
 use super::{Frames, joined};
 use crate::clocks::Patience;
+use crate::count;
 use crate::ingress::Ingress;
-use crate::opaque::Passing;
+use crate::opaque::{Opaque, Passing};
 use crate::table::{Head, Kind, Target};
 
 /// What stands for the model where the table names a provider alone.
@@ -49,7 +50,7 @@ pub(crate) fn has_own(target: &Target, ingress: &Ingress, patience: &Patience) -
     if ingress.spoken.opaque.is_some() || matches!(target.kind, Kind::Echo) {
         return true;
     }
-    let head = target.head(ingress.dialect());
+    let head = target.head(ingress.dialect(), || ingress.said());
     let edits = |head: &Head| head.demands_of(model_of(ingress, target), patience.on_loss).edits();
     head.is_some_and(|head| is_same(head, ingress) && head.host.is_none() && !edits(head))
 }
@@ -72,7 +73,7 @@ pub(crate) async fn words<'t>(
     if let Some(passing) = &ingress.spoken.opaque {
         return passed(target, ingress, passing).map(Some);
     }
-    let Some(head) = target.head(ingress.dialect()) else { return Err(not_served(target)) };
+    let Some(head) = target.head(ingress.dialect(), || ingress.said()) else { return Err(not_served(target)) };
     let demands = head.demands_of(model_of(ingress, target), patience.on_loss);
     let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
     let (frames, crossed, dropped) = if is_same(head, ingress) && !gathers {
@@ -112,7 +113,11 @@ fn passed<'t>(target: &'t Target, ingress: &Ingress, passing: &Passing) -> Resul
         return Err(not_served(target));
     };
     let path = path.ok_or_else(no_address)?;
-    let edit = model.and_then(|model| passing.rename(&ingress.scan, model));
+    let edit = model.and_then(|model| {
+        let inside = passing.endpoint == Opaque::GeminiTokens;
+        let inside = inside.then(|| count::renamed_inside(&ingress.frames, model)).flatten();
+        inside.or_else(|| passing.rename(&ingress.scan, model))
+    });
     let frames = splice(&ingress.frames, edit.as_slice());
     let frames = frames.map_err(|_| Failure::new(Fault::Internal).saying("the request could not be edited"))?;
     let frames = frames.into_iter().collect();

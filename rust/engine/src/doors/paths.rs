@@ -141,7 +141,10 @@ impl Hints {
         if !shared && !path.starts_with("/v1beta/") {
             return Self::default();
         }
-        let asks = if has("x-goog-api-key") || path.starts_with("/v1beta/") {
+        // Under the root that an SDK is given, it is known whose it is.
+        let asks = if path.starts_with("/anthropic/") {
+            Dialect::AnthropicMessages
+        } else if has("x-goog-api-key") || path.starts_with("/v1beta/") {
             Dialect::Gemini
         } else if has("anthropic-version") {
             Dialect::AnthropicMessages
@@ -279,6 +282,8 @@ mod tests {
         assert_eq!(asks("/v1/models", "anthropic-version"), Dialect::AnthropicMessages);
         assert_eq!(asks("/v1/models", "x-goog-api-key"), Dialect::Gemini);
         assert_eq!(asks("/v1beta/models", "x"), Dialect::Gemini);
+        assert_eq!(asks("/anthropic/v1/models", "x"), Dialect::AnthropicMessages);
+        assert_eq!(asks("/openai/v1/models", "x"), Dialect::OpenAiChat);
     }
 
     #[test]
@@ -295,6 +300,7 @@ mod tests {
         assert_eq!(asked(Method::POST, "/openai/v1/images/edits", "x"), Some("images_edits"));
         assert_eq!(asked(Method::GET, "/v1beta/files", "x"), None);
         assert_eq!(asked(Method::GET, "/v1/files", "anthropic-version"), None);
+        assert_eq!(asked(Method::GET, "/anthropic/v1/files", "x"), None);
         assert_eq!(asked(Method::GET, "/v1/batches", "x-goog-api-key"), None);
     }
 

@@ -3,13 +3,15 @@
 //! The key is in the head's headers, marked as sensitive, and nowhere else. The surprise: the length stands among them as
 //! well, with a value that is never sent.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::anthropic_messages::Host;
-use fastroute_core::passes::{Demands, OnLoss};
+use fastroute_core::dialects::said::Said;
+use fastroute_core::passes::{Demands, OnLoss, SamplingRule};
 use fastroute_core::relay::Secrets;
 use fastroute_core::usage::UsageRule;
 use hyper::header::{
@@ -117,7 +119,7 @@ impl Target {
         match (&self.kind, &spoken.opaque) {
             (Kind::Echo, passing) => passing.is_none(),
             (Kind::Http(_), Some(passing)) => self.path_of(passing.endpoint).is_some(),
-            (Kind::Http(_), None) => self.head(spoken.dialect).is_some(),
+            (Kind::Http(_), None) => self.is_spoken_to(spoken.dialect),
         }
     }
 
@@ -141,11 +143,27 @@ impl Target {
         Some((&self.passage.as_deref()?.head, path_below(path, model, &passing.below, query)))
     }
 
-    /// How it is spoken to for a client of this dialect: in the same one where it can, else in the richest of the family.
-    pub fn head(&self, client: Dialect) -> Option<&Head> {
-        let family = || self.heads.iter().filter(|head| head.dialect.family() == client.family());
-        let same = self.heads.iter().find(|head| head.dialect == client);
-        same.or_else(|| family().max_by_key(|head| head.dialect.richness()))
+    /// Whether it is spoken to in the client's dialect or in another one of the family.
+    fn is_spoken_to(&self, client: Dialect) -> bool {
+        self.heads.iter().any(|head| head.dialect.family() == client.family())
+    }
+
+    /// How it is spoken to for a client of this dialect: in the same one where it can, else in the one of the family that
+    /// loses least of what is said.
+    pub fn head(&self, client: Dialect, said: impl FnOnce() -> Said) -> Option<&Head> {
+        if let Some(same) = self.heads.iter().find(|head| head.dialect == client) {
+            return Some(same);
+        }
+        let mut family = self.heads.iter().filter(|head| head.dialect.family() == client.family());
+        let first = family.next()?;
+        let Some(second) = family.next() else { return Some(first) };
+        let said = said();
+        let loses = |head: &&Head| {
+            let refuses = head.demands(OnLoss::Drop).capabilities.sampling == Some(SamplingRule::Reject);
+            let said = if refuses { said.unsampled() } else { said };
+            (Reverse(said.unsaid_in(head.dialect)), head.dialect.richness())
+        };
+        [first, second].into_iter().chain(family).max_by_key(loses)
     }
 }
 

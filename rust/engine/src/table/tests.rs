@@ -1,5 +1,10 @@
 //! What a table refuses, and where a model name leads.
 
+use std::borrow::Cow;
+
+use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::said::Said;
+use fastroute_core::json::member;
 use fastroute_core::passes::{Capabilities, OnLoss};
 
 use super::*;
@@ -76,4 +81,33 @@ fn a_name_wins_over_the_pass_through_of_the_same_spelling() {
         table.model(Dialect::OpenAiChat, "p/special").is_some()
             && table.model(Dialect::OpenAiChat, "p/anything").is_none()
     );
+}
+
+#[test]
+fn a_target_is_spoken_to_in_the_dialect_that_loses_least_of_the_request() {
+    let spoken = |client: Dialect, body: &str, model: &str| {
+        let mut spec = spec();
+        spec.providers[0].speaks.insert("openai_responses".into(), "/responses".into());
+        spec.targets[0].capabilities = serde_json::from_str(model).unwrap();
+        let table = Table::compile(spec).unwrap();
+        let said = || Said::of(client, |name| member(body.as_bytes(), name).map(Cow::Borrowed));
+        table.target(0).unwrap().head(client, said).unwrap().dialect
+    };
+    let stops = r#"{"stop_sequences":["END"]}"#;
+    for (client, body, model, dialect) in [
+        (Dialect::OpenAiChat, r#"{"reasoning_effort":"low"}"#, "{}", Dialect::OpenAiChat),
+        (Dialect::OpenAiResponses, r#"{"stop":"x"}"#, "{}", Dialect::OpenAiResponses),
+        (Dialect::AnthropicMessages, "{}", "{}", Dialect::OpenAiResponses),
+        (Dialect::AnthropicMessages, stops, "{}", Dialect::OpenAiChat),
+        // A model that refuses to be sampled while it thinks would not take them in chat either.
+        (Dialect::AnthropicMessages, stops, r#"{"sampling":"reject"}"#, Dialect::OpenAiResponses),
+        (
+            Dialect::Gemini,
+            r#"{"generationConfig":{"candidateCount":2}}"#,
+            r#"{"sampling":"reject"}"#,
+            Dialect::OpenAiChat,
+        ),
+    ] {
+        assert_eq!(spoken(client, body, model), dialect, "{} {body}", client.name());
+    }
 }

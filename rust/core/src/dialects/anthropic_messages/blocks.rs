@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{DIALECT, citations, finish, input, media};
 use crate::dialects::message::{
-    Block, CallKind, Citation, Content, Finish, Json, MediaSource, Reasoning, Spelling, Text, ToolCall, ToolResult,
+    Block, CallKind, Citation, Content, Extra, Finish, Json, MediaSource, Reasoning, Spelling, Text, ToolCall,
+    ToolResult,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::{DialectError, Place};
@@ -51,6 +52,7 @@ fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a
         None if mode == Mode::Lenient => return Ok(opaque()),
         None => return Err(place.member("type").refuse("is required")),
     };
+    let mut rest = None;
     let content = match kind.as_ref() {
         "text" => {
             required(&mut block, "text")?.map(|text| Content::Text { text, citations: take_citations(&mut block) })
@@ -59,8 +61,8 @@ fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a
         "redacted_thinking" => required(&mut block, "data")?.map(redacted),
         "tool_use" => tool_use(&mut block)?,
         "tool_result" => tool_result(&mut block)?,
-        "image" => source(&mut block, false)?.map(|source| Content::Image { source, detail: None }),
-        "document" => source(&mut block, true)?.map(|source| {
+        "image" => source(&mut block, false, &mut rest)?.map(|source| Content::Image { source, detail: None }),
+        "document" => source(&mut block, true, &mut rest)?.map(|source| {
             let filename = block.take_if("title", object::text);
             Content::File { source, filename }
         }),
@@ -69,7 +71,9 @@ fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Block<'a
     let Some(content) = content else {
         return Ok(opaque());
     };
-    Ok(Block { content, cache_mark: block.take_json("cache_control"), extras: block.into_extras(DIALECT) })
+    let mut block = Block { content, cache_mark: block.take_json("cache_control"), extras: block.into_extras(DIALECT) };
+    block.extras.extend(rest);
+    Ok(block)
 }
 
 /// A member that the block cannot be understood without: refused in requests, and in replies `None`.
@@ -126,11 +130,15 @@ fn tool_result<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, Di
     Ok(Some(Content::ToolResult(result)))
 }
 
-fn source<'a>(block: &mut Object<'a, '_>, document: bool) -> Result<Option<MediaSource<'a>>, DialectError> {
-    if block.mode == Mode::Strict && block.peek("source").is_none_or(|raw| !raw.get().starts_with('{')) {
-        return Err(block.place.member("source").refuse("must be a JSON object"));
+fn source<'a>(
+    block: &mut Object<'a, '_>,
+    document: bool,
+    rest: &mut Option<Extra<'a>>,
+) -> Result<Option<MediaSource<'a>>, DialectError> {
+    if block.mode == Mode::Strict && block.peek(media::SOURCE).is_none_or(|raw| !raw.get().starts_with('{')) {
+        return Err(block.place.member(media::SOURCE).refuse("must be a JSON object"));
     }
-    Ok(block.take_if("source", |raw| media::source(raw, document)))
+    Ok(block.take_if(media::SOURCE, |raw| media::source(raw, document, rest)))
 }
 
 /// The explanation of a refusal, where nothing else was said, as the block that other dialects have for it.

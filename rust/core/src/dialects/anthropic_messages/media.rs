@@ -7,14 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use crate::dialects::message::{MediaSource, Text};
+use super::DIALECT;
+use crate::dialects::message::{Extra, Extras, MediaSource, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::Members;
 
 const PLAIN_TEXT: &str = "text/plain";
 
-/// `None` for a source that is not exactly what the neutral form holds.
-pub(super) fn source(raw: &RawValue, document: bool) -> Option<MediaSource<'_>> {
+pub(super) const SOURCE: &str = "source";
+
+/// `None` for a source that the neutral form cannot hold. What it says beside goes into `rest`.
+pub(super) fn source<'a>(raw: &'a RawValue, document: bool, rest: &mut Option<Extra<'a>>) -> Option<MediaSource<'a>> {
     let mut source = Object::lenient(raw)?;
     let kind = source.take_if("type", object::text)?;
     let found = match kind.as_ref() {
@@ -33,7 +36,11 @@ pub(super) fn source(raw: &RawValue, document: bool) -> Option<MediaSource<'_>> 
     };
     // A document of text that says it is base64 could not be told from one that does not.
     let ambiguous = document && kind == "base64" && plain_text(&found).is_some();
-    (source.is_empty() && !ambiguous).then_some(found)
+    if ambiguous {
+        return None;
+    }
+    *rest = (!source.is_empty()).then(|| source.into_rest(DIALECT, SOURCE));
+    Some(found)
 }
 
 /// The text of a source that is nothing but text.
@@ -46,9 +53,16 @@ fn plain_text<'s>(source: &'s MediaSource<'_>) -> Option<Text<'s>> {
     }
 }
 
-pub(super) fn write(block: &mut Members<'_>, source: &MediaSource<'_>, document: bool) {
+pub(super) fn write(block: &mut Members<'_>, source: &MediaSource<'_>, document: bool, extras: &Extras<'_>) {
+    block.object(SOURCE, |members| {
+        write_source(members, source, document);
+        members.rest_of(SOURCE, DIALECT, extras);
+    });
+}
+
+fn write_source(members: &mut Members<'_>, source: &MediaSource<'_>, document: bool) {
     let text = if document { plain_text(source) } else { None };
-    block.object("source", |members| match (text, source) {
+    match (text, source) {
         (Some(text), _) => {
             members.text("type", "text");
             members.text("media_type", PLAIN_TEXT);
@@ -67,5 +81,5 @@ pub(super) fn write(block: &mut Members<'_>, source: &MediaSource<'_>, document:
             members.text("type", "file");
             members.text("file_id", id);
         }
-    });
+    }
 }

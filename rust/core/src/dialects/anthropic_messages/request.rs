@@ -23,7 +23,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let mut extras = Extras::default();
     let turns = take_turns(&mut request)?;
     let tools = tools::take_tools(&mut request)?;
-    let (tool_choice, parallel_tool_calls) = tools::take_choice(&mut request)?;
+    let (tool_choice, parallel_tool_calls) = tools::take_choice(&mut request, &mut extras)?;
     let (reasoning, response_format) = wish::take(&mut request, &mut extras)?;
     let safety_identifier = take_user(&mut request, &mut extras)?;
     let service_tier = request.take_if("service_tier", |raw| neutral_tier(&object::text(raw)?));
@@ -163,7 +163,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     let choice = request.tool_choice.as_ref();
     tools::write_tools(members, &request.tools, choice);
     if tools::has_choice(&request.tools, choice) {
-        tools::write_choice(members, choice, request.parallel_tool_calls);
+        tools::write_choice(members, choice, request.parallel_tool_calls, &request.extras);
     }
     wish::write(members, request);
     let sampling = &request.sampling;

@@ -2,7 +2,7 @@
 
 use super::DIALECT;
 use super::input::FREE_TEXT;
-use crate::dialects::message::{CallKind, Callable, Extras, Json, Tool, ToolChoice, ToolChoiceMode};
+use crate::dialects::message::{CallKind, Callable, Extras, Json, Tool, ToolChoice, ToolChoiceMode, placed};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -38,14 +38,18 @@ pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a
     Ok(tools)
 }
 
-/// Takes `tool_choice`, and whether calls may be made in parallel. What is not exactly understood stays.
+const CHOICE: &str = "tool_choice";
+
+/// Takes `tool_choice`, and whether calls may be made in parallel. What is not known of it goes into `rest`; one of another
+/// kind stays.
 pub(super) fn take_choice<'a>(
     request: &mut Object<'a, '_>,
+    rest: &mut Extras<'a>,
 ) -> Result<(Option<ToolChoice<'a>>, Option<bool>), DialectError> {
-    if request.peek("tool_choice").is_some_and(|raw| !raw.get().starts_with('{')) {
-        return Err(Place::Document.member("tool_choice").refuse("must be a JSON object"));
+    if request.peek(CHOICE).is_some_and(|raw| !raw.get().starts_with('{')) {
+        return Err(Place::Document.member(CHOICE).refuse("must be a JSON object"));
     }
-    let taken = request.take_if("tool_choice", |raw| {
+    let taken = request.take_if(CHOICE, |raw| {
         let mut choice = Object::lenient(raw)?;
         let mode = match choice.take_if("type", object::text)?.as_ref() {
             "auto" => ToolChoiceMode::Auto,
@@ -58,7 +62,8 @@ pub(super) fn take_choice<'a>(
             ToolChoiceMode::None => None,
             _ => choice.take_if(ONE_AT_A_TIME, |raw| raw.get().parse::<bool>().ok()),
         };
-        choice.is_spent().then_some((ToolChoice { kind: CallKind::Function, mode }, one))
+        rest.extend(choice.unspent(DIALECT, CHOICE));
+        Some((ToolChoice { kind: CallKind::Function, mode }, one))
     });
     Ok(taken.map_or((None, None), |(choice, one)| (Some(choice), one.map(|one| !one))))
 }
@@ -117,19 +122,25 @@ fn write_schema(schema: &mut Members<'_>, callable: &Callable<'_>) {
     }
 }
 
-pub(super) fn write_choice(request: &mut Members<'_>, choice: Option<&ToolChoice<'_>>, parallel: Option<bool>) {
+pub(super) fn write_choice(
+    request: &mut Members<'_>,
+    choice: Option<&ToolChoice<'_>>,
+    parallel: Option<bool>,
+    extras: &Extras<'_>,
+) {
     let Some(choice) = choice else {
         if parallel == Some(false) {
-            request.object("tool_choice", |members| {
+            request.object(CHOICE, |members| {
                 members.text("type", "auto");
                 members.flag(ONE_AT_A_TIME, true);
             });
         }
         return;
     };
-    request.object("tool_choice", |members| {
+    let parallel = parallel.filter(|_| choice.mode != ToolChoiceMode::None);
+    request.object(CHOICE, |members| {
         match &choice.mode {
-            ToolChoiceMode::None => return members.text("type", "none"),
+            ToolChoiceMode::None => members.text("type", "none"),
             ToolChoiceMode::Auto | ToolChoiceMode::Allowed { required: false, .. } => members.text("type", "auto"),
             ToolChoiceMode::Required | ToolChoiceMode::Allowed { required: true, .. } => members.text("type", "any"),
             ToolChoiceMode::Named(name) => {
@@ -138,12 +149,18 @@ pub(super) fn write_choice(request: &mut Members<'_>, choice: Option<&ToolChoice
             }
         }
         members.flag_if(ONE_AT_A_TIME, parallel.map(|parallel| !parallel));
+        members.rest_of(CHOICE, DIALECT, extras);
     });
 }
 
 /// A choice among no tools is refused.
 pub(super) fn has_choice(tools: &[Tool<'_>], choice: Option<&ToolChoice<'_>>) -> bool {
     tools.iter().any(|tool| says(tool, choice))
+}
+
+/// Whether a choice says more than that the model may choose or must not, which is what there is without tools.
+pub(super) fn says_more(choice: Option<&ToolChoice<'_>>) -> bool {
+    choice.is_some_and(|choice| !matches!(choice.mode, ToolChoiceMode::Auto | ToolChoiceMode::None))
 }
 
 /// Names what is lost of the tools.
@@ -153,11 +170,10 @@ pub(super) fn dropped(
     foreign: impl Fn(&Extras<'_>, &str, &mut Vec<String>),
     dropped: &mut Vec<String>,
 ) {
-    for (index, tool) in tools.iter().enumerate() {
-        let place = format!("tools[{index}]");
+    for (place, tool) in placed(tools) {
         match tool {
             // Those that the choice leaves out are not lost: they were not to be called.
-            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(place),
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.extend(tool.lost_names(place)),
             Tool::Callable(callable) if says(tool, choice) => {
                 if callable.kind == CallKind::Custom && callable.parameters.is_some() {
                     dropped.push(format!("{place}.format"));

@@ -5,13 +5,14 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::dialects::message::{ChatRequest, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat};
+use crate::dialects::message::{ChatRequest, Extra, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::Members;
 use crate::dialects::{DialectError, Place};
 
 const THINKING: &str = "thinking";
 const CONFIG: &str = "output_config";
+const FORMAT: &str = "format";
 
 type Wishes<'a> = (Option<ReasoningWish<'a>>, Option<ResponseFormat<'a>>);
 
@@ -37,10 +38,16 @@ pub(super) fn take<'a>(request: &mut Object<'a, '_>, extras: &mut Extras<'a>) ->
         let place = Place::Document.member(CONFIG);
         let mut config = Object::open(raw, place, Mode::Strict)?;
         wish.effort = config.take_text("effort")?;
-        format = config.take_if("format", response_format);
+        let mut rest = None;
+        format = config.take_if(FORMAT, |raw| response_format(raw, &mut rest));
         wished |= wish.effort.is_some();
-        if !config.is_empty() || (wish.effort.is_none() && format.is_none()) {
-            extras.push(config.into_rest(DIALECT, CONFIG));
+        let is_read = wish.effort.is_some() || format.is_some();
+        if is_read && config.is_empty() {
+            extras.extend(config.unspent_with(DIALECT, CONFIG, rest));
+        } else {
+            let mut left = config.into_extras(DIALECT);
+            left.extend(rest);
+            extras.push(left.as_rest(DIALECT, CONFIG));
         }
     }
     Ok((wished.then_some(wish), format))
@@ -63,16 +70,12 @@ fn display(raw: &RawValue) -> Option<bool> {
     }
 }
 
-fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
+fn response_format<'a>(raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<ResponseFormat<'a>> {
     let mut format = Object::lenient(raw)?;
     format.take_if("type", |raw| (raw.get() == "\"json_schema\"").then_some(()))?;
     let schema = format.take_json("schema")?;
-    format.is_spent().then_some(ResponseFormat::JsonSchema {
-        name: None,
-        description: None,
-        schema: Some(schema),
-        strict: None,
-    })
+    *rest = format.unspent(DIALECT, FORMAT);
+    Some(ResponseFormat::JsonSchema { name: None, description: None, schema: Some(schema), strict: None })
 }
 
 /// The mode that a wish comes to; `None` when it says only how hard to try.
@@ -114,7 +117,9 @@ pub(super) fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
             thinking.text("type", word);
             if mode != ReasoningMode::Disabled || wish.mode.is_some() {
                 thinking.whole_if("budget_tokens", wish.budget_tokens);
-                let display = wish.include.map(|include| if include { "summarized" } else { "omitted" });
+                // Who asks for a summary wants to be told something.
+                let include = wish.include.or(wish.summary.is_some().then_some(true));
+                let display = include.map(|include| if include { "summarized" } else { "omitted" });
                 thinking.text_if("display", display);
             }
             thinking.rest_of(THINKING, DIALECT, &request.extras);
@@ -123,14 +128,16 @@ pub(super) fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     let (effort, schema) = (wish.and_then(effort_of), schema_of(request));
     if effort.is_some() || schema.is_some() {
         members.object(CONFIG, |config| {
+            let rest = request.extras.inside(DIALECT, CONFIG);
             config.text_if("effort", effort);
             if let Some(schema) = schema {
-                config.object("format", |format| {
+                config.object(FORMAT, |format| {
                     format.text("type", "json_schema");
                     format.raw("schema", schema.as_str());
+                    format.rest_of(FORMAT, DIALECT, &rest);
                 });
             }
-            config.rest_of(CONFIG, DIALECT, &request.extras);
+            config.extras(DIALECT, &rest);
         });
     }
 }
@@ -142,15 +149,13 @@ pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
         }
     };
     if let Some(wish) = &request.reasoning {
-        name(wish.summary.is_some(), "reasoning.summary");
-        name(wish.include.is_some() && mode_of(wish).is_none(), "reasoning.include");
+        name(wish.include == Some(false) && mode_of(wish).is_none(), "reasoning.include");
     }
     match &request.response_format {
-        Some(ResponseFormat::JsonSchema { name: title, description, schema, strict }) => {
+        // An answer always holds to its schema here, and what it is called says nothing.
+        Some(ResponseFormat::JsonSchema { description, schema, .. }) => {
             name(schema.is_none(), "response_format");
-            name(title.is_some(), "response_format.name");
             name(description.is_some(), "response_format.description");
-            name(strict.is_some(), "response_format.strict");
         }
         Some(ResponseFormat::JsonObject) => name(true, "response_format"),
         Some(ResponseFormat::Text) | None => {}

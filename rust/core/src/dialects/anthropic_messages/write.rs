@@ -141,11 +141,11 @@ fn write_block(out: &mut Buffer, block: &Block<'_>, side: Side, reply_id: &str, 
             Content::ToolResult(result) => write_result(members, result),
             Content::Image { source, .. } => {
                 members.text("type", "image");
-                media::write(members, source, false);
+                media::write(members, source, false, &block.extras);
             }
             Content::File { source, filename } => {
                 members.text("type", "document");
-                media::write(members, source, true);
+                media::write(members, source, true, &block.extras);
                 members.text_if("title", filename.as_deref());
             }
             Content::Audio { .. } | Content::Opaque { .. } => {}

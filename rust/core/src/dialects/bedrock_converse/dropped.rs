@@ -11,15 +11,14 @@ pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
     wish::dropped(chat, &mut dropped);
     tools::dropped(chat, foreign, &mut dropped);
     for (index, turn) in chat.turns.iter().enumerate() {
-        of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+        of_turn(turn, &turn.place(index), &mut dropped);
     }
     dropped
 }
 
 /// Fields of other dialects stay behind with their name.
 fn foreign(extras: &Extras<'_>, before: &str, dropped: &mut Vec<String>) {
-    let names = extras.iter().filter(|extra| extra.is_lost_in(DIALECT)).map(|extra| &extra.name);
-    dropped.extend(names.map(|name| format!("{before}{name}")));
+    dropped.extend(extras.lost_in(DIALECT).map(|name| format!("{before}{name}")));
 }
 
 fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
@@ -28,19 +27,19 @@ fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
     let lost = [
         // Said, but not as high.
         (request::temperature(chat).1, "temperature"),
-        (sampling.frequency_penalty.is_some(), "frequency_penalty"),
-        (sampling.presence_penalty.is_some(), "presence_penalty"),
+        (sampling.wants_frequency_penalty(), "frequency_penalty"),
+        (sampling.wants_presence_penalty(), "presence_penalty"),
         (sampling.seed.is_some(), "seed"),
         (sampling.n.is_some_and(|n| n > 1), "n"),
         (sampling.logprobs == Some(true), "logprobs"),
-        (sampling.top_logprobs.is_some(), "top_logprobs"),
+        (sampling.wants_top_logprobs(), "top_logprobs"),
         (chat.max_tokens.is_some() && chat.max_tokens != chat.max_output_tokens(), "max_tokens"),
         (chat.user.is_some(), "user"),
         (chat.safety_identifier.is_some(), "safety_identifier"),
         (chat.prompt_cache_key.is_some(), "prompt_cache_key"),
         (tier.is_some_and(|tier| tier != "auto" && !request::is_tier(tier)), "service_tier"),
-        (chat.verbosity.is_some(), "verbosity"),
-        (chat.store.is_some(), "store"),
+        (chat.wants_verbosity(), "verbosity"),
+        (chat.is_to_be_stored(), "store"),
         (chat.metadata.as_ref().is_some_and(|metadata| !request::is_metadata(metadata)), "metadata"),
     ];
     dropped.extend(lost.into_iter().filter(|(lost, _)| *lost).map(|(_, name)| name.to_owned()));
@@ -59,7 +58,7 @@ fn of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
 
 fn of_blocks(blocks: &[Block<'_>], place: &str, takes_marks: bool, dropped: &mut Vec<String>) {
     for (index, block) in blocks.iter().enumerate() {
-        let place = format!("{place}.content[{index}]");
+        let place = block.place(place, index);
         if write::says(block, Side::Model) {
             of_block(block, &place, takes_marks, dropped);
         } else {
@@ -74,7 +73,7 @@ fn of_block(block: &Block<'_>, place: &str, takes_marks: bool, dropped: &mut Vec
             let lost = citations.iter().any(|citation| !write::says_citation(citation, Side::Model));
             lost.then_some("citations")
         }
-        Content::Image { detail, .. } => detail.is_some().then_some("detail"),
+        Content::Image { detail, .. } => detail.as_deref().is_some_and(|detail| detail != "auto").then_some("detail"),
         Content::File { .. } => request::renames(block).then_some("filename"),
         Content::ToolCall(call) => call.signature.is_some().then_some("signature"),
         Content::ToolResult(result) => {

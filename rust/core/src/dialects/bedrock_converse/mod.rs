@@ -30,6 +30,8 @@ use super::{Dialect, DialectError};
 pub use reader::Reader;
 pub use writer::Writer;
 
+pub(crate) use tools::DECLARED;
+
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
 /// Events of ours that have no neutral form travel as `Event::Opaque` under these names; under any other name they are

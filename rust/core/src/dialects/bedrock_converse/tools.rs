@@ -5,7 +5,7 @@
 use super::{DIALECT, cache};
 use crate::dialects::anthropic_messages::input::FREE_TEXT;
 use crate::dialects::message::{
-    CallKind, Callable, ChatRequest, Content, Extras, Json, Tool, ToolChoice, ToolChoiceMode,
+    CallKind, Callable, ChatRequest, Content, Extras, Json, Tool, ToolChoice, ToolChoiceMode, placed,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -15,6 +15,8 @@ const CONFIG: &str = "toolConfig";
 const SPEC: &str = "toolSpec";
 const SCHEMA: &str = "inputSchema";
 const CHOICE: &str = "toolChoice";
+/// Mark: the client did not declare this tool, and so has not said either that it is not to be called.
+pub(crate) const DECLARED: &str = "declared";
 
 pub(super) fn take<'a>(
     request: &mut Object<'a, '_>,
@@ -211,11 +213,10 @@ pub(super) fn dropped(
     foreign: impl Fn(&Extras<'_>, &str, &mut Vec<String>),
     dropped: &mut Vec<String>,
 ) {
-    for (index, tool) in chat.tools.iter().enumerate() {
-        let place = format!("tools[{index}]");
+    for (place, tool) in placed(&chat.tools) {
         match tool {
             // Those that the choice leaves out are not lost: they were not to be called.
-            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(place),
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.extend(tool.lost_names(place)),
             Tool::Callable(callable) if says(tool, chat.tool_choice.as_ref()) => {
                 if callable.kind == CallKind::Custom && callable.parameters.is_some() {
                     dropped.push(format!("{place}.format"));
@@ -227,7 +228,9 @@ pub(super) fn dropped(
     }
     let told = told(chat);
     let unsaid = chat.tool_choice.is_some() && told.is_empty() && !calls_none(chat);
-    if unsaid || must_be_told_not_to(chat) {
+    let is_declared = |callable: &Callable<'_>| callable.extras.marked(DIALECT, DECLARED).is_some();
+    let of_client = told.iter().any(|tool| !matches!(tool, Tool::Callable(callable) if is_declared(callable)));
+    if unsaid || (must_be_told_not_to(chat) && of_client) {
         dropped.push("tool_choice".to_owned());
     }
     if chat.parallel_tool_calls == Some(false) && !told.is_empty() {

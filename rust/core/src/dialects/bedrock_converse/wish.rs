@@ -159,14 +159,12 @@ pub(super) fn dropped(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
         }
     };
     if let Some(wish) = &chat.reasoning {
-        name(wish.summary.is_some(), "reasoning.summary");
-        name(wish.include.is_some(), "reasoning.include");
+        // What was thought is always told.
+        name(wish.include == Some(false), "reasoning.include");
     }
     match &chat.response_format {
-        Some(ResponseFormat::JsonSchema { schema, strict, .. }) => {
-            name(schema.is_none(), "response_format");
-            name(strict.is_some(), "response_format.strict");
-        }
+        // An answer always holds to its schema here.
+        Some(ResponseFormat::JsonSchema { schema, .. }) => name(schema.is_none(), "response_format"),
         Some(ResponseFormat::JsonObject) => name(true, "response_format"),
         Some(ResponseFormat::Text) | None => {}
     }

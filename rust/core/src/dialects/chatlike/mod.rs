@@ -19,22 +19,21 @@ use super::{Dialect, DialectError, Place};
 
 /// The names of what only other dialects understand; null says nothing.
 pub(crate) fn foreign<'e>(dialect: Dialect, extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    let lost = extras.iter().filter(move |extra| extra.is_lost_in(dialect));
-    lost.map(|extra| extra.name.clone().into_owned())
+    extras.lost_in(dialect)
 }
 
 /// Names what is said of a request as a whole that only OpenAI's dialects have words for, all but those in `known`.
 pub(crate) fn openai_only(request: &ChatRequest<'_>, known: &[&str], dropped: &mut Vec<String>) {
     for (name, said) in [
-        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        ("parallel_tool_calls", request.parallel_tool_calls == Some(false)),
         ("n", request.sampling.n.is_some_and(|n| n != 1)),
         ("user", request.user.is_some()),
         ("safety_identifier", request.safety_identifier.is_some()),
         ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("service_tier", request.service_tier.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("store", request.store.is_some()),
-        ("metadata", request.metadata.is_some()),
+        ("service_tier", request.wants_tier()),
+        ("verbosity", request.wants_verbosity()),
+        ("store", request.is_to_be_stored()),
+        ("metadata", request.has_metadata()),
     ] {
         if said && !known.contains(&name) {
             dropped.push(name.to_owned());
@@ -44,15 +43,9 @@ pub(crate) fn openai_only(request: &ChatRequest<'_>, known: &[&str], dropped: &m
 
 /// Names what a schema for the answer says beside itself, for dialects that take the schema alone.
 pub(crate) fn schema_details(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
-    let Some(ResponseFormat::JsonSchema { name, description, strict, .. }) = &request.response_format else {
-        return;
-    };
-    for (member, said) in
-        [("name", name.is_some()), ("description", description.is_some()), ("strict", strict.is_some())]
-    {
-        if said {
-            dropped.push(format!("response_format.{member}"));
-        }
+    // An answer always holds to its schema there, and what it is called says nothing.
+    if let Some(ResponseFormat::JsonSchema { description: Some(_), .. }) = &request.response_format {
+        dropped.push("response_format.description".to_owned());
     }
 }
 

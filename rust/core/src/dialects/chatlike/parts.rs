@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use crate::dialects::message::{Block, Content, MediaSource, Spelling, Text};
+use crate::dialects::message::{Block, Content, Extra, Extras, MediaSource, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{Buffer, Members};
-use crate::dialects::{DialectError, Place};
+use crate::dialects::{Dialect, DialectError, Place};
 
 /// Takes `content` of a message. Null and absence give no blocks and differ only in their spelling.
 pub(crate) fn take_content<'a>(
@@ -51,19 +51,29 @@ pub(crate) fn open<'a, 'p>(
     }
 }
 
-/// The `image_url` of a part.
-pub(crate) fn image(raw: &RawValue) -> Option<Content<'_>> {
+const IMAGE: &str = "image_url";
+
+/// The `image_url` of a part. What nobody knows of it goes into `rest`.
+pub(crate) fn image<'a>(dialect: Dialect, raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<Content<'a>> {
     let mut image = Object::lenient(raw)?;
     let source = MediaSource::from_url(image.take_if("url", object::text)?);
     let detail = image.take_if("detail", object::text);
-    image.is_spent().then_some(Content::Image { source, detail })
+    *rest = image.unspent(dialect, IMAGE);
+    Some(Content::Image { source, detail })
 }
 
-pub(crate) fn write_image(part: &mut Members<'_>, source: &MediaSource<'_>, detail: Option<&str>) {
-    part.text("type", "image_url");
-    part.object("image_url", |image| {
+pub(crate) fn write_image(
+    dialect: Dialect,
+    part: &mut Members<'_>,
+    source: &MediaSource<'_>,
+    detail: Option<&str>,
+    extras: &Extras<'_>,
+) {
+    part.text("type", IMAGE);
+    part.object(IMAGE, |image| {
         image.text_if("url", source.to_url().as_deref());
         image.text_if("detail", detail);
+        image.rest_of(IMAGE, dialect, extras);
     });
 }
 

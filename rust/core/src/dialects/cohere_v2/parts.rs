@@ -29,13 +29,13 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         return Ok(opaque());
     };
     let plain = |text| Content::Text { text, citations: Vec::new() };
-    let mut document = None;
+    let (mut document, mut rest) = (None, None);
     let content = match kind.as_ref() {
         "text" => take_string(&mut part, "text")?.map(plain),
         THINKING => {
             take_string(&mut part, THINKING)?.map(|text| Content::Reasoning(Reasoning { text, ..Reasoning::default() }))
         }
-        "image_url" => part.take_if("image_url", parts::image),
+        "image_url" => part.take_if("image_url", |raw| parts::image(DIALECT, raw, &mut rest)),
         "document" => part.take_if("document", parse_document).map(|(text, rest)| {
             document = Some(rest);
             plain(text)
@@ -46,9 +46,7 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         return Ok(opaque());
     };
     let mut block = Block { content, cache_mark: None, extras: part.into_extras(DIALECT) };
-    if let Some(document) = document {
-        block.extras.push(document);
-    }
+    block.extras.extend(document.into_iter().chain(rest));
     if let Content::Reasoning(_) = block.content {
         let value = Json::written(b"true".to_vec());
         block.extras.push(Extra { dialect: DIALECT, name: THINKING.into(), value });
@@ -110,7 +108,7 @@ pub(super) fn write_part(out: &mut Buffer, block: &Block<'_>) {
                 part.text(THINKING, &reasoning.text);
             }
             Content::Image { source, detail } => {
-                parts::write_image(part, source, detail.as_deref());
+                parts::write_image(DIALECT, part, source, detail.as_deref(), &block.extras);
             }
             _ => {}
         }

@@ -5,11 +5,15 @@ use serde_json::value::RawValue;
 use super::{DIALECT, message, parts, tools};
 use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling, Turn,
+    Block, ChatRequest, Content, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling,
+    Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
+
+const FORMAT: &str = "response_format";
+const THINKING: &str = "thinking";
 
 pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let mut request = Object::document(body, Mode::Strict)?;
@@ -18,19 +22,21 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     let messages = turns::take_messages(&mut request)?;
     let turns =
         messages.into_iter().enumerate().map(|(index, raw)| message::parse(raw, place.item(index), Mode::Strict));
-    Ok(ChatRequest {
+    let mut rest = Extras::default();
+    let chat = ChatRequest {
         model,
         turns: turns.collect::<Result<_, _>>()?,
         tools: tools::take_tools(&mut request)?,
         tool_choice: request.take_if("tool_choice", tools::parse_choice),
-        response_format: request.take_if("response_format", response_format),
+        response_format: request.take_if(FORMAT, |raw| response_format(raw, &mut rest)),
         sampling: take_sampling(&mut request)?,
         max_tokens: request.take_u64("max_tokens")?,
-        reasoning: request.take_if("thinking", thinking),
+        reasoning: request.take_if(THINKING, |raw| thinking(raw, &mut rest)),
         stream: request.take_bool("stream")?,
-        extras: request.into_extras(DIALECT),
         ..ChatRequest::default()
-    })
+    };
+    request.spill(DIALECT, &mut rest);
+    Ok(ChatRequest { extras: rest, ..chat })
 }
 
 fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, DialectError> {
@@ -47,8 +53,8 @@ fn take_sampling<'a>(request: &mut Object<'a, '_>) -> Result<Sampling<'a>, Diale
     })
 }
 
-/// The schema stands beside the type. An object with anything else stays as it is.
-fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
+/// The schema stands beside the type. What is not known of it goes into `rest`.
+fn response_format<'a>(raw: &'a RawValue, rest: &mut Extras<'a>) -> Option<ResponseFormat<'a>> {
     let mut format = Object::lenient(raw)?;
     let understood = match format.take_if("type", object::text)?.as_ref() {
         "text" => ResponseFormat::Text,
@@ -60,10 +66,11 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
         },
         _ => return None,
     };
-    format.is_spent().then_some(understood)
+    rest.extend(format.unspent(DIALECT, FORMAT));
+    Some(understood)
 }
 
-fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
+fn thinking<'a>(raw: &'a RawValue, rest: &mut Extras<'a>) -> Option<ReasoningWish<'a>> {
     let mut wish = Object::lenient(raw)?;
     let mode = match wish.take_if("type", object::text)?.as_ref() {
         "enabled" => ReasoningMode::Enabled,
@@ -71,12 +78,8 @@ fn thinking(raw: &RawValue) -> Option<ReasoningWish<'_>> {
         _ => return None,
     };
     let budget_tokens = wish.take_if("token_budget", object::whole);
-    wish.is_spent().then_some(ReasoningWish {
-        mode: Some(mode),
-        budget_tokens,
-        spelling: Spelling::Structured,
-        ..ReasoningWish::default()
-    })
+    rest.extend(wish.unspent(DIALECT, THINKING));
+    Some(ReasoningWish { mode: Some(mode), budget_tokens, spelling: Spelling::Structured, ..ReasoningWish::default() })
 }
 
 pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
@@ -90,7 +93,10 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     message::write_messages(&request.turns, members);
     tools::write_tools(members, request);
     if let Some(format) = &request.response_format {
-        members.object("response_format", |members| write_format(members, format));
+        members.object(FORMAT, |members| {
+            write_format(members, format);
+            members.rest_of(FORMAT, DIALECT, &request.extras);
+        });
     }
     let sampling = &request.sampling;
     members.float_if("temperature", sampling.temperature);
@@ -105,9 +111,10 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     }
     members.whole_if("max_tokens", request.max_output_tokens());
     if let Some((mode, budget)) = request.reasoning.as_ref().and_then(thinking_of) {
-        members.object("thinking", |wish| {
+        members.object(THINKING, |wish| {
             wish.text("type", mode);
             wish.whole_if("token_budget", budget);
+            wish.rest_of(THINKING, DIALECT, &request.extras);
         });
     }
     members.flag_if("stream", request.stream);
@@ -144,16 +151,15 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     let options = request.stream_options.iter().flat_map(|options| foreign(DIALECT, &options.extras));
     dropped.extend(options.map(|name| format!("stream_options.{name}")));
     openai_only(request, &[], &mut dropped);
-    if request.sampling.top_logprobs.is_some() {
+    if request.sampling.wants_top_logprobs() {
         dropped.push("top_logprobs".to_owned());
     }
     schema_details(request, &mut dropped);
     if let Some(wish) = &request.reasoning {
         for (member, said) in [
             ("effort", wish.effort.as_deref().is_some_and(|effort| effort != "none")),
-            ("summary", wish.summary.is_some()),
-            ("mode", wish.mode == Some(ReasoningMode::Adaptive)),
-            ("include", wish.include.is_some()),
+            // What was thought is always told.
+            ("include", wish.include == Some(false)),
         ] {
             if said {
                 dropped.push(format!("reasoning.{member}"));
@@ -161,7 +167,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
     }
     for (index, turn) in request.turns.iter().enumerate() {
-        dropped_of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+        dropped_of_turn(turn, &turn.place(index), &mut dropped);
     }
     dropped
 }
@@ -173,7 +179,7 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
     dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     let plans = message::calls_tools(&turn.blocks);
     for (index, block) in turn.blocks.iter().enumerate() {
-        let place = format!("{place}.content[{index}]");
+        let place = block.place(place, index);
         if plans && matches!(&block.content, Content::Text { citations, .. } if !citations.is_empty()) {
             dropped.push(format!("{place}.citations"));
         }
@@ -195,11 +201,11 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
         Content::ToolCall(call) if call.signature.is_some() => drop(".signature"),
         Content::ToolCall(_) => {}
         Content::ToolResult(result) => {
-            if result.is_error.is_some() {
+            if block.says_that_it_failed() {
                 drop(".is_error");
             }
             for (index, inner) in result.blocks.iter().enumerate() {
-                let place = format!("{place}.content[{index}]");
+                let place = inner.place(place, index);
                 if message::is_result_part(inner) {
                     dropped_of_block(inner, &place, dropped);
                 } else {

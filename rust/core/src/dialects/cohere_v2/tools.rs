@@ -9,7 +9,7 @@ use super::DIALECT;
 use crate::dialects::chatlike::foreign;
 use crate::dialects::chatlike::tools::{self, required};
 use crate::dialects::message::{
-    Block, CallKind, ChatRequest, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
+    Block, CallKind, ChatRequest, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode, placed,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -106,16 +106,15 @@ pub(super) fn write_tools(members: &mut Members<'_>, request: &ChatRequest<'_>) 
 /// Names what of the tools and the choice among them cannot be said.
 pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
     let agreed = strictness(&request.tools);
-    for (index, tool) in request.tools.iter().enumerate() {
-        let place = format!("tools[{index}]");
+    for (place, tool) in placed(&request.tools) {
         let Tool::Callable(callable) = tool else {
             if !is_sayable(tool) {
-                dropped.push(place);
+                dropped.extend(tool.lost_names(place));
             }
             continue;
         };
         if !is_sayable(tool) {
-            dropped.push(place);
+            dropped.push(place.to_string());
             continue;
         }
         if callable.strict.is_some() && agreed.is_none() {

@@ -20,6 +20,7 @@ const SCHEMA: &str = "responseSchema";
 const JSON_SCHEMA: &str = "responseJsonSchema";
 const LEVEL: &str = "thinkingLevel";
 const BUDGET: &str = "thinkingBudget";
+const UNSAID: &str = "\"THINKING_LEVEL_UNSPECIFIED\"";
 
 /// Takes `generationConfig` into the request; what is left of it lies in the request's extras under its name.
 pub(super) fn take<'a>(
@@ -56,13 +57,7 @@ pub(super) fn take<'a>(
     }
     let mut rest = config.into_extras(DIALECT);
     rest.extend(thinking);
-    Ok(Some(rest_of(CONFIG, &rest)))
-}
-
-fn rest_of<'a>(name: &'static str, rest: &Extras<'_>) -> Extra<'a> {
-    let mut out = Vec::new();
-    output::object(&mut out, |members| members.extras(DIALECT, rest));
-    Extra { dialect: DIALECT, name: name.into(), value: Json::written(out) }
+    Ok(Some(rest.as_rest(DIALECT, CONFIG)))
 }
 
 /// The form of the answer. A schema in Google's older form is read and stays among the extras as well, as what was said.
@@ -104,7 +99,10 @@ fn take_thinking<'a>(
     let mut thinking = names::open(raw, place)?;
     let mut wish = ReasoningWish { include: thinking.take_bool("includeThoughts")?, ..ReasoningWish::default() };
     let mut original = None;
-    if let Some(level) = thinking.take_text(LEVEL)? {
+    // Google's word for saying nothing stays what it is.
+    let unsaid = thinking.peek(LEVEL).is_some_and(|raw| raw.get() == UNSAID);
+    let level = if unsaid { None } else { thinking.take_text(LEVEL)? };
+    if let Some(level) = level {
         let lower = level.to_ascii_lowercase();
         if lower != level {
             original = Some(thinking_level(&level));
@@ -130,7 +128,7 @@ fn take_thinking<'a>(
     }
     let mut rest = thinking.into_extras(DIALECT);
     rest.extend(original);
-    Ok(Some(rest_of(THINKING, &rest)))
+    Ok(Some(rest.as_rest(DIALECT, THINKING)))
 }
 
 /// The level in the letters it was said in: Google takes both, other dialects small ones.
@@ -230,10 +228,7 @@ fn level_of(effort: &str) -> &str {
 
 /// What of the form of the answer Gemini cannot say.
 pub(super) fn dropped(format: Option<&ResponseFormat<'_>>) -> impl Iterator<Item = String> {
-    let (described, strict) = match format {
-        Some(ResponseFormat::JsonSchema { description, strict, .. }) => (description.is_some(), *strict == Some(true)),
-        _ => (false, false),
-    };
-    let names = [(described, "response_format.description"), (strict, "response_format.strict")];
-    names.into_iter().filter(|(said, _)| *said).map(|(_, name)| name.to_owned())
+    // An answer always holds to its schema here.
+    let described = matches!(format, Some(ResponseFormat::JsonSchema { description: Some(_), .. }));
+    described.then(|| "response_format.description".to_owned()).into_iter()
 }

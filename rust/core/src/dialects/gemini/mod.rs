@@ -30,6 +30,7 @@ use super::{Dialect, DialectError};
 pub(crate) use ids::mint as call_id;
 pub(crate) use parts::{is_base64, is_draft};
 pub use reader::Reader;
+pub(crate) use tools::room;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::Gemini;

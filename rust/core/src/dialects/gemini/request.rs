@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use super::{DIALECT, generation, ids, names, parts, results, tools, turn};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Rendered, Role, Spelling, Tool, ToolResult, Turn};
+use crate::dialects::message::{
+    Block, ChatRequest, Content, Extras, Rendered, Role, Spelling, Tool, ToolResult, Turn, placed,
+};
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -30,14 +32,16 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     }
     name_calls(&mut request.turns);
     request.tools = tools::take_tools(&mut object)?;
-    request.tool_choice = tools::take_choice(&mut object)?;
+    let mut rest = Extras::default();
+    request.tool_choice = tools::take_choice(&mut object, &mut rest)?;
     let config = generation::take(&mut object, &mut request)?;
     request.service_tier = object.take_text("serviceTier")?.map(|tier| match tier.as_ref() {
         // What OpenAI calls the default, Google calls the standard.
         "standard" => "default".into(),
         _ => tier,
     });
-    request.extras = object.into_extras(DIALECT);
+    object.spill(DIALECT, &mut rest);
+    request.extras = rest;
     request.extras.extend(config);
     Ok(request)
 }
@@ -106,7 +110,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     });
     tools::write_tools(members, &request.tools);
     if let Some(choice) = &request.tool_choice {
-        tools::write_choice(members, choice);
+        tools::write_choice(members, choice, &request.extras);
     }
     generation::write(members, request);
     match request.service_tier.as_deref() {
@@ -143,27 +147,28 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         ("user", request.user.is_some()),
         ("safety_identifier", request.safety_identifier.is_some()),
         ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("store", request.store.is_some()),
-        ("metadata", request.metadata.is_some()),
+        ("verbosity", request.wants_verbosity()),
+        ("store", request.is_to_be_stored()),
+        ("metadata", request.has_metadata()),
     ];
     dropped.extend(fields.iter().filter(|(_, said)| *said).map(|(name, _)| (*name).to_owned()));
     dropped.extend(generation::dropped(request.response_format.as_ref()));
-    for (index, tool) in request.tools.iter().enumerate() {
+    for (place, tool) in placed(&request.tools) {
         match tool {
-            tool if !tools::is_sayable(tool) => dropped.push(format!("tools[{index}]")),
+            tool if !tools::is_sayable(tool) => dropped.extend(tool.lost_names(place)),
             Tool::Callable(callable) => {
                 let said =
                     [("strict", callable.strict == Some(true)), ("cache_control", callable.cache_mark.is_some())];
-                let lost = said.iter().filter(|(_, said)| *said).map(|(name, _)| format!("tools[{index}].{name}"));
+                let lost = said.iter().filter(|(_, said)| *said).map(|(name, _)| format!("{place}.{name}"));
                 dropped.extend(lost);
+                dropped.extend(foreign(&callable.extras).map(|name| format!("{place}.{name}")));
             }
             Tool::Opaque { .. } => {}
         }
     }
     let in_front = request.turns.iter().take_while(|turn| is_system(turn)).count();
     for (index, turn) in request.turns.iter().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = turn.place(index);
         if index >= in_front && is_system(turn) {
             // Said by the user, because nobody else may say it there.
             dropped.push(format!("{place}.role"));
@@ -173,7 +178,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
         dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
         for (index, block) in turn.blocks.iter().enumerate() {
-            dropped_of_block(block, &format!("{place}.content[{index}]"), &mut dropped);
+            dropped_of_block(block, &block.place(&place, index), &mut dropped);
         }
     }
     dropped
@@ -184,11 +189,11 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
         dropped.push(place.to_owned());
     }
     match &block.content {
-        Content::Image { detail: Some(_), .. } => dropped.push(format!("{place}.detail")),
+        Content::Image { detail: Some(detail), .. } if detail != "auto" => dropped.push(format!("{place}.detail")),
         Content::Text { citations, .. } if !citations.is_empty() => dropped.push(format!("{place}.citations")),
         Content::ToolResult(result) => {
             for (index, inner) in result.blocks.iter().enumerate() {
-                let place = format!("{place}.content[{index}]");
+                let place = inner.place(place, index);
                 let is_text = matches!(inner.content, Content::Text { .. } | Content::Refusal { .. });
                 if !is_text && !results::is_result_part(inner) {
                     dropped.push(place.clone());
@@ -205,5 +210,5 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
 }
 
 fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    extras.iter().filter(|extra| extra.is_lost_in(DIALECT)).map(|extra| extra.name.clone().into_owned())
+    extras.lost_in(DIALECT)
 }

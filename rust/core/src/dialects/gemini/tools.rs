@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 
 use super::{DIALECT, names, schema, turn};
-use crate::dialects::message::{CallKind, Callable, Extra, Json, Text, Tool, ToolChoice, ToolChoiceMode};
+use crate::dialects::message::{CallKind, Callable, Extra, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode};
 use crate::dialects::object::{self, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -136,7 +136,8 @@ fn grouped<'t>(tools: &'t [Tool<'t>]) -> Vec<Entry<'t>> {
     entries
 }
 
-fn room(raw: &Json<'_>) -> u64 {
+/// How many of the functions behind an entry of our own belong to it.
+pub(crate) fn room(raw: &Json<'_>) -> u64 {
     let count = |raw: &RawValue| Object::lenient(raw)?.peek(FUNCTIONS).and_then(object::whole);
     raw.as_raw().as_deref().and_then(count).unwrap_or(0)
 }
@@ -154,8 +155,11 @@ const CONFIG: &str = "toolConfig";
 const CALLING: &str = "functionCallingConfig";
 const ALLOWED: &str = "allowedFunctionNames";
 
-/// Takes the choice out of `toolConfig`. What is not exactly understood stays.
-pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Result<Option<ToolChoice<'a>>, DialectError> {
+/// Takes the choice out of `toolConfig`. What is not known of it goes into `rest`; where there is none, it all stays.
+pub(super) fn take_choice<'a>(
+    request: &mut Object<'a, '_>,
+    rest: &mut Extras<'a>,
+) -> Result<Option<ToolChoice<'a>>, DialectError> {
     let place = Place::Document.member(CONFIG);
     let Some(raw) = request.peek(CONFIG) else {
         return Ok(None);
@@ -164,17 +168,17 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Result<Option<Too
     let Some(calling) = config.take_object(CALLING)? else {
         return Ok(None);
     };
-    let Some(mode) = parse_calling(names::open(calling, place.member(CALLING))?)? else {
+    let Some((mode, left)) = parse_calling(names::open(calling, place.member(CALLING))?)? else {
         return Ok(None);
     };
-    if !config.is_empty() {
-        return Ok(None);
-    }
     request.forget(CONFIG);
+    rest.extend(config.unspent_with(DIALECT, CONFIG, left));
     Ok(Some(ToolChoice { kind: CallKind::Function, mode }))
 }
 
-fn parse_calling<'a>(mut calling: Object<'a, '_>) -> Result<Option<ToolChoiceMode<'a>>, DialectError> {
+type Calling<'a> = (ToolChoiceMode<'a>, Option<Extra<'a>>);
+
+fn parse_calling<'a>(mut calling: Object<'a, '_>) -> Result<Option<Calling<'a>>, DialectError> {
     let place = calling.place;
     let mode = calling.take_text("mode")?;
     let place = place.member(ALLOWED);
@@ -183,10 +187,7 @@ fn parse_calling<'a>(mut calling: Object<'a, '_>) -> Result<Option<ToolChoiceMod
     for (index, raw) in listed.into_iter().flatten().enumerate() {
         allowed.push(object::text(raw).ok_or_else(|| place.item(index).refuse("must be a string"))?);
     }
-    if !calling.is_empty() {
-        return Ok(None);
-    }
-    Ok(match (mode.as_deref(), allowed.as_slice()) {
+    let mode = match (mode.as_deref(), allowed.as_slice()) {
         (Some("AUTO"), []) => Some(ToolChoiceMode::Auto),
         (Some("NONE"), []) => Some(ToolChoiceMode::None),
         (Some("ANY"), []) => Some(ToolChoiceMode::Required),
@@ -194,7 +195,8 @@ fn parse_calling<'a>(mut calling: Object<'a, '_>) -> Result<Option<ToolChoiceMod
         (Some("ANY"), _) => Some(several(allowed, true)),
         (Some("AUTO"), _) => Some(several(allowed, false)),
         _ => None,
-    })
+    };
+    Ok(mode.map(|mode| (mode, calling.unspent(DIALECT, CALLING))))
 }
 
 fn several(names: Vec<Text<'_>>, required: bool) -> ToolChoiceMode<'_> {
@@ -202,7 +204,8 @@ fn several(names: Vec<Text<'_>>, required: bool) -> ToolChoiceMode<'_> {
     ToolChoiceMode::Allowed { tools, required }
 }
 
-pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
+pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>, extras: &Extras<'_>) {
+    let rest = extras.inside(DIALECT, CONFIG);
     let (mode, names): (_, Vec<&str>) = match &choice.mode {
         ToolChoiceMode::None => ("NONE", Vec::new()),
         ToolChoiceMode::Auto => ("AUTO", Vec::new()),
@@ -219,6 +222,8 @@ pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
             if !names.is_empty() {
                 calling.list(ALLOWED, names, output::text);
             }
+            calling.rest_of(CALLING, DIALECT, &rest);
         });
+        config.extras(DIALECT, &rest);
     });
 }

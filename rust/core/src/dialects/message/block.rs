@@ -2,6 +2,7 @@
 
 use super::{Extras, Json, Spelling, Text};
 use crate::dialects::Dialect;
+use crate::passes::MADE_UP;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -29,6 +30,11 @@ impl<'a> Turn<'a> {
         Self { role, name: None, blocks, spelling: Spelling::Plain, extras: Extras::default() }
     }
 
+    /// Where the client wrote it, for one that stands at `index` now.
+    pub(crate) fn place(&self, index: usize) -> String {
+        self.extras.origin().map_or_else(|| format!("messages[{index}]"), |origin| origin.to_string())
+    }
+
     /// The text of all text blocks, in order.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.blocks.iter().filter_map(|block| match &block.content {
@@ -49,6 +55,17 @@ pub struct Block<'a> {
 impl<'a> Block<'a> {
     pub fn new(content: Content<'a>) -> Self {
         Self { content, cache_mark: None, extras: Extras::default() }
+    }
+
+    /// Where the client wrote it, for one that stands at `index` in something at `place` now.
+    pub(crate) fn place(&self, place: &str, index: usize) -> String {
+        self.extras.origin().map_or_else(|| format!("{place}.content[{index}]"), |origin| origin.to_string())
+    }
+
+    /// Whether it is the result of a tool that failed, as its client says it.
+    pub(crate) fn says_that_it_failed(&self) -> bool {
+        let made_up = self.extras.marked(Dialect::OpenAiChat, MADE_UP).is_some();
+        matches!(&self.content, Content::ToolResult(result) if result.is_error == Some(true)) && !made_up
     }
 
     pub fn text(text: impl Into<Text<'a>>) -> Self {

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::lost;
+use super::origin::Origin;
 use crate::dialects::Dialect;
+use crate::dialects::object::Object;
+use crate::dialects::output;
 
 pub type Text<'a> = Cow<'a, str>;
 
@@ -62,38 +66,44 @@ pub struct Extra<'a> {
     pub value: Json<'a>,
 }
 
-impl Extra<'_> {
-    /// It is of another dialect, and says something: null and an empty list say what leaving them out says.
-    pub(crate) fn is_lost_in(&self, dialect: Dialect) -> bool {
-        self.dialect != dialect && !matches!(self.value.as_str(), "null" | "[]")
-    }
-}
-
 /// Such fields in the order in which they were read. A renderer writes those of its own dialect and no others.
 ///
 /// An object of which some members are understood leaves the others here, as an object under its own name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extras<'a>(Vec<Extra<'a>>, Vec<Extra<'a>>);
+#[derive(Debug, Clone, Default)]
+pub struct Extras<'a> {
+    fields: Vec<Extra<'a>>,
+    marks: Vec<Extra<'a>>,
+    origin: Option<Origin>,
+}
+
+/// Where something was written is not what it says.
+impl PartialEq for Extras<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.fields, &self.marks) == (&other.fields, &other.marks)
+    }
+}
+
+impl Eq for Extras<'_> {}
 
 impl<'a> Extras<'a> {
     pub fn push(&mut self, extra: Extra<'a>) {
-        self.0.push(extra);
+        self.fields.push(extra);
     }
 
     pub fn extend(&mut self, extras: impl IntoIterator<Item = Extra<'a>>) {
-        self.0.extend(extras);
+        self.fields.extend(extras);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.fields.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Extra<'a>> {
-        self.0.iter()
+        self.fields.iter()
     }
 
     pub fn of(&self, dialect: Dialect) -> impl Iterator<Item = &Extra<'a>> {
-        self.0.iter().filter(move |extra| extra.dialect == dialect)
+        self.fields.iter().filter(move |extra| extra.dialect == dialect)
     }
 
     pub fn get(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
@@ -102,29 +112,58 @@ impl<'a> Extras<'a> {
 
     /// Takes over from what was said before whatever is not said again.
     pub fn inherit(&mut self, earlier: &Self) {
-        let said = self.0.len();
-        for extra in &earlier.0 {
+        let said = self.fields.len();
+        for extra in &earlier.fields {
             let again = |later: &Extra<'_>| later.dialect == extra.dialect && later.name == extra.name;
-            if !self.0.iter().take(said).any(again) {
-                self.0.push(extra.clone());
+            if !self.fields.iter().take(said).any(again) {
+                self.fields.push(extra.clone());
             }
         }
     }
 
     /// Takes a field out, for whoever found a place for it.
     pub(crate) fn take(&mut self, dialect: Dialect, name: &str) -> Option<Json<'a>> {
-        let at = self.0.iter().position(|extra| extra.dialect == dialect && extra.name == name)?;
-        Some(self.0.remove(at).value)
+        let at = self.fields.iter().position(|extra| extra.dialect == dialect && extra.name == name)?;
+        Some(self.fields.remove(at).value)
     }
 
     /// Remembers how `dialect` spelled something that means nothing elsewhere, the id of an item for example. A mark is no
     /// field: only [`Self::marked`] finds it, nothing writes it by itself, and nobody has to name it as lost.
     pub fn mark(&mut self, dialect: Dialect, name: &'static str, value: Json<'a>) {
-        self.1.push(Extra { dialect, name: name.into(), value });
+        self.marks.push(Extra { dialect, name: name.into(), value });
     }
 
     pub fn marked(&self, dialect: Dialect, name: &str) -> Option<&Json<'a>> {
-        self.1.iter().find(|mark| mark.dialect == dialect && mark.name == name).map(|mark| &mark.value)
+        self.marks.iter().find(|mark| mark.dialect == dialect && mark.name == name).map(|mark| &mark.value)
+    }
+
+    /// What nobody took of an object, as one field of that name.
+    pub(crate) fn as_rest(&self, dialect: Dialect, name: &'static str) -> Extra<'static> {
+        let mut out = Vec::new();
+        output::object(&mut out, |members| members.extras(dialect, self));
+        Extra { dialect, name: name.into(), value: Json::written(out) }
+    }
+
+    /// The members of such a field.
+    pub(crate) fn inside(&self, dialect: Dialect, name: &str) -> Extras<'static> {
+        let raw = self.get(dialect, name).and_then(Json::as_raw);
+        let rest = raw.as_deref().and_then(Object::lenient).map(|rest| rest.into_extras(dialect));
+        rest.map(Extras::into_owned).unwrap_or_default()
+    }
+
+    /// Where the client wrote what these belong to.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// The same, with what they belong to written there.
+    pub(crate) fn place(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
+    }
+
+    /// The names of what is lost of these in `dialect`.
+    pub(crate) fn lost_in(&self, dialect: Dialect) -> impl Iterator<Item = String> + '_ {
+        self.fields.iter().filter(move |extra| extra.dialect != dialect).flat_map(lost::names)
     }
 
     pub fn into_owned(self) -> Extras<'static> {
@@ -136,7 +175,7 @@ impl<'a> Extras<'a> {
             });
             owned.collect()
         };
-        Extras(own(self.0), own(self.1))
+        Extras { fields: own(self.fields), marks: own(self.marks), origin: self.origin }
     }
 }
 

@@ -8,6 +8,8 @@ mod block;
 mod embeddings;
 mod event;
 mod extras;
+mod lost;
+mod origin;
 mod reply;
 mod request;
 mod rerank;
@@ -18,7 +20,9 @@ pub use block::{
 pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, Encoding, Inputs, Task, Truncate, Vector, Wanted};
 pub use event::{Event, Events, NoStream};
 pub use extras::{Extra, Extras, Json, Spelling, Text};
+pub(crate) use origin::{Origin, Word};
 pub use reply::{ChatReply, Choice, Envelope, ErrorReply, Finish, FinishReason, Reply, TokenUsage, Usage};
+pub(crate) use request::placed;
 pub use request::{
     Callable, ChatRequest, ReasoningMode, ReasoningWish, Rendered, Request, ResponseFormat, Sampling, Stop,
     StreamOptions, Tool, ToolChoice, ToolChoiceMode,

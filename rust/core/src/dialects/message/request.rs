@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{CallKind, EmbeddingsRequest, Extras, Json, RerankRequest, Spelling, Text, Turn};
+use super::lost::names_of_tool;
+use super::{CallKind, EmbeddingsRequest, Extras, Json, Origin, RerankRequest, Spelling, Text, Turn, Word};
 use crate::dialects::Dialect;
 
 /// A request of any dialect. Which variant a dialect reads and writes is fixed; the others are refused.
@@ -73,6 +74,25 @@ impl ChatRequest<'_> {
         self.safety_identifier.as_deref().filter(|name| name.chars().count() <= 64)
     }
 
+    /// Whether it asks to be kept. Not to be is what becomes of it where nothing is.
+    pub(crate) fn is_to_be_stored(&self) -> bool {
+        self.store == Some(true)
+    }
+
+    /// Whether it asks for another length of answers than everybody gives.
+    pub(crate) fn wants_verbosity(&self) -> bool {
+        self.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium")
+    }
+
+    /// Whether it asks for another tier than the one that there always is.
+    pub(crate) fn wants_tier(&self) -> bool {
+        self.service_tier.as_deref().is_some_and(|tier| !matches!(tier, "auto" | "default"))
+    }
+
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| !metadata.as_str().trim_matches(['{', '}', ' ']).is_empty())
+    }
+
     pub fn streams(&self) -> bool {
         self.stream == Some(true)
     }
@@ -92,6 +112,30 @@ pub enum Tool<'a> {
     },
 }
 
+impl Tool<'_> {
+    /// The names of what is lost where it cannot be told at all.
+    pub(crate) fn lost_names(&self, place: Origin) -> Vec<String> {
+        match self {
+            Self::Callable(_) => vec![place.to_string()],
+            Self::Opaque { dialect, raw } => names_of_tool(place, *dialect, raw),
+        }
+    }
+}
+
+/// Tools with where the client wrote them. One that only its dialect knows stands behind the one before it.
+pub(crate) fn placed<'t, 'a>(tools: &'t [Tool<'a>]) -> impl Iterator<Item = (Origin, &'t Tool<'a>)> {
+    let mut next = 0;
+    tools.iter().map(move |tool| {
+        let known = match tool {
+            Tool::Callable(callable) => callable.extras.origin(),
+            Tool::Opaque { .. } => None,
+        };
+        let origin = known.unwrap_or_else(|| Origin::item(Word::Tools, next));
+        next = origin.number().map_or(next, |number| number as usize) + 1;
+        (origin, tool)
+    })
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Callable<'a> {
     pub kind: CallKind,
@@ -102,6 +146,13 @@ pub struct Callable<'a> {
     pub strict: Option<bool>,
     pub cache_mark: Option<Json<'a>>,
     pub extras: Extras<'a>,
+}
+
+impl Callable<'_> {
+    /// Where the client wrote it, for one that stands at `index` now.
+    pub(crate) fn place(&self, index: usize) -> String {
+        self.extras.origin().unwrap_or_else(|| Origin::item(Word::Tools, index)).to_string()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -143,6 +194,20 @@ pub struct Sampling<'a> {
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<u64>,
     pub stop: Option<Stop<'a>>,
+}
+
+impl Sampling<'_> {
+    pub(crate) fn wants_frequency_penalty(&self) -> bool {
+        self.frequency_penalty.is_some_and(|penalty| penalty != 0.0)
+    }
+
+    pub(crate) fn wants_presence_penalty(&self) -> bool {
+        self.presence_penalty.is_some_and(|penalty| penalty != 0.0)
+    }
+
+    pub(crate) fn wants_top_logprobs(&self) -> bool {
+        self.top_logprobs.is_some_and(|count| count > 0)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -174,16 +174,16 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     schema_details(request, &mut dropped);
     let wish = request.reasoning.as_ref();
     for (name, said) in [
-        ("reasoning.summary", wish.is_some_and(|wish| wish.summary.is_some())),
         ("reasoning.budget_tokens", wish.is_some_and(|wish| wish.budget_tokens.is_some())),
-        ("reasoning.include", wish.is_some_and(|wish| wish.include.is_some())),
+        // What was thought is always told.
+        ("reasoning.include", wish.is_some_and(|wish| wish.include == Some(false))),
     ] {
         if said {
             dropped.push(name.to_owned());
         }
     }
     for (index, turn) in request.turns.iter().enumerate() {
-        dropped_of_turn(turn, &format!("messages[{index}]"), &mut dropped);
+        dropped_of_turn(turn, &turn.place(index), &mut dropped);
     }
     dropped
 }
@@ -194,7 +194,7 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
     }
     dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     for (index, block) in turn.blocks.iter().enumerate() {
-        dropped_of_block(block, &format!("{place}.content[{index}]"), dropped);
+        dropped_of_block(block, &block.place(place, index), dropped);
     }
 }
 
@@ -204,7 +204,7 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
         Content::Text { citations, .. } if !citations.is_empty() => drop(".citations"),
         Content::Text { .. } | Content::Refusal { .. } | Content::ToolCall(ToolCall { signature: None, .. }) => {}
         Content::Image { source: MediaSource::Base64 { .. }, detail } => {
-            if detail.is_some() {
+            if detail.as_deref().is_some_and(|detail| detail != "auto") {
                 drop(".detail");
             }
         }
@@ -218,11 +218,11 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
         }
         Content::ToolCall(_) => drop(".signature"),
         Content::ToolResult(result) => {
-            if result.is_error.is_some() {
+            if block.says_that_it_failed() {
                 drop(".is_error");
             }
             for (index, inner) in result.blocks.iter().enumerate() {
-                let place = format!("{place}.content[{index}]");
+                let place = inner.place(place, index);
                 match inner.content {
                     Content::Text { .. } | Content::Refusal { .. } => dropped_of_block(inner, &place, dropped),
                     _ => dropped.push(place),

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use super::DIALECT;
 use crate::dialects::chatlike::foreign;
 use crate::dialects::chatlike::tools::{self, required};
-use crate::dialects::message::{Block, CallKind, ChatRequest, Content, Json, Text, Tool, ToolCall, ToolChoiceMode};
+use crate::dialects::message::{
+    Block, CallKind, ChatRequest, Content, Json, Text, Tool, ToolCall, ToolChoiceMode, placed,
+};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Members};
 use crate::dialects::{DialectError, Place, mint};
@@ -47,12 +49,11 @@ pub(super) fn write_tools(members: &mut Members<'_>, request: &ChatRequest<'_>) 
 
 /// Names what of the tools and the choice among them cannot be said.
 pub(super) fn dropped(request: &ChatRequest<'_>, dropped: &mut Vec<String>) {
-    for (index, tool) in request.tools.iter().enumerate() {
-        let place = format!("tools[{index}]");
+    for (place, tool) in placed(&request.tools) {
         match tool {
-            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(place),
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.extend(tool.lost_names(place)),
             Tool::Opaque { .. } => {}
-            Tool::Callable(callable) if callable.kind == CallKind::Custom => dropped.push(place),
+            Tool::Callable(callable) if callable.kind == CallKind::Custom => dropped.push(place.to_string()),
             Tool::Callable(callable) => {
                 for (name, said) in
                     [("strict", callable.strict), ("cache_control", callable.cache_mark.as_ref().map(|_| true))]

@@ -6,13 +6,15 @@ use serde_json::value::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;
-use crate::dialects::message::{Block, Content, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text};
+use crate::dialects::message::{Block, Content, Extra, Json, MediaSource, Reasoning, ReasoningField, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
 /// The type of a part that is reasoning, and on a block the mark of one that was more than one text.
 const THINKING: &str = "thinking";
+const AUDIO: &str = "input_audio";
+const FILE: &str = "file";
 
 /// Takes `content` of a message.
 pub(super) fn take_content<'a>(message: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
@@ -26,6 +28,7 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
     };
     let whole =
         part.peek(THINKING).filter(|raw| kind == THINKING && object::list(raw).is_some_and(|texts| texts.len() != 1));
+    let mut rest = None;
     let content = match kind.as_ref() {
         "text" => {
             if mode == Mode::Strict && part.peek("text").is_none_or(|raw| object::text(raw).is_none()) {
@@ -36,9 +39,9 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         "refusal" => {
             part.take_if("refusal", object::text).map(|text| Content::Refusal { text, spelling: Spelling::Structured })
         }
-        "image_url" => part.take_if("image_url", parts::image),
-        "input_audio" => part.take_if("input_audio", audio),
-        "file" => part.take_if("file", file),
+        "image_url" => part.take_if("image_url", |raw| parts::image(DIALECT, raw, &mut rest)),
+        AUDIO => part.take_if(AUDIO, |raw| audio(raw, &mut rest)),
+        FILE => part.take_if(FILE, |raw| file(raw, &mut rest)),
         THINKING => part.take_if(THINKING, thinking),
         _ => None,
     };
@@ -46,21 +49,23 @@ fn parse_part<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Blo
         return Ok(opaque());
     };
     let mut block = Block { content, cache_mark: part.take_json("cache_control"), extras: part.into_extras(DIALECT) };
+    block.extras.extend(rest);
     if let (Some(raw), Content::Reasoning(_)) = (whole, &block.content) {
         block.extras.mark(DIALECT, THINKING, Json::from(raw));
     }
     Ok(block)
 }
 
-fn audio(raw: &RawValue) -> Option<Content<'_>> {
+fn audio<'a>(raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<Content<'a>> {
     let mut audio = Object::lenient(raw)?;
     let data = audio.take_if("data", object::text)?;
     let format = audio.take_if("format", object::text)?;
     let source = MediaSource::Base64 { media_type: format!("audio/{format}").into(), data };
-    audio.is_spent().then_some(Content::Audio { source })
+    *rest = audio.unspent(DIALECT, AUDIO);
+    Some(Content::Audio { source })
 }
 
-fn file(raw: &RawValue) -> Option<Content<'_>> {
+fn file<'a>(raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<Content<'a>> {
     let mut file = Object::lenient(raw)?;
     let filename = file.take_if("filename", object::text);
     let source = match file.take_if("file_id", object::text) {
@@ -74,7 +79,8 @@ fn file(raw: &RawValue) -> Option<Content<'_>> {
             source => source,
         },
     };
-    file.is_spent().then_some(Content::File { source, filename })
+    *rest = file.unspent(DIALECT, FILE);
+    Some(Content::File { source, filename })
 }
 
 /// Mistral's reasoning: a part that holds text parts, mostly one.
@@ -136,20 +142,24 @@ fn write_part(out: &mut Buffer, block: &Block<'_>) {
                 part.text("refusal", text);
             }
             Content::Image { source, detail } => {
-                parts::write_image(part, source, detail.as_deref());
+                parts::write_image(DIALECT, part, source, detail.as_deref(), &block.extras);
             }
             Content::Audio { source } => {
-                part.text("type", "input_audio");
-                part.object("input_audio", |audio| write_audio(audio, source));
+                part.text("type", AUDIO);
+                part.object(AUDIO, |audio| {
+                    write_audio(audio, source);
+                    audio.rest_of(AUDIO, DIALECT, &block.extras);
+                });
             }
             Content::File { source, filename } => {
-                part.text("type", "file");
-                part.object("file", |file| {
+                part.text("type", FILE);
+                part.object(FILE, |file| {
                     file.text_if("filename", filename.as_deref());
                     match source {
                         MediaSource::FileId(id) => file.text("file_id", id),
                         _ => file.text_if("file_data", source.to_url().as_deref()),
                     }
+                    file.rest_of(FILE, DIALECT, &block.extras);
                 });
             }
             Content::Reasoning(reasoning) => {

@@ -23,8 +23,10 @@ pub(super) fn take<'a>(message: &mut Object<'a, '_>, blocks: &mut Vec<Block<'a>>
 pub(super) fn picture(raw: &RawValue) -> Option<Block<'_>> {
     let mut entry = Object::lenient(raw)?;
     entry.take_if("type", |raw| (raw.get() == "\"image_url\"").then_some(()))?;
-    let mut block = Block::new(entry.take_if("image_url", parts::image)?);
+    let mut rest = None;
+    let mut block = Block::new(entry.take_if("image_url", |raw| parts::image(DIALECT, raw, &mut rest))?);
     block.extras = entry.into_extras(DIALECT);
+    block.extras.extend(rest);
     block.extras.mark(DIALECT, FIELD, Json::null());
     Some(block)
 }
@@ -50,7 +52,7 @@ pub(super) fn write(message: &mut Members<'_>, turn: &Turn<'_>, in_reply: bool) 
 pub(super) fn write_one(out: &mut Buffer, content: &Content<'_>, number: Option<u64>, extras: &Extras<'_>) {
     output::object(out, |entry| {
         if let Content::Image { source, detail } = content {
-            parts::write_image(entry, source, detail.as_deref());
+            parts::write_image(DIALECT, entry, source, detail.as_deref(), extras);
         }
         entry.whole_if("index", number);
         entry.extras(DIALECT, extras);

@@ -5,11 +5,13 @@ use serde_json::value::RawValue;
 use super::DIALECT;
 use crate::dialects::chatlike::tools::{self, required};
 use crate::dialects::message::{
-    Block, CallKind, Callable, Content, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
+    Block, CallKind, Callable, Content, Extra, Extras, Json, Text, Tool, ToolCall, ToolChoice, ToolChoiceMode,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
+
+pub(super) const CHOICE: &str = "tool_choice";
 
 /// Takes `tools` and `functions`, in this order.
 pub(super) fn take_tools<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
@@ -122,10 +124,11 @@ fn kind_name(kind: CallKind) -> &'static str {
     }
 }
 
-/// Takes `tool_choice`, or `function_call` where there is none. What is not exactly understood stays.
-pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice<'a>> {
-    if request.has("tool_choice") {
-        return request.take_if("tool_choice", parse_choice);
+/// Takes `tool_choice`, or `function_call` where there is none. What is not known of it goes into `rest`; one of another
+/// kind stays.
+pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>, rest: &mut Extras<'a>) -> Option<ToolChoice<'a>> {
+    if request.has(CHOICE) {
+        return request.take_if(CHOICE, |raw| parse_choice(raw, rest));
     }
     let mode = request.take_if("function_call", |raw| {
         mode_by_name(raw).or_else(|| {
@@ -146,11 +149,12 @@ fn mode_by_name<'a>(raw: &RawValue) -> Option<ToolChoiceMode<'a>> {
     }
 }
 
-fn parse_choice(raw: &RawValue) -> Option<ToolChoice<'_>> {
+fn parse_choice<'a>(raw: &'a RawValue, rest: &mut Extras<'a>) -> Option<ToolChoice<'a>> {
     if let Some(mode) = mode_by_name(raw) {
         return Some(ToolChoice { kind: CallKind::Function, mode });
     }
-    if let Some((kind, name)) = named_tool(raw) {
+    if let Some((kind, name, left)) = named_tool(raw) {
+        rest.extend(left);
         return Some(ToolChoice { kind, mode: ToolChoiceMode::Named(name) });
     }
     let mut choice = Object::lenient(raw)?;
@@ -163,13 +167,18 @@ fn parse_choice(raw: &RawValue) -> Option<ToolChoice<'_>> {
         _ => return None,
     };
     let tools = allowed.take_if("tools", object::list)?;
-    let tools: Option<Vec<_>> = tools.into_iter().map(named_tool).collect();
-    (choice.is_empty() && allowed.is_empty())
-        .then_some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::Allowed { tools: tools?, required } })
+    // One that has more than its name stays as it is, with all of them.
+    let only_named = |raw| named_tool(raw).filter(|(_, _, left)| left.is_none()).map(|(kind, name, _)| (kind, name));
+    let tools = tools.into_iter().map(only_named).collect::<Option<Vec<_>>>()?;
+    let allowed = allowed.unspent(DIALECT, "allowed_tools");
+    rest.extend(choice.unspent_with(DIALECT, CHOICE, allowed));
+    Some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::Allowed { tools, required } })
 }
 
-/// `{"type":"function","function":{"name":…}}` and nothing else; the same for custom tools.
-fn named_tool(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
+type Named<'a> = (CallKind, Text<'a>, Option<Extra<'a>>);
+
+/// `{"type":"function","function":{"name":…}}`, the same for custom tools, and what else it says.
+fn named_tool(raw: &RawValue) -> Option<Named<'_>> {
     let mut tool = Object::lenient(raw)?;
     let kind = match tool.take_if("type", object::text)?.as_ref() {
         "function" => CallKind::Function,
@@ -178,12 +187,14 @@ fn named_tool(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
     };
     let mut inner = tool.take_if(kind_name(kind), Object::lenient)?;
     let name = inner.take_if("name", object::text)?;
-    (tool.is_empty() && inner.is_empty()).then_some((kind, name))
+    let inner = inner.unspent(DIALECT, kind_name(kind));
+    Some((kind, name, tool.unspent_with(DIALECT, CHOICE, inner)))
 }
 
-pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
+pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>, extras: &Extras<'_>) {
     let legacy = choice.kind == CallKind::LegacyFunction;
-    let field = if legacy { "function_call" } else { "tool_choice" };
+    let field = if legacy { "function_call" } else { CHOICE };
+    let rest = extras.inside(DIALECT, CHOICE);
     match &choice.mode {
         ToolChoiceMode::None => request.text(field, "none"),
         ToolChoiceMode::Auto => request.text(field, "auto"),
@@ -191,23 +202,29 @@ pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
         ToolChoiceMode::Named(name) if legacy => {
             request.object(field, |choice| choice.text("name", name));
         }
-        ToolChoiceMode::Named(name) => write_named_tool(request.key(field), choice.kind, name),
+        ToolChoiceMode::Named(name) => write_named_tool(request.key(field), choice.kind, name, &rest),
         ToolChoiceMode::Allowed { tools, required } => request.object(field, |choice| {
             choice.text("type", "allowed_tools");
             choice.object("allowed_tools", |allowed| {
                 allowed.text("mode", if *required { "required" } else { "auto" });
                 allowed.list("tools", tools, |out, (kind, name)| {
-                    write_named_tool(out, *kind, name);
+                    write_named_tool(out, *kind, name, &Extras::default());
                 });
+                allowed.rest_of("allowed_tools", DIALECT, &rest);
             });
+            choice.extras(DIALECT, &rest);
         }),
     }
 }
 
-fn write_named_tool(out: &mut Buffer, kind: CallKind, name: &str) {
+fn write_named_tool(out: &mut Buffer, kind: CallKind, name: &str, rest: &Extras<'_>) {
     output::object(out, |tool| {
         tool.text("type", kind_name(kind));
-        tool.object(kind_name(kind), |inner| inner.text("name", name));
+        tool.object(kind_name(kind), |inner| {
+            inner.text("name", name);
+            inner.rest_of(kind_name(kind), DIALECT, rest);
+        });
+        tool.extras(DIALECT, rest);
     });
 }
 

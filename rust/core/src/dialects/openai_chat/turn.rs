@@ -16,6 +16,8 @@ const ROLES: &str = "must be one of developer, system, user, assistant, tool, fu
 
 /// Mark: a citation came as an annotation of ours, under this number or none.
 const LINK: &str = "annotation";
+/// Mark: what an annotation of ours says beside its link.
+const MORE: &str = "more";
 
 pub(super) fn parse<'a>(raw: &'a RawValue, place: Place<'_>, mode: Mode) -> Result<Turn<'a>, DialectError> {
     let mut message = Object::open(raw, place, mode)?;
@@ -92,16 +94,14 @@ fn take_citations<'a>(message: &mut Object<'a, '_>, content: &mut [Block<'a>]) {
     }
 }
 
-/// An annotation that is a link and nothing else.
+/// An annotation that is a link. What stands beside the link is kept as a mark.
 pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
     let mut annotation = Object::lenient(raw)?;
     annotation.take_if("type", |raw| (raw.get() == "\"url_citation\"").then_some(()))?;
     let mut inner = annotation.take_if("url_citation", Object::lenient)?;
     // Numbers stand where accumulators of streams look for them, and nowhere else.
     let number = annotation.take_json("index").unwrap_or(Json::null());
-    if !annotation.is_empty() {
-        return None;
-    }
+    let more = annotation.unspent(DIALECT, MORE);
     let mut citation = Citation {
         url: inner.take_if("url", object::text),
         title: inner.take_if("title", object::text),
@@ -111,6 +111,9 @@ pub(super) fn link(raw: &RawValue) -> Option<Citation<'_>> {
         extras: inner.into_extras(DIALECT),
     };
     citation.extras.mark(DIALECT, LINK, number);
+    if let Some(more) = more {
+        citation.extras.mark(DIALECT, MORE, more.value);
+    }
     Some(citation)
 }
 
@@ -252,5 +255,9 @@ pub(super) fn write_citation(out: &mut Buffer, span: Span, number: Option<u64>, 
             link.whole_if("end_index", at(citation.end_index, span.length));
             link.extras(DIALECT, &citation.extras);
         });
+        let more = citation.extras.marked(DIALECT, MORE).and_then(Json::as_raw);
+        for (name, value) in more.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+            annotation.fill(name, value.get());
+        }
     });
 }

@@ -3,7 +3,7 @@
 use super::DIALECT;
 use crate::dialects::chatlike::{foreign, openai_only, sampling, take_stream_options, write_stream_options};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Inputs, Json, Rendered, ResponseFormat, Role, Sampling, Spelling, Text, Turn,
+    Block, ChatRequest, Content, Inputs, Json, Rendered, ResponseFormat, Role, Sampling, Spelling, Text, Turn, placed,
 };
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -132,7 +132,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     let mut dropped: Vec<String> = foreign(DIALECT, &request.extras).collect();
     let options = request.stream_options.iter().flat_map(|options| foreign(DIALECT, &options.extras));
     dropped.extend(options.map(|name| format!("stream_options.{name}")));
-    dropped.extend((0..request.tools.len()).map(|index| format!("tools[{index}]")));
+    dropped.extend(placed(&request.tools).flat_map(|(place, tool)| tool.lost_names(place)));
     for (name, said) in [
         ("tool_choice", request.tool_choice.is_some()),
         ("response_format", !matches!(request.response_format, None | Some(ResponseFormat::Text))),
@@ -144,13 +144,13 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
     }
     openai_only(request, &["n", "user"], &mut dropped);
     for (index, turn) in request.turns.iter().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = turn.place(index);
         if turn.name.is_some() {
             dropped.push(format!("{place}.name"));
         }
         dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
         for (index, block) in turn.blocks.iter().enumerate() {
-            let place = format!("{place}.content[{index}]");
+            let place = block.place(&place, index);
             dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));
             if block.cache_mark.is_some() {
                 dropped.push(format!("{place}.cache_control"));

@@ -14,7 +14,7 @@ use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
 
 /// Mark on a turn: it stands beside the input, under this name.
-const INSTRUCTIONS: &str = "instructions";
+pub(super) const INSTRUCTIONS: &str = "instructions";
 
 pub(super) fn take<'a>(request: &mut Object<'a, '_>, extras: &mut Extras<'a>) -> Result<Vec<Turn<'a>>, DialectError> {
     let mut turns = Vec::new();
@@ -230,14 +230,14 @@ pub(super) fn is_part(block: &Block<'_>) -> bool {
 /// The names and places of what the turns hold and the input has no words for.
 pub(super) fn dropped(turns: &[Turn<'_>], dropped: &mut Vec<String>) {
     for (index, turn) in turns.iter().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = turn.place(index);
         dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
         if turn.name.is_some() {
             dropped.push(format!("{place}.name"));
         }
         for (index, block) in turn.blocks.iter().enumerate() {
             let said = if turn.role == Role::Assistant { items::is_said(block) } else { is_part(block) };
-            dropped_of_block(block, said, &format!("{place}.content[{index}]"), dropped);
+            dropped_of_block(block, said, &block.place(&place, index), dropped);
         }
     }
 }
@@ -245,11 +245,11 @@ pub(super) fn dropped(turns: &[Turn<'_>], dropped: &mut Vec<String>) {
 fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Vec<String>) {
     match &block.content {
         Content::ToolResult(result) => {
-            if result.is_error.is_some() {
+            if block.says_that_it_failed() {
                 dropped.push(format!("{place}.is_error"));
             }
             for (index, inner) in result.blocks.iter().enumerate() {
-                dropped_of_block(inner, is_part(inner), &format!("{place}.content[{index}]"), dropped);
+                dropped_of_block(inner, is_part(inner), &inner.place(place, index), dropped);
             }
         }
         _ if !said => dropped.push(place.to_owned()),
@@ -267,6 +267,5 @@ fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Ve
 }
 
 pub(super) fn foreign<'e>(extras: &'e Extras<'_>) -> impl Iterator<Item = String> + 'e {
-    let lost = extras.iter().filter(|extra| extra.is_lost_in(DIALECT));
-    lost.map(|extra| extra.name.clone().into_owned())
+    extras.lost_in(DIALECT)
 }

@@ -17,7 +17,9 @@ mod writer;
 use bytes::Bytes;
 
 use super::chatlike::usage::Counts;
-use super::message::{Block, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role};
+use super::message::{
+    Block, ChatRequest, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role, Turn,
+};
 use super::{Dialect, DialectError, openai_error};
 pub(crate) use items::MADE;
 pub use reader::Reader;
@@ -59,6 +61,28 @@ pub(crate) fn says(block: &Block<'_>, role: Role) -> bool {
         _ if role == Role::Assistant => items::is_said(block),
         _ => input::is_part(block),
     }
+}
+
+/// Whether the input is one text and no list.
+pub(crate) fn is_one_text(request: &ChatRequest<'_>) -> bool {
+    request.extras.marked(DIALECT, "input").is_some_and(|spelled| spelled.as_str() == "\"text\"")
+}
+
+/// Whether a turn stands beside the input, as `instructions`.
+pub(crate) fn stands_beside(turn: &Turn<'_>) -> bool {
+    turn.extras.marked(DIALECT, input::INSTRUCTIONS).is_some()
+}
+
+/// Whether a block that the model made begins an item of the input.
+pub(crate) fn begins_item(block: &Block<'_>) -> bool {
+    let is_part = block.extras.marked(DIALECT, parts::PART).is_some();
+    block.extras.marked(DIALECT, items::ITEM).is_some() || (matches!(block.content, Content::Opaque { .. }) && !is_part)
+}
+
+/// Whether a block that the model made is a part of a message, and no item by itself.
+pub(crate) fn is_part_of_message(block: &Block<'_>) -> bool {
+    let is_part = block.extras.marked(DIALECT, parts::PART).is_some();
+    matches!(block.content, Content::Text { .. }) || is_part
 }
 
 pub fn reader() -> Option<Reader> {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;
-use crate::dialects::message::{Block, Citation, Content, Extras, Json, MediaSource, Spelling};
+use crate::dialects::message::{Block, Citation, Content, Extra, Extras, Json, MediaSource, Spelling};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -18,6 +18,7 @@ pub(super) const OUTPUT_TEXT: &str = "output_text";
 /// Mark: this block is a part of a message and no item of its own.
 pub(super) const PART: &str = "part";
 const KIND: &str = "type";
+const AUDIO: &str = "input_audio";
 
 pub(super) fn parse<'a>(
     raw: &'a RawValue,
@@ -37,13 +38,14 @@ pub(super) fn parse<'a>(
     if is_text && mode == Mode::Strict && part.peek("text").is_none_or(|raw| object::text(raw).is_none()) {
         return Err(place.member("text").refuse("must be a string"));
     }
+    let mut rest = None;
     let content = match kind.as_ref() {
         _ if is_text => part.take_if("text", object::text).map(|text| Content::Text { text, citations: Vec::new() }),
         "refusal" => {
             part.take_if("refusal", object::text).map(|text| Content::Refusal { text, spelling: Spelling::Plain })
         }
         "input_image" => take_image(&mut part),
-        "input_audio" => part.take_if("input_audio", audio),
+        AUDIO => part.take_if(AUDIO, |raw| audio(raw, &mut rest)),
         "input_file" => take_file(&mut part),
         _ => None,
     };
@@ -63,6 +65,7 @@ pub(super) fn parse<'a>(
         block.extras.mark(DIALECT, PART, Json::null());
     }
     part.spill(DIALECT, &mut block.extras);
+    block.extras.extend(rest);
     Ok(block)
 }
 
@@ -133,12 +136,13 @@ fn take_image<'a>(part: &mut Object<'a, '_>) -> Option<Content<'a>> {
     Some(Content::Image { source, detail })
 }
 
-fn audio(raw: &RawValue) -> Option<Content<'_>> {
+fn audio<'a>(raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<Content<'a>> {
     let mut audio = Object::lenient(raw)?;
     let data = audio.take_if("data", object::text)?;
     let format = audio.take_if("format", object::text)?;
     let source = MediaSource::Base64 { media_type: format!("audio/{format}").into(), data };
-    audio.is_spent().then_some(Content::Audio { source })
+    *rest = audio.unspent(DIALECT, AUDIO);
+    Some(Content::Audio { source })
 }
 
 fn take_file<'a>(part: &mut Object<'a, '_>) -> Option<Content<'a>> {
@@ -189,8 +193,11 @@ pub(super) fn write(out: &mut Buffer, block: &Block<'_>, dress: Dress<'_>) {
                 part.text_if("detail", detail.as_deref().or((!ours).then_some("auto")));
             }
             Content::Audio { source } => {
-                part.text("type", "input_audio");
-                part.object("input_audio", |audio| write_audio(audio, source));
+                part.text("type", AUDIO);
+                part.object(AUDIO, |audio| {
+                    write_audio(audio, source);
+                    audio.rest_of(AUDIO, DIALECT, &block.extras);
+                });
             }
             Content::File { source, filename } => {
                 part.text("type", "input_file");

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 use super::{DIALECT, input, tools};
 use crate::dialects::DialectError;
 use crate::dialects::message::{
-    ChatRequest, Extras, Json, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, StreamOptions, Text,
+    ChatRequest, Extra, Extras, Json, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, StreamOptions,
+    Text,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -31,7 +32,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
         model,
         turns,
         tools: tools::take(&mut request)?,
-        tool_choice: tools::take_choice(&mut request),
+        tool_choice: tools::take_choice(&mut request, &mut extras),
         parallel_tool_calls: request.take_bool("parallel_tool_calls")?,
         response_format,
         sampling,
@@ -53,6 +54,8 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
     Ok(chat)
 }
 
+const TEXT: &str = "text";
+const FORMAT: &str = "format";
 const LOGPROBS: &str = "message.output_text.logprobs";
 /// Less than this is refused.
 const LEAST_OUTPUT_TOKENS: u64 = 16;
@@ -83,12 +86,17 @@ fn take_text_options<'a>(
     request: &mut Object<'a, '_>,
     extras: &mut Extras<'a>,
 ) -> (Option<ResponseFormat<'a>>, Option<Text<'a>>) {
-    let found = take_some(request, "text", extras, |text| {
-        let format = text.take_if("format", response_format);
-        let verbosity = text.take_if("verbosity", object::text);
-        (format.is_some() || verbosity.is_some()).then_some((format, verbosity))
-    });
-    found.unwrap_or_default()
+    let Some(mut text) = request.peek(TEXT).and_then(Object::lenient) else {
+        return (None, None);
+    };
+    let mut rest = None;
+    let format = text.take_if(FORMAT, |raw| response_format(raw, &mut rest));
+    let verbosity = text.take_if("verbosity", object::text);
+    if format.is_some() || verbosity.is_some() {
+        request.forget(TEXT);
+        extras.extend(text.unspent_with(DIALECT, TEXT, rest));
+    }
+    (format, verbosity)
 }
 
 fn take_reasoning<'a>(request: &mut Object<'a, '_>, extras: &mut Extras<'a>) -> Option<ReasoningWish<'a>> {
@@ -100,7 +108,7 @@ fn take_reasoning<'a>(request: &mut Object<'a, '_>, extras: &mut Extras<'a>) -> 
     })
 }
 
-fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
+fn response_format<'a>(raw: &'a RawValue, rest: &mut Option<Extra<'a>>) -> Option<ResponseFormat<'a>> {
     let mut format = Object::lenient(raw)?;
     let understood = match format.take_if("type", object::text)?.as_ref() {
         "text" => ResponseFormat::Text,
@@ -113,7 +121,8 @@ fn response_format(raw: &RawValue) -> Option<ResponseFormat<'_>> {
         },
         _ => return None,
     };
-    format.is_spent().then_some(understood)
+    *rest = format.unspent(DIALECT, FORMAT);
+    Some(understood)
 }
 
 pub(super) fn render(request: &ChatRequest<'_>) -> Rendered {
@@ -128,7 +137,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     input::write(members, &request.turns, &request.extras);
     tools::write(members, &request.tools);
     if let Some(choice) = &request.tool_choice {
-        tools::write_choice(members, choice);
+        tools::write_choice(members, choice, &request.extras);
     }
     members.flag_if("parallel_tool_calls", request.parallel_tool_calls);
     write_text_options(members, request);
@@ -166,12 +175,16 @@ fn write_text_options(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     if request.response_format.is_none() && request.verbosity.is_none() {
         return;
     }
-    members.object("text", |text| {
+    members.object(TEXT, |text| {
+        let rest = request.extras.inside(DIALECT, TEXT);
         if let Some(format) = &request.response_format {
-            text.object("format", |members| write_format(members, format));
+            text.object(FORMAT, |members| {
+                write_format(members, format);
+                members.rest_of(FORMAT, DIALECT, &rest);
+            });
         }
         text.text_if("verbosity", request.verbosity.as_deref());
-        text.rest_of("text", DIALECT, &request.extras);
+        text.extras(DIALECT, &rest);
     });
 }
 
@@ -215,8 +228,8 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         // Said, but not as low.
         (!ours && limit < LEAST_OUTPUT_TOKENS, "max_tokens"),
         (sampling.top_k.is_some(), "top_k"),
-        (sampling.frequency_penalty.is_some(), "frequency_penalty"),
-        (sampling.presence_penalty.is_some(), "presence_penalty"),
+        (sampling.wants_frequency_penalty(), "frequency_penalty"),
+        (sampling.wants_presence_penalty(), "presence_penalty"),
         (sampling.seed.is_some(), "seed"),
         (sampling.n.is_some_and(|n| n != 1), "n"),
         (sampling.stop.is_some(), "stop"),

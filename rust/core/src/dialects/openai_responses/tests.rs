@@ -66,7 +66,7 @@ fn a_chat_request_becomes_items_and_nothing_is_stored_for_it() {
 #[test]
 fn what_this_dialect_cannot_say_is_named() {
     let (_, dropped) = from_chat(&json!({
-        "model": "m", "n": 2, "stop": "x", "seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {},
+        "model": "m", "n": 2, "stop": "x", "seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {"1": 2},
         "audio": null,
         "messages": [{"role": "user", "name": "Ann", "content": [{"type": "video", "video": 1}]}]
     }));

@@ -3,7 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use crate::dialects::message::{CallKind, Callable, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode};
+use crate::dialects::message::{
+    CallKind, Callable, Extra, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode, placed,
+};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -114,9 +116,11 @@ fn kind_name(kind: CallKind) -> &'static str {
     }
 }
 
-/// What is not exactly understood stays where it is.
-pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice<'a>> {
-    request.take_if("tool_choice", |raw| {
+const CHOICE: &str = "tool_choice";
+
+/// What is not known of it goes into `rest`; one of another kind stays where it is.
+pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>, rest: &mut Extras<'a>) -> Option<ToolChoice<'a>> {
+    request.take_if(CHOICE, |raw| {
         if let Some(word) = object::text(raw) {
             let mode = match word.as_ref() {
                 "none" => ToolChoiceMode::None,
@@ -129,7 +133,8 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice
         let mut choice = Object::lenient(raw)?;
         let is_list = choice.peek("type").is_some_and(|raw| raw.get() == "\"allowed_tools\"");
         if !is_list {
-            let (kind, name) = named(raw)?;
+            let (kind, name, left) = named(raw)?;
+            rest.extend(left);
             return Some(ToolChoice { kind, mode: ToolChoiceMode::Named(name) });
         }
         choice.forget("type");
@@ -138,13 +143,16 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>) -> Option<ToolChoice
             "required" => true,
             _ => return None,
         };
-        let tools = choice.take_if("tools", object::list)?.into_iter().map(named).collect::<Option<_>>()?;
+        // One that has more than its name stays as it is, with all of them.
+        let only_named = |raw| named(raw).filter(|(_, _, left)| left.is_none()).map(|(kind, name, _)| (kind, name));
+        let tools = choice.take_if("tools", object::list)?.into_iter().map(only_named).collect::<Option<_>>()?;
         let mode = ToolChoiceMode::Allowed { tools, required };
-        choice.is_spent().then_some(ToolChoice { kind: CallKind::Function, mode })
+        rest.extend(choice.unspent(DIALECT, CHOICE));
+        Some(ToolChoice { kind: CallKind::Function, mode })
     })
 }
 
-fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
+fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>, Option<Extra<'_>>)> {
     let mut tool = Object::lenient(raw)?;
     let kind = match tool.take_if("type", object::text)?.as_ref() {
         "function" => CallKind::Function,
@@ -152,38 +160,41 @@ fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>)> {
         _ => return None,
     };
     let name = tool.take_if("name", object::text)?;
-    tool.is_spent().then_some((kind, name))
+    Some((kind, name, tool.unspent(DIALECT, CHOICE)))
 }
 
-pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>) {
-    const FIELD: &str = "tool_choice";
+pub(super) fn write_choice(request: &mut Members<'_>, choice: &ToolChoice<'_>, extras: &Extras<'_>) {
+    const FIELD: &str = CHOICE;
+    let rest = extras.inside(DIALECT, CHOICE);
     match &choice.mode {
         ToolChoiceMode::None => request.text(FIELD, "none"),
         ToolChoiceMode::Auto => request.text(FIELD, "auto"),
         ToolChoiceMode::Required => request.text(FIELD, "required"),
-        ToolChoiceMode::Named(name) => write_named(request.key(FIELD), choice.kind, name),
+        ToolChoiceMode::Named(name) => write_named(request.key(FIELD), choice.kind, name, &rest),
         ToolChoiceMode::Allowed { tools, required } => request.object(FIELD, |choice| {
             choice.text("type", "allowed_tools");
             choice.text("mode", if *required { "required" } else { "auto" });
-            choice.list("tools", tools, |out, (kind, name)| write_named(out, *kind, name));
+            choice.list("tools", tools, |out, (kind, name)| write_named(out, *kind, name, &Extras::default()));
+            choice.extras(DIALECT, &rest);
         }),
     }
 }
 
-fn write_named(out: &mut Buffer, kind: CallKind, name: &str) {
+fn write_named(out: &mut Buffer, kind: CallKind, name: &str, rest: &Extras<'_>) {
     output::object(out, |tool| {
         tool.text("type", kind_name(kind));
         tool.text("name", name);
+        tool.extras(DIALECT, rest);
     });
 }
 
 pub(super) fn dropped(tools: &[Tool<'_>], foreign: impl Fn(&Extras<'_>) -> Vec<String>, dropped: &mut Vec<String>) {
-    for (index, tool) in tools.iter().enumerate() {
+    for (place, tool) in placed(tools) {
         match tool {
-            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.push(format!("tools[{index}]")),
+            Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.extend(tool.lost_names(place)),
             Tool::Opaque { .. } => {}
             Tool::Callable(callable) => {
-                dropped.extend(foreign(&callable.extras).into_iter().map(|name| format!("tools[{index}].{name}")));
+                dropped.extend(foreign(&callable.extras).into_iter().map(|name| format!("{place}.{name}")));
             }
         }
     }

@@ -5,6 +5,11 @@ use crate::dialects::message::{ReasoningMode, ReasoningWish};
 
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
+/// Whether a word for an effort is one that everybody knows.
+pub(super) fn is_known(effort: &str) -> bool {
+    EFFORTS.contains(&effort)
+}
+
 /// A wish, whatever words it was said in.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Amount {

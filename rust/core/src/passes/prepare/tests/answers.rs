@@ -30,7 +30,7 @@ fn an_answer_by_tool_is_text_to_the_client() {
     assert_eq!(said["tool_choice"]["function"]["name"], "json_response");
     assert_eq!(said["parallel_tool_calls"], false);
     assert!(said.get("response_format").is_none());
-    assert_eq!(told.changed, ["response_format"]);
+    assert_eq!(told.changed, ["output_config.format"]);
 
     let answer = told_back(&called("json_response", r#"{"z":3}"#), CHAT, ANTHROPIC, &told.way_back).unwrap();
     assert_eq!(answer["content"], json!([{"type": "text", "text": r#"{"z":3}"#}]));
@@ -129,7 +129,10 @@ fn proofs_go_back_to_their_maker_and_to_nobody_else() {
 
     let (said, elsewhere) = ask(&history, CHAT, &Demands::of(GEMINI));
     assert!(!said.to_string().contains("c2ln") && !said.to_string().contains("Signature"), "{said}");
-    assert_eq!(elsewhere.changed, ["messages[1].content[0].signature", "messages[1].content[1].signature"]);
+    assert_eq!(
+        elsewhere.changed,
+        ["messages[1].reasoning_details[0].signature", "messages[1].reasoning_details[1].signature"]
+    );
 }
 
 #[test]

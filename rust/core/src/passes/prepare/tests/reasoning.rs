@@ -93,11 +93,11 @@ fn a_budget_of_anthropics_is_an_effort_elsewhere() {
     // Nothing is known of the model: whether it thinks at all is not ours to say.
     let (said, told) = ask(&body(json!({"type": "adaptive"})), ANTHROPIC, &Demands::of(CHAT));
     assert!(said.get("reasoning_effort").is_none());
-    assert_eq!(told.changed, ["reasoning_effort"]);
+    assert_eq!(told.changed, ["thinking"]);
     let plain = able(CHAT, &json!({"reasoning_style": "none"}));
     let (said, told) = ask(&body(json!({"type": "enabled", "budget_tokens": 4096})), ANTHROPIC, &plain);
     assert!(said.get("reasoning_effort").is_none());
-    assert_eq!(told.changed, ["reasoning_effort"]);
+    assert_eq!(told.changed, ["thinking"]);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_model_that_thinks_takes_no_tools_on_chat_where_its_row_says_so() {
         json!({"reasoning_style": "effort", "chat_tools_with_reasoning": false, "reasoning_efforts": ["none", "high"]});
     let (said, told) = ask(&body, ANTHROPIC, &able(CHAT, &model));
     assert_eq!(said["reasoning_effort"], "none");
-    assert_eq!(told.changed, ["reasoning_effort"]);
+    assert_eq!(told.changed, ["output_config.effort"]);
 }
 
 #[test]
