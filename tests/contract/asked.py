@@ -16,19 +16,19 @@ PARTS: dict[str, tuple[str, ...]] = {
     "tools": ("tools", "toolConfig"),
     "tool_choice": ("tool_choice", "toolConfig", "tools"),
     "parallel_tool_calls": ("parallel_tool_calls", "tool_choice"),
-    "response_format": ("response_format", "output_format", "generationConfig", "format"),
-    "max_tokens": ("max_tokens", "max_completion_tokens", "generationConfig"),
-    "temperature": ("temperature",),
-    "top_p": ("top_p",),
-    "stop": ("stop",),
-    "seed": ("seed",),
-    "n": ("n",),
-    "frequency_penalty": ("frequency_penalty",),
-    "presence_penalty": ("presence_penalty",),
-    "logprobs": ("logprobs",),
-    "reasoning_effort": ("reasoning",),
+    "response_format": ("response_format", r"output_config\.format", r"generationConfig\.response\w+", r"text\.format"),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens", r"generationConfig\.maxOutputTokens"),
+    "temperature": ("temperature", r"generationConfig\.temperature"),
+    "top_p": ("top_p", "p", r"generationConfig\.topP"),
+    "stop": ("stop", "stop_sequences", r"generationConfig\.stopSequences"),
+    "seed": ("seed", r"options\.seed", r"generationConfig\.seed"),
+    "n": ("n", r"generationConfig\.candidateCount"),
+    "frequency_penalty": ("frequency_penalty", r"generationConfig\.frequencyPenalty"),
+    "presence_penalty": ("presence_penalty", r"generationConfig\.presencePenalty"),
+    "logprobs": ("logprobs", r"generationConfig\.responseLogprobs", "include"),
+    "reasoning_effort": (r"reasoning\w*", "thinking", r"output_config\.effort", r"generationConfig\.thinkingConfig"),
 }
-"""Parts of a request, and what a notice about each of them begins with."""
+"""Parts of a request, and what a notice about each of them begins with, in the words of whoever wrote it."""
 
 
 def asked(chat: bytes) -> dict[str, Any]:
@@ -40,7 +40,9 @@ def asked(chat: bytes) -> dict[str, Any]:
     return plain | {
         "conversation": list(_conversation(request)),
         "tools": list(_tools(request)),
-        "tool_choice": request.get("tool_choice") or ("auto" if request.get("tools") else None),
+        "tool_choice": _choice(request),
+        # None is what there is without a word, too.
+        **{name: request.get(name) or None for name in ("frequency_penalty", "presence_penalty")},
         "parallel_tool_calls": request.get("parallel_tool_calls", True),
         "response_format": _format(request.get("response_format") or {}),
         "max_tokens": limit,
@@ -51,7 +53,17 @@ def asked(chat: bytes) -> dict[str, Any]:
     }
 
 
+def _choice(request: dict[str, Any]) -> Any:
+    """Some say it in chat as Anthropic's clients do."""
+    choice = request.get("tool_choice") or ("auto" if request.get("tools") else None)
+    if isinstance(choice, dict) and choice.get("type") == "tool":
+        return {"type": "function", "function": {"name": choice.get("name")}}
+    return "required" if choice == "any" else choice
+
+
 MEDIA = {"image_url", "input_audio", "file"}
+OTHER_WORDS = {"document_url": "file", "video_url": "file"}
+"""Parts that some servers have a word of their own for."""
 BEHIND = "(seethenextmessage)"
 """What a result says of which nothing else is left where it is."""
 
@@ -85,7 +97,8 @@ def _turns(request: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
             if last:
                 yield role, _squeezed(last)
             last = None
-            yield spoken, part.get("type"), _medium(part)
+            kind = str(part.get("type"))
+            yield spoken, OTHER_WORDS.get(kind, kind), _medium(part)
         for call in message.get("tool_calls") or []:
             if last:
                 yield role, _squeezed(last)
@@ -99,6 +112,8 @@ def _turns(request: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 def _medium(part: dict[str, Any]) -> str:
     """Bytes or address of a picture, a sound or a file, whatever stands around them."""
     inner = part.get(str(part.get("type"))) or {}
+    if isinstance(inner, str):
+        return inner.rpartition(",")[2]
     found = [inner.get(name) for name in ("url", "data", "file_data", "file_id") if isinstance(inner, dict)]
     return next((each for each in found if each), json.dumps(part, sort_keys=True)).rpartition(",")[2]
 
@@ -134,7 +149,7 @@ ASKED_FOR = "AnswerwithoneJSONobjectandnothingelse."
 
 
 def _without_asking(conversation: list[Any], notices: list[str]) -> list[Any]:
-    if "response_format" not in notices:
+    if not any(re.match(word, notice) for notice in notices for word in PARTS["response_format"]):
         return conversation
     said = [
         (piece[0], piece[1].replace(ASKED_FOR, "")) if len(piece) == 2 and isinstance(piece[1], str) else piece
@@ -161,7 +176,7 @@ def missing(body: bytes, source: str, target: str) -> Iterator[str]:
             )
         # Anthropic wants a limit, so it is told one; and a wish that stood elsewhere is said in the usual place.
         limited = part == "max_tokens" and before is None and target == "anthropic_messages"
-        wished = part == "reasoning_effort" and (before is None or part in notices)
+        wished = part == "reasoning_effort" and before is None
         if before == after or limited or wished or part in added or (target, part) in LOSSES:
             continue
         if not any(re.match(rf"{word}\b", notice) for notice in notices for word in words):

@@ -133,7 +133,8 @@ fn the_proof_of_a_call_comes_back_with_it_and_goes_to_nobody_else() {
                 let elsewhere = ask(&body, client, target);
                 assert!(!holds_marks([elsewhere.body.as_ref()]), "{how} {} to {}", client.name(), target.name());
                 let named = [elsewhere.dropped, elsewhere.changed].concat();
-                assert!(named.iter().any(|name| name.ends_with(".signature")), "{}: {named:?}", target.name());
+                let word = if client == RESPONSES { ".encrypted_content" } else { ".signature" };
+                assert!(named.iter().any(|name| name.ends_with(word)), "{}: {named:?}", target.name());
                 let said = String::from_utf8(elsewhere.body.to_vec()).unwrap();
                 assert!(said.contains("sky") && said.contains("sea"), "{said}");
             }
