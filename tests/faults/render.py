@@ -58,7 +58,7 @@ dialect and one of another. What is tried again and what is on record is the sam
 | client | an error event | what stands for the code | no finish | not made up |
 |---|---|---|---|---|
 | `openai_chat` | the last event, `{"error":…}` | `error.code` | `finish_reason` | `[DONE]` |
-| `openai_responses` | `error`, `response.failed` | `code`; `type` beside `server_error` | `response.completed` | the same |
+| `openai_responses` | `error`, `response.failed` | `code`, `type` by `server_error` | `response.completed` | the same |
 | `anthropic_messages` | `error` | `error.type`, by the status | `stop_reason` | `message_stop` |
 | `gemini` | the error alone, in no event | `error.status`, by the status | `finishReason` | nothing: the body ends |
 

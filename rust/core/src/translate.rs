@@ -16,7 +16,9 @@ mod unsaid;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{Choice, Content, Envelope, Event, Events, FinishReason, Reply, Spelling, Text, Wanted};
+use crate::dialects::message::{
+    CallKind, Choice, Content, Envelope, Event, Events, FinishReason, Reply, Spelling, Text, Wanted,
+};
 use crate::dialects::{Dialect, DialectError, Reader, Writer, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::passes::{NOT_HELD, Returning, WayBack};
@@ -77,6 +79,7 @@ pub(crate) fn say_reply(
             reply_id::spell(&mut chat.id, target);
             shown::show(chat, target);
             chat.choices.iter_mut().for_each(waits_for_its_calls);
+            chat.choices.iter_mut().for_each(has_arguments);
             if let Some(usage) = &mut chat.usage {
                 usage::settle(usage, source, way_back.usage_rule());
             }
@@ -97,6 +100,21 @@ fn waits_for_its_calls(choice: &mut Choice<'_>) {
     }
 }
 
+/// What clients read as the arguments of a call that has none.
+const NO_ARGUMENTS: &str = "{}";
+
+/// Servers say in three ways that a call has no arguments, and clients read one of them.
+fn has_arguments(choice: &mut Choice<'_>) {
+    for block in &mut choice.turn.blocks {
+        if let Content::ToolCall(call) = &mut block.content
+            && call.kind != CallKind::Custom
+            && matches!(call.arguments.trim(), "" | "null")
+        {
+            call.arguments = Text::Borrowed(NO_ARGUMENTS);
+        }
+    }
+}
+
 /// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.
 pub type Watch<'w> = &'w mut dyn FnMut(&Event<'_>, &[u8]) -> Result<(), Failure>;
 
@@ -114,6 +132,8 @@ pub struct StreamTranslator {
     open: SmallVec<[u32; 4]>,
     /// Choices that have called.
     called: SmallVec<[u32; 4]>,
+    /// Calls that have begun and have no arguments yet.
+    bare: SmallVec<[(u32, u32); 4]>,
     /// The choice that is told where the target has one.
     told: Option<u32>,
     /// The upstream's reply has no id: this one names its calls.
@@ -145,6 +165,7 @@ impl StreamTranslator {
             returning: way_back.returning(),
             open: SmallVec::new(),
             called: SmallVec::new(),
+            bare: SmallVec::new(),
             told: None,
             seed: None,
             id: id.as_ref().into(),
@@ -250,7 +271,25 @@ impl StreamTranslator {
                 match &mut event {
                     Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
                     Event::Usage(usage) => usage::settle(usage, self.source, self.usage_rule),
-                    Event::ToolCallStart { choice, .. } if !self.called.contains(choice) => self.called.push(*choice),
+                    Event::ToolCallStart { choice, call, kind, .. } => {
+                        if !self.called.contains(choice) {
+                            self.called.push(*choice);
+                        }
+                        if *kind == CallKind::Function {
+                            self.bare.push((*choice, *call));
+                        }
+                    }
+                    // Some servers write the word for nothing.
+                    Event::ToolCallDelta { choice, call, arguments, .. }
+                        if self.is_bare(*choice, *call) && arguments.trim() == "null" =>
+                    {
+                        *arguments = Text::Borrowed(NO_ARGUMENTS);
+                    }
+                    Event::ToolCallEnd { choice, call } if self.is_bare(*choice, *call) => {
+                        let (choice, call, kind) = (*choice, *call, CallKind::Function);
+                        let none = Event::ToolCallDelta { choice, call, kind, arguments: NO_ARGUMENTS.into() };
+                        self.turn_back(none, data, out, watch)?;
+                    }
                     Event::Finish { choice, finish }
                         if finish.reason == FinishReason::Stop && self.called.contains(choice) =>
                     {
@@ -268,6 +307,12 @@ impl StreamTranslator {
             self.turn_back(event, data, out, watch)?;
         }
         Ok(())
+    }
+
+    /// Whether a call has no arguments yet; it has from now on.
+    fn is_bare(&mut self, choice: u32, call: u32) -> bool {
+        let known = self.bare.iter().position(|bare| *bare == (choice, call));
+        known.map(|at| self.bare.swap_remove(at)).is_some()
     }
 
     /// A reply without an id has ours, and so do its calls that had none.

@@ -472,3 +472,35 @@ fn links_that_come_before_their_text_are_of_that_text() {
         (&json!("https://example.com"), &json!("Nine."))
     );
 }
+
+#[test]
+fn a_call_without_arguments_has_an_object_for_them() {
+    for nothing in ["", "null"] {
+        let stream = [chunk(0, call(0, "a", nothing), Value::Null), chunk(0, json!({}), json!("tool_calls")), done()];
+        let last = documents(&told(&stream, CHAT, RESPONSES)).pop().unwrap();
+        assert_eq!(last["response"]["output"][0]["arguments"], "{}", "{last}");
+    }
+    let part = json!({"functionCall": {"name": "f"}});
+    let reply = json!({"responseId": "r", "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}]});
+    let events = documents(&told(&[frame(reply.clone())], GEMINI, CHAT));
+    let pieces = events
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str());
+    assert_eq!(pieces.collect::<String>(), "{}");
+    let said = translate::reply(reply.to_string().as_bytes(), GEMINI, CHAT, &WayBack::default(), &ENVELOPE).unwrap();
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], "{}");
+}
+
+#[test]
+fn an_empty_proof_before_the_real_one_is_none() {
+    let detail = |text: &str, signature: &str| {
+        let detail = json!({"type": "reasoning.text", "text": text, "signature": signature, "index": 0});
+        chunk(0, json!({"reasoning": text, "reasoning_details": [detail]}), Value::Null)
+    };
+    let stream = [detail("", ""), detail("Hm.", ""), detail("", "c2ln"), chunk(0, json!({}), json!("stop")), done()];
+    let events = documents(&told(&stream, CHAT, ANTHROPIC));
+    let thoughts = events.iter().filter(|event| event["content_block"]["type"] == "thinking").count();
+    let proofs: Vec<_> = events.iter().filter_map(|event| event["delta"]["signature"].as_str()).collect();
+    assert_eq!((thoughts, proofs), (1, vec!["c2ln"]));
+}

@@ -232,13 +232,15 @@ impl ChoiceState {
                 self.reasoning_text(text, events);
             }
         }
-        if let Some(signature) = item.take_if("signature", object::text) {
+        // An empty one is what stands in front of the one that comes.
+        let filled = |raw| object::text(raw).filter(|text| !text.is_empty());
+        if let Some(signature) = item.take_if("signature", filled) {
             self.switch(Open::Reasoning, events);
             events.push(Event::ReasoningSignature { choice, signature });
             // One proof is of one block: what comes behind it is another.
             self.switch(Open::Nothing, events);
         }
-        if let Some(data) = item.take_if("data", object::text) {
+        if let Some(data) = item.take_if("data", filled) {
             self.switch(Open::Nothing, events);
             events.push(Event::ReasoningRedacted { choice, data });
         }
@@ -282,14 +284,14 @@ impl ChoiceState {
 
     pub(super) fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
         if text.is_empty() {
-            match logprobs {
-                None => return,
-                Some(logprobs) if is_of_answer(&logprobs) => return self.piece(text, Some(logprobs), events),
+            let of_answer = logprobs.as_ref().and_then(is_of_answer);
+            match (of_answer, logprobs) {
+                (Some(true), logprobs) => self.piece(text, logprobs, events),
                 // DeepSeek has them for thoughts, too. They are no text, and must not part the thought that they are of.
-                Some(raw) if self.index == 0 => {
+                (Some(false), Some(raw)) if self.index == 0 => {
                     events.push(Event::Opaque { dialect: Dialect::OpenAiChat, name: LOGPROBS.into(), raw });
                 }
-                Some(_) => {}
+                _ => {}
             }
             return;
         }
@@ -303,12 +305,12 @@ impl ChoiceState {
     }
 }
 
-/// Whether log probabilities are of what the answer says, or refuses to say.
-fn is_of_answer(logprobs: &Json<'_>) -> bool {
-    let raw = logprobs.as_raw();
-    let Some(logprobs) = raw.as_deref().and_then(Object::lenient) else {
-        return true;
-    };
-    let said = |name| logprobs.peek(name).is_some_and(|raw| object::list(raw).is_none_or(|list| !list.is_empty()));
-    said("content") || said("refusal") || logprobs.is_empty()
+/// Whether log probabilities are of what the answer says, or refuses to say; `None` where they say nothing.
+fn is_of_answer(logprobs: &Json<'_>) -> Option<bool> {
+    let raw = logprobs.as_raw()?;
+    let logprobs = Object::lenient(&raw)?;
+    let said =
+        |name: &str| logprobs.peek(name).is_some_and(|raw| object::list(raw).is_none_or(|list| !list.is_empty()));
+    let of_answer = said("content") || said("refusal");
+    (of_answer || logprobs.members().any(|(name, _)| said(name))).then_some(of_answer)
 }
