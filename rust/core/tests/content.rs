@@ -164,6 +164,17 @@ fn what_is_text_all_the_same_is_told_as_text() {
 }
 
 #[test]
+fn a_sound_is_of_a_format_that_openai_has_a_word_for() {
+    for (kind, format) in [("audio/mpeg", "mp3"), ("audio/x-wav", "wav"), ("audio/wav", "wav"), ("audio/flac", "flac")]
+    {
+        let sound = of_parts(json!([{"inlineData": {"mimeType": kind, "data": "UklG"}}]));
+        let (asked, _) = said(&sound, GEMINI, CHAT);
+        let part = json!({"type": "input_audio", "input_audio": {"data": "UklG", "format": format}});
+        assert_eq!(asked["messages"][0]["content"][0], part);
+    }
+}
+
+#[test]
 fn what_a_conversation_came_to_is_told_in_its_words() {
     let body = json!({"model": "m", "max_tokens": 99, "messages": [
         {"role": "assistant", "content": [{"type": "compaction", "content": "They spoke of the sea."}]},

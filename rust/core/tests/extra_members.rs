@@ -98,6 +98,12 @@ fn a_schema_with_more_beside_it_is_a_schema() {
     let (asked, named) = said(&body, ANTHROPIC, CHAT);
     assert_eq!(asked["response_format"]["json_schema"]["schema"], schema);
     assert_eq!(named, ["output_config.new", "output_config.format.new"]);
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
+        "output_format": {"type": "json_schema", "schema": schema}});
+    survives(&body, ANTHROPIC);
+    let (asked, named) = said(&body, ANTHROPIC, CHAT);
+    assert_eq!(asked["response_format"]["json_schema"]["schema"], schema, "as clients said it before");
+    assert_eq!(named, [""; 0]);
     let body = chat(json!({"response_format": {"type": "json_object", "json_schema": schema, "new": 1}}));
     survives(&body, COHERE);
     let (asked, named) = said(&body, COHERE, CHAT);

@@ -67,6 +67,14 @@ fn settle_block(block: &mut Block<'_>, index: usize, place: &str, target: Dialec
                 *source = MediaSource::picture(std::mem::take(text));
             }
         }
+        // OpenAI has a word for each of two formats, and it is not that of their type.
+        Content::Audio { source: MediaSource::Base64 { media_type, .. } } if is_openai(target) => {
+            match media_type.as_ref() {
+                "audio/mpeg" | "audio/mpga" | "audio/x-mp3" => *media_type = "audio/mp3".into(),
+                "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => *media_type = "audio/wav".into(),
+                _ => {}
+            }
+        }
         Content::File { source: MediaSource::Base64 { media_type, data }, .. }
             if inlines && media_type.starts_with("text/") =>
         {
@@ -144,9 +152,12 @@ fn texts(raw: &RawValue) -> Option<String> {
 
 /// Whether an id of a stored file names the same file in both dialects. OpenAI keeps one store for its two.
 fn share_files(source: Dialect, target: Dialect, medium: Medium) -> bool {
-    const OPENAI: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::OpenAiResponses];
     let has_place = target != Dialect::OpenAiChat || medium == Medium::Pdf;
-    source == target || (has_place && OPENAI.contains(&source) && OPENAI.contains(&target))
+    source == target || (has_place && is_openai(source) && is_openai(target))
+}
+
+fn is_openai(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses)
 }
 
 /// Whose store an address is in that nobody else may look into.
@@ -220,7 +231,7 @@ fn is_lost(block: &Block<'_>, role: Role, target: Dialect) -> bool {
 
 /// OpenAI's two dialects take sound as bytes alone.
 fn hears_addresses(source: Dialect, target: Dialect) -> bool {
-    source == target || !matches!(target, Dialect::OpenAiChat | Dialect::OpenAiResponses)
+    source == target || !is_openai(target)
 }
 
 fn medium_of<'b>(block: &'b Block<'_>) -> Option<(Medium, &'b MediaSource<'b>)> {

@@ -13,6 +13,7 @@ use crate::dialects::{DialectError, Place};
 const THINKING: &str = "thinking";
 const CONFIG: &str = "output_config";
 const FORMAT: &str = "format";
+const EARLIER: &str = "output_format";
 
 type Wishes<'a> = (Option<ReasoningWish<'a>>, Option<ResponseFormat<'a>>);
 
@@ -49,6 +50,10 @@ pub(super) fn take<'a>(request: &mut Object<'a, '_>, extras: &mut Extras<'a>) ->
             left.extend(rest);
             extras.push(left.as_rest(DIALECT, CONFIG));
         }
+    }
+    // Where clients said it before; it stays there, for those who read it there.
+    if format.is_none() && request.peek(EARLIER).is_some() {
+        format = request.peek(EARLIER).and_then(|raw| response_format(raw, &mut None));
     }
     Ok((wished.then_some(wish), format))
 }
@@ -100,7 +105,9 @@ fn effort_of<'w>(wish: &'w ReasoningWish<'_>) -> Option<&'w str> {
 
 fn schema_of<'r>(request: &'r ChatRequest<'_>) -> Option<&'r Json<'r>> {
     match &request.response_format {
-        Some(ResponseFormat::JsonSchema { schema, .. }) => schema.as_ref(),
+        Some(ResponseFormat::JsonSchema { schema, .. }) if request.extras.get(DIALECT, EARLIER).is_none() => {
+            schema.as_ref()
+        }
         _ => None,
     }
 }

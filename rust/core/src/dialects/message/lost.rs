@@ -85,6 +85,7 @@ const NOTHING: &[(Dialect, &str, &[&str])] = &[
 const READ: &[(Dialect, &str)] = &[
     (Dialect::OpenAiChat, "index"),
     (Dialect::OpenAiChat, "reasoning_content"),
+    (Dialect::AnthropicMessages, "output_format"),
     (Dialect::AnthropicMessages, "role"),
     (Dialect::AnthropicMessages, "type"),
     (Dialect::CohereV2, "document.data"),
