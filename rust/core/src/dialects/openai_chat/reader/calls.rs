@@ -153,11 +153,16 @@ impl Calls {
             return self.0.iter().position(|call| call.kind == piece.kind);
         }
         // Some servers number every whole call 0, and some repeat id and name in every piece: the same id is the same
-        // call, another id together with a name is another call.
-        if !piece.id.is_empty()
-            && let Some(same) = self.0.iter().rposition(|call| call.wire_id == piece.id)
-        {
-            return Some(same);
+        // call, another id together with a name is another call. Only a name under a new number is another call all the
+        // same: some servers make the id of the name.
+        if !piece.id.is_empty() {
+            let same = |call: &Call| call.wire_id == piece.id;
+            let exact = self.0.iter().rposition(|call| same(call) && call.wire_index == piece.index);
+            if let Some(known) = exact.or_else(|| self.0.iter().rposition(same)) {
+                let numbered = self.0.get(known).and_then(|call| call.wire_index).zip(piece.index);
+                let another = opens && exact.is_none() && numbered.is_some();
+                return (!another).then_some(known);
+            }
         }
         let candidate = match piece.index {
             Some(_) => self.0.iter().rposition(|call| call.wire_index == piece.index)?,

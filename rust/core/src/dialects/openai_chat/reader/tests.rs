@@ -319,3 +319,25 @@ fn unknown_finish_reasons_keep_their_own_word() {
     assert_eq!(finish.reason, FinishReason::Stop);
     assert_eq!(finish.native.as_deref(), Some("eos"));
 }
+
+#[test]
+fn calls_of_one_tool_with_one_id_are_two_where_their_numbers_say_so() {
+    let lines = read_deltas(&[
+        (r#"{"tool_calls":[{"index":0,"id":"tide","function":{"name":"tide","arguments":"{\"at\":1}"}}]}"#, "null"),
+        (r#"{"tool_calls":[{"index":1,"id":"tide","function":{"name":"tide","arguments":""}}]}"#, "null"),
+        (r#"{"tool_calls":[{"index":1,"id":"tide","function":{"arguments":"{\"at\":2}"}}]}"#, "null"),
+        (r#"{"tool_calls":[{"index":0,"id":"tide","function":{"arguments":""}}]}"#, "\"tool_calls\""),
+    ]);
+    assert_eq!(
+        lines,
+        [
+            "0 call 0 tide id=tide",
+            "0 call 0 += {\"at\":1}",
+            "0 call 0 end",
+            "0 call 1 tide id=tide",
+            "0 call 1 += {\"at\":2}",
+            "0 call 1 end",
+            "0 finish ToolCalls",
+        ]
+    );
+}
