@@ -277,6 +277,16 @@ def test_a_file_that_is_not_there_says_nothing_against_its_provider(first: Serve
     assert door.send("GET", "/v1/files").status == 200
 
 
+def test_a_file_of_somebody_elses_says_nothing_against_its_provider(first: Server, door: Door) -> None:
+    error = {"error": {"message": "no access", "type": "invalid_request_error", "param": None, "code": None}}
+    first.answer = lambda _asked: told(error, 403)
+    for path in ("/v1/files/x", "/v1/files"):
+        assert door.send("GET", path).status == 502
+        first.answer = lambda _asked: told({"data": []})
+        assert door.send("GET", "/v1/files").status == 200, path
+        first.answer = lambda _asked: told(error, 403)
+
+
 def test_a_model_may_be_missing_where_the_configuration_names_one(first: Server, door: Door) -> None:
     assert post(door, "/v1/moderations", {"input": "a"}).status == 200
     assert first.asked[0].json == {"model": "first-0", "input": "a"}

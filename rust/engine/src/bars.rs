@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::decider::{Plan, Refusal};
+use crate::ingress::Ingress;
 use crate::table::{Table, Target};
 
 /// A limit that does not say how long it holds, and the longest wait that is honoured.
@@ -69,12 +70,15 @@ impl Bars {
     }
 
     /// An attempt failed.
-    pub(crate) fn failed(&self, target: &Target, asked: &str, failure: &Failure, now: Instant) {
+    pub(crate) fn failed(&self, target: &Target, ingress: &Ingress, failure: &Failure, now: Instant) {
+        let asked = ingress.model();
         let said = failure.retry_after_ms.map(Duration::from_millis);
         let (who, rest) = match failure.kind {
             // Without a key there is none to bar; and a limit of one model of many only has its provider stand by.
             Kind::Auth | Kind::Quota if target.key.1.is_none() => return,
             Kind::RateLimited if target.name.is_none() => return,
+            // Of a request that is passed on unread, which may name no model.
+            Kind::Forbidden if target.name.is_none() && ingress.spoken.opaque.is_some() => return,
             Kind::RateLimited => (model(target, asked), said.unwrap_or(LIMIT).min(LIMIT_CAP)),
             Kind::Forbidden => (model(target, asked), REFUSED),
             Kind::Auth => (key(target), REFUSED),

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use fastroute_core::failure::{Failure, Kind};
 use tokio::time::Instant;
 
-use crate::attempt::{self, Failed, Success, Words};
+use crate::attempt::{self, Failed, Success, Tried, Words};
 use crate::budget;
 use crate::clocks::{Due, IdleClock, Patience, seconds};
 use crate::course::{Course, Step};
@@ -59,7 +59,7 @@ impl<'t> Running<'t> {
     pub(crate) fn over(self, failure: &Failure, ground: &Ground<'t>) -> &'t Target {
         if blames_upstream(failure) {
             self.target.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-            ground.io.shared.bars.failed(self.target, ground.ingress.model(), failure, Instant::now());
+            ground.io.shared.bars.failed(self.target, ground.ingress, failure, Instant::now());
         }
         self.target
     }
@@ -96,7 +96,6 @@ pub(crate) fn walk<'t>(
         let patience = &route.patience;
         let deadline = deadline(patience, ingress);
         failpoint::pass("walk.begin");
-        let hedges = patience.hedge_after_s.is_some() && ingress.stream();
         let mut ground = Ground { io, table, plan, route, ingress, presence, first: ingress.started, deadline };
         let mut course = Course::new(table, &plan.targets, patience, deadline);
         // Boxed, like everything that only a failure needs: each exchange would carry it.
@@ -105,11 +104,11 @@ pub(crate) fn walk<'t>(
         let mut next = course.next(ingress.started, &io.shared.dice);
         let mut over = pin!(io.shared.over());
         route.budget.earn();
-        if hedges {
+        if ground.hedges() {
             route.budget.earn_hedge();
         }
         while let Some(Step { target, at }) = next {
-            let words = match attempt::words(target, ingress, patience).await {
+            let mut words = match attempt::words(target, ingress, patience).await {
                 Ok(words) => words,
                 Err(failure) => {
                     ground.pass_over(target, failure, &mut course, &mut story);
@@ -136,33 +135,11 @@ pub(crate) fn walk<'t>(
             }
             // Not sooner: what may not be put on record is not tried, and counts nowhere.
             story.attempt(target.index, began);
-            let running = Running { target, began, flying: InFlight::enter(table, target, plan.by) };
-            failpoint::pass("walk.attempt");
             if story.attempts() == 1 {
                 ground.first = began;
             }
-            let due = ground.due(began);
-            // What could only begin behind that would be over before it was sent.
-            course.end_by(due.by);
-            let other = course.after_slow(target).filter(|_| ingress.stream());
-            let soft = other.map(|_| soft(patience, target, began));
-            // Whether it is left then depends on words that are still to be found.
-            let unsure = other.is_some_and(|other| !attempt::has_own(other, ingress, patience));
-            let id = story.pledge.as_ref().and_then(Pledge::header);
-            let (running, tried) = if hedges || unsure || presence.is_some() {
-                let entrant = Entrant::new(&ground, running, words, due, soft, id);
-                // Boxed: few routes want any of this.
-                Box::pin(race(&ground, &mut course, &mut story, entrant, over.as_mut())).await
-            } else {
-                let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
-                let tried = tokio::select! {
-                    biased;
-                    tried = attempt::attempt(io, (target, words.as_ref()), ingress, patience, due, id) => tried,
-                    // Its client has seen nothing, and can go to another gateway.
-                    () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
-                };
-                (running, tried)
-            };
+            let (running, tried) =
+                ground.fly((target, &mut words), began, &mut course, &mut story, over.as_mut()).await;
             let failed = match tried {
                 Ok(success) => return Walked::Content(ground.found(success, running, story)),
                 Err(failed) => Box::new(failed),
@@ -207,6 +184,46 @@ impl<'t> Ground<'t> {
             }
         }
         None
+    }
+
+    /// Runs an attempt that is on record up to its content, with another one beside or after it where it is slow.
+    async fn fly(
+        &self,
+        (target, words): (&'t Target, &mut Option<Words<'t>>),
+        began: Instant,
+        course: &mut Course<'t>,
+        story: &mut Story,
+        mut over: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Running<'t>, Tried) {
+        let Self { io, table, plan, ingress, .. } = *self;
+        let patience = &self.route.patience;
+        let running = Running { target, began, flying: InFlight::enter(table, target, plan.by) };
+        failpoint::pass("walk.attempt");
+        let due = self.due(began);
+        // What could only begin behind that would be over before it was sent.
+        course.end_by(due.by);
+        let other = course.after_slow(target).filter(|_| ingress.stream());
+        let soft = other.map(|_| soft(patience, target, began));
+        // Whether it is left then depends on words that are still to be found.
+        let unsure = other.is_some_and(|other| !attempt::has_own(other, ingress, patience));
+        let id = story.pledge.as_ref().and_then(Pledge::header);
+        if self.hedges() || unsure || self.presence.is_some() {
+            let entrant = Entrant::new(self, running, words.take(), due, soft, id);
+            // Boxed: few routes want any of this.
+            return Box::pin(race(self, course, story, entrant, over)).await;
+        }
+        let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
+        let tried = tokio::select! {
+            biased;
+            tried = attempt::attempt(io, (target, words.as_ref()), ingress, patience, due, id) => tried,
+            // Its client has seen nothing, and can go to another gateway.
+            () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
+        };
+        (running, tried)
+    }
+
+    fn hedges(&self) -> bool {
+        self.route.patience.hedge_after_s.is_some() && self.ingress.stream()
     }
 
     /// Puts the attempt that is about to begin on record; false where that must be and cannot.

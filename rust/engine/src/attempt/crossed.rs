@@ -119,6 +119,19 @@ fn plain(name: &str) -> Cow<'_, str> {
     name.chars().map(|letter| if fits(letter) { letter } else { '?' }).collect::<String>().into()
 }
 
+/// A list with more names behind it. To one that was cut only their number is added.
+pub(super) fn longer(list: &str, names: &[String]) -> Option<HeaderValue> {
+    let known: Vec<_> = list.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let cut = known.last().and_then(|last| last.strip_prefix('+')?.strip_suffix(" more")?.parse::<usize>().ok());
+    match (cut, known.split_last()) {
+        (Some(more), Some((_, known))) => {
+            let more = format!("+{} more", more + names.len());
+            HeaderValue::from_str(&known.iter().chain([&more]).map(String::as_str).collect::<Vec<_>>().join(", ")).ok()
+        }
+        _ => listed(&known, names),
+    }
+}
+
 /// As many names as fit, each once, and how many more there are.
 pub(super) fn listed(dropped: &[String], changed: &[String]) -> Option<HeaderValue> {
     let mut known = HashSet::new();
@@ -211,6 +224,9 @@ mod tests {
         assert_eq!(told, &names[..told.len()]);
         assert_eq!(listed(&names[..2], &names[..1]).unwrap(), "messages[0].name, messages[1].name");
         assert_eq!(listed(&["x".repeat(2000)], &[]).unwrap(), "+1 more");
+        assert_eq!(longer("seed, +2 more", &names[..3]).unwrap(), "seed, +5 more");
+        assert_eq!(longer("seed", &["citations".to_owned()]).unwrap(), "seed, citations");
+        assert_eq!(longer("", &["citations".to_owned()]).unwrap(), "citations");
         assert_eq!(listed(&[], &[]), None);
     }
 }

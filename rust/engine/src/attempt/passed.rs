@@ -64,11 +64,11 @@ pub(super) async fn attempt(
     tried.map_err(|failed| failed.hiding(head))
 }
 
-/// A file that is not there is not the model; and where tokens are counted, limits and addresses are others than where
-/// the model answers.
+/// A file that is not there, or somebody else's, is not the model; and where tokens are counted, limits, rights and
+/// addresses are others than where the model answers.
 fn says_nothing_of_the_model(passing: &Passing, kind: Kind) -> bool {
     match kind {
-        Kind::NotFound => !passing.below.is_empty() || passing.endpoint.counts(),
+        Kind::NotFound | Kind::Forbidden => !passing.below.is_empty() || passing.endpoint.counts(),
         Kind::RateLimited => passing.endpoint.counts(),
         _ => false,
     }

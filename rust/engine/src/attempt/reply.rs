@@ -18,7 +18,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::crossed::{Crossed, X_DROPPED, listed};
+use super::crossed::{Crossed, X_DROPPED, longer};
 use super::framing::{begins_as_reply, cut, frame_by, misframed, passed_on};
 use super::{Failed, Flow, Frames, REPLY_BYTES, Running, Success, WHOLE_REPLY_BYTES, Whole, Words, joined};
 use crate::clocks::{Due, Patience};
@@ -324,11 +324,8 @@ impl Answer<'_> {
     /// Names beside what the target was not told what its reply could not tell the client.
     fn named(&self, mut headers: HeaderMap, unsaid: &[String]) -> HeaderMap {
         if !unsaid.is_empty() {
-            let dropped = self.words.dropped.as_ref().and_then(|dropped| dropped.to_str().ok()).unwrap_or_default();
-            let dropped: Vec<_> = dropped.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            if let Some(all) = listed(&dropped, unsaid) {
-                headers.insert(X_DROPPED, all);
-            }
+            let dropped = self.words.dropped.as_ref().and_then(|dropped| dropped.to_str().ok());
+            headers.extend(longer(dropped.unwrap_or_default(), unsaid).map(|all| (X_DROPPED, all)));
         }
         headers
     }
