@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from math import gcd, lcm
 from typing import Any
 
@@ -278,12 +279,17 @@ def _provider(name: str, config: Config, found: Found) -> Provider:
 
 def _whose_models(provider: Provider) -> str:
     """Whose models it has, in the catalogue: its own where it has a row there, else those of the row at its address."""
-    rows = read_catalogue().providers
-    if provider.name in rows:
+    if provider.name in read_catalogue().providers:
         return provider.name
-    public = ((name, row.address) for name, row in rows.items() if row.address.startswith("https://"))
-    fixed = ((name, parse_address(address).host) for name, address in public if "{" not in address)
-    return next((name for name, host in fixed if host == provider.address.host), provider.name)
+    return _public_hosts().get(provider.address.host, provider.name)
+
+
+@cache
+def _public_hosts() -> Mapping[str, str]:
+    """Hosts of the catalogue, with the first provider that is there."""
+    rows = reversed(read_catalogue().providers.items())
+    fixed = ((name, row.address) for name, row in rows if row.address.startswith("https://") and "{" not in row.address)
+    return {parse_address(address).host: name for name, address in fixed}
 
 
 def _capabilities(models: Models, provider: Provider, model: str | None) -> Mapping[str, Any]:
