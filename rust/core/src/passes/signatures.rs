@@ -192,19 +192,21 @@ fn join_pieces(blocks: &mut Vec<Block<'_>>) {
 fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, bool) {
     // A request that stays in its dialect keeps what it came with, but for our own marks.
     let own = |maker: Option<Dialect>| if source == target { Some(target) } else { maker };
+    // What was made without a proof is told to some clients with an empty one.
+    let has = |proof: &Option<Text<'_>>| proof.as_ref().is_some_and(|proof| source == target || !proof.is_empty());
     match &mut block.content {
         Content::ToolCall(call) => {
             // Chat has Google's own place for the signature of a call.
             let maker = if source == Dialect::OpenAiChat { Some(Dialect::Gemini) } else { Some(source) };
             let said = call.signature.take();
-            let had = said.is_some();
+            let had = has(&said);
             call.signature = said.and_then(|proof| returned(proof, own(maker), target));
             (true, !had || call.signature.is_some())
         }
         Content::Reasoning(reasoning) => {
             let maker = own(maker(source, &block.extras));
             let said = (reasoning.signature.take(), reasoning.redacted.take());
-            let had = (said.0.is_some(), said.1.is_some());
+            let had = (has(&said.0), has(&said.1));
             reasoning.signature = said.0.and_then(|proof| returned(proof, maker, target));
             reasoning.redacted = said.1.and_then(|proof| returned(proof, maker, target));
             let whole = had == (reasoning.signature.is_some(), reasoning.redacted.is_some());

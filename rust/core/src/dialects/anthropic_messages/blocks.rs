@@ -11,7 +11,7 @@ use crate::dialects::message::{
     ToolResult,
 };
 use crate::dialects::object::{self, Mode, Object};
-use crate::dialects::{DialectError, Place};
+use crate::dialects::{DialectError, Place, mint};
 
 /// Takes `content`: a string or a list of blocks. Null and absence give no blocks; a null stays among the extras.
 pub(super) fn take_content<'a>(owner: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
@@ -109,10 +109,17 @@ fn redacted(data: Text<'_>) -> Content<'_> {
 }
 
 fn tool_use<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, DialectError> {
-    let (Some(id), Some(name)) = (required(block, "id")?, required(block, "name")?) else {
+    let (id, Some(name)) = (required(block, "id")?, required(block, "name")?) else {
         return Ok(None);
     };
-    let arguments = block.take_object("input")?.map(input::arguments);
+    // Some servers say the input as text, as chat does.
+    let lenient = block.mode == Mode::Lenient;
+    let as_text = block.take_if("input", |raw| object::text(raw).filter(|text| lenient && input::is_object(text)));
+    let arguments = match as_text {
+        Some(text) => Some(text),
+        None => block.take_object("input")?.map(input::arguments),
+    };
+    let id = id.unwrap_or_else(|| mint::call_id(&name, 0, 0).into());
     if arguments.is_none() && block.mode == Mode::Strict {
         return Err(block.place.member("input").refuse("is required"));
     }

@@ -29,7 +29,7 @@ pub(in crate::dialects) fn says_nothing(arguments: &str) -> bool {
     matches!(arguments.trim(), "" | "null" | "{}")
 }
 
-fn is_object(text: &str) -> bool {
+pub(super) fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && Json::parse(text).is_some()
 }
 

@@ -6,7 +6,7 @@
 use crate::dialects::anthropic_messages::{DIALECT, citations, input, opaque};
 use crate::dialects::message::{CallKind, Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
-use crate::dialects::{DialectError, Place};
+use crate::dialects::{DialectError, Place, mint};
 
 /// More calls beside each other than any model makes; beyond them a server would only make us remember.
 const MOST_OPEN: usize = 64;
@@ -107,9 +107,15 @@ impl OpenBlocks {
     fn start_call<'a>(&mut self, mut block: Object<'a, '_>, events: &mut Events<'a>) -> What {
         let call = self.calls;
         self.calls = self.calls.saturating_add(1);
-        let id = block.take_if("id", object::text).unwrap_or_default();
         let name = block.take_if("name", object::text).unwrap_or_default();
-        let input = block.take_if("input", |raw| raw.get().starts_with('{').then(|| input::arguments(raw)));
+        let id = block.take_if("id", object::text).filter(|id| !id.is_empty());
+        let id = id.unwrap_or_else(|| mint::call_id(&name, 0, call).into());
+        // Some servers say the input as text, as chat does.
+        let as_text = |raw| object::text(raw).filter(|text| input::is_object(text));
+        let input = block.take_if("input", |raw| match raw.get().as_bytes() {
+            [b'{', ..] => Some(input::arguments(raw)),
+            _ => as_text(raw),
+        });
         push_rest(block, events);
         events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature: None });
         let input = input.filter(|input| input != "{}").unwrap_or_default().into_owned();

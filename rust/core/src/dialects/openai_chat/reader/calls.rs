@@ -87,11 +87,17 @@ impl Calls {
         self.0.is_empty()
     }
 
-    /// Whether a chunk makes a call, by its id, that none before it has made.
+    /// Whether a chunk makes a call, by its id or else its number, that none before it has made.
     pub(super) fn is_new(&self, delta: &Object<'_, '_>) -> bool {
         let entries = delta.peek("tool_calls").and_then(object::list).unwrap_or_default();
-        let ids = entries.into_iter().filter_map(|entry| Object::lenient(entry)?.take_if("id", object::text));
-        ids.filter(|id| !id.is_empty()).any(|id| !self.0.iter().any(|call| call.wire_id == id))
+        entries.into_iter().filter_map(Piece::from_entry).any(|piece| {
+            if piece.id.is_empty() {
+                let known = |call: &Call| piece.index.is_none() || call.wire_index == piece.index;
+                !piece.name.is_empty() && !self.0.iter().any(known)
+            } else {
+                !self.0.iter().any(|call| call.wire_id == piece.id)
+            }
+        })
     }
 
     pub(super) fn add<'a>(
@@ -170,8 +176,10 @@ impl Calls {
             None => self.0.len().checked_sub(1)?,
         };
         let known = self.0.get(candidate)?;
-        let another = opens && !piece.id.is_empty() && !known.wire_id.is_empty();
-        (!another).then_some(candidate)
+        // Behind a whole object a name with arguments is another call, though both have one number and neither an id.
+        let behind = known.progress.is_whole() && known.kind == CallKind::Function && !piece.arguments.is_empty();
+        let another = if piece.id.is_empty() { behind } else { !known.wire_id.is_empty() };
+        (!(opens && another)).then_some(candidate)
     }
 
     /// Ends the calls that nothing more can belong to.

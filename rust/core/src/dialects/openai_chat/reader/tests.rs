@@ -341,3 +341,14 @@ fn calls_of_one_tool_with_one_id_are_two_where_their_numbers_say_so() {
         ]
     );
 }
+
+#[test]
+fn whole_calls_with_one_number_and_no_id_are_different_calls() {
+    let call = |name: &str, arguments: &str| {
+        format!(r#"{{"tool_calls":[{{"index":0,"id":"","function":{{"name":"{name}","arguments":"{arguments}"}}}}]}}"#)
+    };
+    let lines = read_deltas(&[(&call("a", r#"{\"x\":1}"#), "null"), (&call("b", r#"{\"y\":2}"#), "\"tool_calls\"")]);
+    let said: Vec<_> = lines.iter().filter(|line| line.contains("+=")).collect();
+    assert_eq!(said, ["0 call 0 += {\"x\":1}", "0 call 1 += {\"y\":2}"], "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("0 call 1 b id=")), "{lines:?}");
+}

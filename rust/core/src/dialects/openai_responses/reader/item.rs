@@ -61,6 +61,30 @@ impl Reader {
         self.begin(index, item, Some(document), events)
     }
 
+    /// A server may leave out the event that begins a message or a reasoning: its first piece does.
+    pub(super) fn assume(&mut self, event_kind: &str, index: Option<u64>, event: &Object<'_, '_>) {
+        let thinks = || event.peek("part").and_then(Object::lenient)?.take_if("type", object::text);
+        let kind = match event_kind {
+            "response.content_part.added" if thinks().as_deref() == Some("reasoning_text") => Kind::Reasoning,
+            "response.content_part.added" => Kind::Message,
+            _ if event_kind.starts_with("response.output_text.") => Kind::Message,
+            _ if event_kind.starts_with("response.refusal.") => Kind::Message,
+            _ if event_kind.starts_with("response.reasoning_") => Kind::Reasoning,
+            _ => return,
+        };
+        let known = match index {
+            Some(index) => self.items.iter().any(|item| item.index == index),
+            None => self.items.iter().any(|item| !item.done),
+        };
+        if known || self.items.len() == MOST_ITEMS {
+            return;
+        }
+        self.current = self.items.len();
+        let index = index.unwrap_or(self.items.len() as u64);
+        let id = event.peek("item_id").and_then(object::text).unwrap_or_default().as_ref().into();
+        self.items.push(State { kind, index, id, call: self.calls, said: false, part_said: false, done: false });
+    }
+
     /// A new item: its head goes along as an opaque event, a call also starts.
     fn begin<'a>(
         &mut self,

@@ -99,6 +99,7 @@ impl Reader {
         let index = event.take_if("output_index", object::whole);
         let index = index.or_else(|| if kind == "response.output_item.added" { None } else { self.unnumbered(&event) });
         self.look_at(index);
+        self.assume(kind, index, &event);
         let mut text = |name: &str| event.take_if(name, object::text).unwrap_or_default();
         match kind {
             "response.output_item.added" => self.item_added(index, &event, document, events)?,

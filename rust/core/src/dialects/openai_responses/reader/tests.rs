@@ -280,3 +280,29 @@ fn a_part_of_a_new_kind_does_not_have_a_text_told_twice() {
     ]);
     assert_eq!(lines.iter().filter(|line| line.starts_with("text Hi")).count(), 1, "{lines:?}");
 }
+
+#[test]
+fn an_item_whose_beginning_the_server_leaves_out_is_told_once() {
+    let at = r#""item_id":"msg_1","output_index":0,"content_index":0"#;
+    let done =
+        r#""output_index":0,"item":{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi"}]}"#;
+    let thought = r#""item_id":"rs_1","output_index":1,"summary_index":0"#;
+    let reasoned =
+        r#""output_index":1,"item":{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"Why"}]}"#;
+    let lines = read(&[
+        ("response.output_text.delta", &format!(r#"{at},"delta":"Hi""#)),
+        ("response.output_text.done", &format!(r#"{at},"text":"Hi""#)),
+        ("response.output_item.done", done),
+        ("response.reasoning_summary_text.delta", &format!(r#"{thought},"delta":"Why""#)),
+        ("response.output_item.done", reasoned),
+        (
+            "response.completed",
+            &format!(
+                r#""response":{{"status":"completed","output":[{}]}}"#,
+                &done[r#""output_index":0,"item":"#.len()..]
+            ),
+        ),
+    ]);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("text Hi")).count(), 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("reasoning \"Why\"")).count(), 1, "{lines:?}");
+}
