@@ -1,10 +1,5 @@
 //! Turns that say nothing beside their calls and thoughts, and results that say nothing at all.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what the functions of a test meet is a failure of the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what the functions of a test meet is a failure of the test")]
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::message::Envelope;
