@@ -193,7 +193,11 @@ impl Said {
             }
             Event::Finish { choice, .. } if first(choice) => self.finished = true,
             Event::Error(_) => self.failed = true,
-            Event::TextDelta { .. } | Event::ToolCallStart { .. } | Event::Finish { .. } => self.more += 1,
+            Event::TextDelta { .. }
+            | Event::ReasoningDelta { .. }
+            | Event::RefusalDelta { .. }
+            | Event::ToolCallStart { .. }
+            | Event::Finish { .. } => self.more += 1,
             _ => {}
         }
     }
