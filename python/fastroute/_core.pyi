@@ -234,7 +234,12 @@ class ParsedReply:
     def usage(self) -> ReplyUsage | None: ...
 
 def parse_reply(body: bytes, dialect: str) -> ParsedReply:
-    """What a whole reply says, as plain values. Raises DialectError."""
+    """What a whole reply says, as plain values. Raises DialectError.
+
+    Tokens are brought to one invariant: `prompt_tokens` with cache reads and writes, `completion_tokens` with
+    reasoning, `total_tokens` their sum. `finish` is `tool_calls` where a tool is called, also where the server says
+    `stop`.
+    """
 
 def parse_error(body: bytes, dialect: str) -> ReplyError:
     """What an error says; a body that is no error object of the dialect becomes the message of a plain one."""

@@ -39,14 +39,8 @@ LOSSES: dict[tuple[str, str], str] = {
     ("anthropic_messages", "choices"): "has one choice",
     ("anthropic_messages", "usage of nothing"): "requires two counts: where nothing was told they are zero",
     ("anthropic_messages", "arguments"): "has objects alone for the input of a tool: free text is a member of one",
-    **{
-        (dialect, "stop beside calls"): "an answer that calls waits for what it calls, whatever its server says"
-        for dialect in ("openai_chat", "anthropic_messages", "cohere_v2")
-    },
     ("openai_responses", "choices"): "a response is one choice, never none and never two",
-    ("openai_responses", "stop beside calls"): "a response is completed; its calls alone tell that it waits for them",
     ("gemini", "refusal"): "a refusal is text, because there is nothing else to say it as",
-    ("gemini", "stop beside calls"): "STOP is said of calls as well, so calls go before it",
     ("gemini", "cache writes"): "cache writes have no count",
     ("gemini", "usage details"): "reasoning that a server counts beside the completion is cut to it",
     ("cohere_v2", "choices"): "a reply is one message, no more and no less",
@@ -54,7 +48,6 @@ LOSSES: dict[tuple[str, str], str] = {
     ("cohere_v2", "cache writes"): "usage counts what was read from a cache alone",
     ("ollama", "choices"): "a reply is one message, no more and no less",
     ("ollama", "refusal"): "a refusal is text like any other",
-    ("ollama", "stop beside calls"): "a stop is said of calls as well, so calls go before it",
     ("ollama", "usage of zero"): "counts of nothing are not told",
     ("ollama", "cache writes"): "usage is two counts without details",
     ("ollama", "usage details"): "usage is two counts without details",
@@ -77,16 +70,17 @@ def value_of(arguments: str) -> Any:
 def _usage(usage: core.ReplyUsage | None) -> Usage | None:
     if usage is None:
         return None
-    reasoned = usage.reasoning_tokens or 0
-    # Reasoning that is counted beside the completion is part of it where the total says so.
-    beside = reasoned if usage.total_tokens == usage.prompt_tokens + usage.completion_tokens + reasoned else 0
-    return Usage(
+    counted = Usage(
         usage.prompt_tokens,
-        usage.completion_tokens + beside,
+        usage.completion_tokens,
         usage.cached_tokens or 0,
         usage.cache_write_tokens or 0,
-        reasoned,
+        usage.reasoning_tokens or 0,
     )
+    assert usage.total_tokens == counted.prompt + counted.completion, usage
+    assert counted.cached + counted.written <= counted.prompt, usage
+    assert counted.reasoned <= counted.completion, usage
+    return counted
 
 
 def said_in_reply(reply: core.ParsedReply) -> Said:
@@ -171,9 +165,7 @@ def _of_choice(there: Choice, here: Choice) -> Iterator[tuple[str, str]]:
         yield "text", f"{len(there.text)} characters, were {len(here.text)}"
     if there.calls != here.calls:
         yield ("arguments", "in an object") if _wrapped(there.calls, here.calls) else ("calls", "differ")
-    if (there.finish, here.finish) == ("tool_calls", "stop") and here.calls:
-        yield "stop beside calls", "stop became tool_calls"
-    elif there.finish != here.finish:
+    if there.finish != here.finish:
         yield "finish", f"{there.finish}, was {here.finish}"
 
 
@@ -198,9 +190,6 @@ def _wrapped(there: list[tuple[str, Any]], here: list[tuple[str, Any]]) -> bool:
 
 
 def _of_usage(there: Usage | None, here: Usage | None) -> Iterator[tuple[str, str]]:
-    if there is not None and here is not None and not here.cached and there.cached + there.written <= there.prompt:
-        # Some count beside the details what others count among them; only the way abroad brings them together.
-        here = here._replace(cached=there.cached, written=here.written or there.written)
     if there == here:
         return
     told = f"{there and tuple(there)}, was {here and tuple(here)}"

@@ -4,6 +4,7 @@ import doctest
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,43 @@ def test_a_stream_as_plain_values_in_any_pieces() -> None:
     assert ("text", "It ") in whole
     assert whole[-2:] == [("finish", "tool_calls"), ("done", "")]
     assert told([STREAM[at : at + 1] for at in range(len(STREAM))]) == whole
+
+
+CALL = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "calls", "finish", "counts"),
+    [
+        # xAI counts reasoning beside the completion, and the total proves it.
+        ({"completion_tokens_details": {"reasoning_tokens": 90}, "total_tokens": 105}, [], "stop", (10, 95, 0, 0, 90)),
+        # Grok at Azure tells more cache reads than it read.
+        ({"prompt_tokens_details": {"cached_tokens": 40}}, [CALL], "tool_calls", (10, 5, 10, 0, 0)),
+        ({"prompt_cache_hit_tokens": 8}, [], "stop", (10, 5, 8, 0, 0)),
+        ({"prompt_tokens_details": {"cache_creation_input_tokens": 4}}, [CALL], "tool_calls", (10, 5, 0, 4, 0)),
+    ],
+)
+def test_counts_and_finish_are_what_numbers_and_calls_prove(
+    told: dict[str, Any], calls: list[Any], finish: str, counts: tuple[int, ...]
+) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15} | told
+    # Servers say "stop" of answers that call, and "tool_calls" of answers that do not.
+    word = "stop" if calls else "tool_calls"
+    message = {"role": "assistant", "content": "", "tool_calls": calls}
+    reply = {"id": "r", "choices": [{"index": 0, "message": message, "finish_reason": word}], "usage": usage}
+    whole = core.parse_reply(json.dumps(reply).encode(), CHAT)
+    assert whole.choices[0].finish == finish
+    delta = {"index": 0, "delta": {"tool_calls": [{"index": 0} | call for call in calls]}}
+    chunks = [{"choices": [delta]}, {"choices": [{"index": 0, "delta": {}, "finish_reason": word}], "usage": usage}]
+    reader = core.StreamReader(CHAT)
+    events = [event for chunk in chunks for event in reader.push(b"data: %b\n\n" % json.dumps(chunk).encode())]
+    assert [event.finish for event in events if event.kind == "finish"] == [finish]
+    streamed = [event.usage for event in events if event.usage is not None]
+    for each in [whole.usage, streamed[-1]]:
+        assert each is not None
+        details = [each.cached_tokens or 0, each.cache_write_tokens or 0, each.reasoning_tokens or 0]
+        assert (each.prompt_tokens, each.completion_tokens, *details) == counts
+        assert each.total_tokens == counts[0] + counts[1]
 
 
 @pytest.mark.parametrize("name", sorted(set(core.DIALECTS) - set(ANSWERS)))

@@ -10,25 +10,24 @@ mod halves;
 mod ids;
 mod places;
 mod request;
+mod settled;
 mod shown;
 mod unsaid;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{
-    CallKind, Choice, Content, Envelope, Event, Events, FinishReason, Reply, Spelling, Text, Wanted,
-};
+use crate::dialects::message::{CallKind, Choice, Content, Envelope, Event, Events, Reply, Spelling, Text, Wanted};
 use crate::dialects::{Dialect, DialectError, Reader, Writer, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::passes::{NOT_HELD, Returning, WayBack};
 use crate::sse::Limits;
-use crate::usage::{self, UsageRule};
 pub use array::JsonArray;
 pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
 pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
+pub use settled::{Settling, settle_reply};
 pub(crate) use unsaid::Unsaid;
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
@@ -78,11 +77,8 @@ pub(crate) fn say_reply(
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
             shown::show(chat, target);
-            chat.choices.iter_mut().for_each(waits_for_its_calls);
+            settle_reply(chat, source, way_back.usage_rule());
             chat.choices.iter_mut().for_each(has_arguments);
-            if let Some(usage) = &mut chat.usage {
-                usage::settle(usage, source, way_back.usage_rule());
-            }
         }
         way_back.reply(chat)?;
         if source != target {
@@ -90,14 +86,6 @@ pub(crate) fn say_reply(
         }
     }
     Ok((target.render_reply(&reply, &Envelope { id: &id, ..*envelope })?, unsaid))
-}
-
-/// Some servers say "stop" of an answer that calls; whoever is called would wait for nothing.
-fn waits_for_its_calls(choice: &mut Choice<'_>) {
-    let calls = choice.turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
-    if let Some(finish) = choice.finish.as_mut().filter(|finish| calls && finish.reason == FinishReason::Stop) {
-        finish.reason = FinishReason::ToolCalls;
-    }
 }
 
 /// What clients read as the arguments of a call that has none.
@@ -126,12 +114,10 @@ pub struct StreamTranslator {
     writer: Writer,
     source: Dialect,
     target: Dialect,
-    usage_rule: UsageRule,
+    settling: Settling,
     returning: Returning,
     /// Choices that have begun and have not finished.
     open: SmallVec<[u32; 4]>,
-    /// Choices that have called.
-    called: SmallVec<[u32; 4]>,
     /// Calls that have begun and have no arguments yet.
     bare: SmallVec<[(u32, u32); 4]>,
     /// The choice that is told where the target has one.
@@ -161,10 +147,9 @@ impl StreamTranslator {
             writer: target.writer(&Envelope { id: &id, ..*envelope })?,
             source,
             target,
-            usage_rule: way_back.usage_rule(),
+            settling: Settling::new(source, way_back.usage_rule()),
             returning: way_back.returning(),
             open: SmallVec::new(),
-            called: SmallVec::new(),
             bare: SmallVec::new(),
             told: None,
             seed: None,
@@ -235,6 +220,9 @@ impl StreamTranslator {
         let last = if proper { self.reader.end() } else { Events::new() };
         for mut event in last {
             self.name(&mut event);
+            if self.source != self.target {
+                self.settling.event(&mut event);
+            }
             self.turn_back(event, b"", out, watch)?;
         }
         if self.ended {
@@ -268,16 +256,11 @@ impl StreamTranslator {
         for mut event in events {
             self.name(&mut event);
             if self.source != self.target {
+                self.settling.event(&mut event);
                 match &mut event {
                     Event::MessageStart { id, .. } => reply_id::spell(id, self.target),
-                    Event::Usage(usage) => usage::settle(usage, self.source, self.usage_rule),
-                    Event::ToolCallStart { choice, call, kind, .. } => {
-                        if !self.called.contains(choice) {
-                            self.called.push(*choice);
-                        }
-                        if *kind == CallKind::Function {
-                            self.bare.push((*choice, *call));
-                        }
+                    Event::ToolCallStart { choice, call, kind: CallKind::Function, .. } => {
+                        self.bare.push((*choice, *call));
                     }
                     // Some servers write the word for nothing.
                     Event::ToolCallDelta { choice, call, arguments, .. }
@@ -289,11 +272,6 @@ impl StreamTranslator {
                         let (choice, call, kind) = (*choice, *call, CallKind::Function);
                         let none = Event::ToolCallDelta { choice, call, kind, arguments: NO_ARGUMENTS.into() };
                         self.turn_back(none, data, out, watch)?;
-                    }
-                    Event::Finish { choice, finish }
-                        if finish.reason == FinishReason::Stop && self.called.contains(choice) =>
-                    {
-                        finish.reason = FinishReason::ToolCalls;
                     }
                     Event::Media { .. } => {
                         for event in shown::shown(event, self.target) {

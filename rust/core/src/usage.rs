@@ -96,7 +96,7 @@ impl Usage {
 /// told beside the completion is believed of any provider whose total proves it.
 pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: UsageRule) {
     if !matches!(source, Dialect::OpenAiChat | Dialect::OpenAiCompletions) {
-        return;
+        return told.tokens.contain();
     }
     let rule = if rule == UsageRule::Invariant { UsageRule::ReasoningApart } else { rule };
     let outside = |names: &[&str]| names.iter().find_map(|name| json_count(told.extras.get(source, name)?));
@@ -126,8 +126,7 @@ pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: Usage
             total_tokens: usage.total_tokens,
             cached_tokens: reads.then_some(usage.cached_tokens),
             cache_write_tokens: writes.then_some(usage.cache_write_tokens),
-            // Some count a few more than the completion that holds them, which is theirs to tell.
-            reasoning_tokens: reasoning,
+            reasoning_tokens: reasoning.map(|reasoning| reasoning.min(usage.completion_tokens)),
         };
     }
 }

@@ -97,6 +97,21 @@ pub struct TokenUsage {
     pub reasoning_tokens: Option<u64>,
 }
 
+impl TokenUsage {
+    /// Lets no part exceed its whole.
+    pub(crate) fn contain(&mut self) {
+        self.total_tokens = self.prompt_tokens.saturating_add(self.completion_tokens);
+        let mut room = self.prompt_tokens;
+        for part in [&mut self.cached_tokens, &mut self.cache_write_tokens].into_iter().flatten() {
+            *part = room.min(*part);
+            room -= *part;
+        }
+        if let Some(reasoning) = &mut self.reasoning_tokens {
+            *reasoning = self.completion_tokens.min(*reasoning);
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Usage<'a> {
     pub tokens: TokenUsage,
