@@ -23,14 +23,34 @@ pub(crate) fn take<'a>(choice: &mut Object<'a, '_>, called: bool) -> Option<Fini
     Some(Finish::new(reason, native))
 }
 
-/// What words mean that servers use in place of the published five; what they call goes before what they say.
+/// What words mean that servers use in place of the published five, those of the makers they translate among them, in
+/// either case; what they call goes before what they say.
 fn reason_of_word(word: &str, called: bool) -> FinishReason {
-    match word {
-        "model_length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
-        "sensitive" => FinishReason::ContentFilter,
-        "error" | "insufficient_system_resource" | "network_error" => FinishReason::Error,
-        _ if called => FinishReason::ToolCalls,
-        _ => FinishReason::Stop,
+    const LENGTH: [&str; 4] = ["model_length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"];
+    const FILTER: [&str; 9] = [
+        "sensitive",
+        "refusal",
+        "safety",
+        "recitation",
+        "blocklist",
+        "prohibited_content",
+        "spii",
+        "content_filtered",
+        "guardrail_intervened",
+    ];
+    const ERROR: [&str; 5] =
+        ["error", "insufficient_system_resource", "network_error", "malformed_function_call", "timeout"];
+    let among = |words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+    if among(&LENGTH) {
+        FinishReason::Length
+    } else if among(&FILTER) {
+        FinishReason::ContentFilter
+    } else if among(&ERROR) {
+        FinishReason::Error
+    } else if called {
+        FinishReason::ToolCalls
+    } else {
+        FinishReason::Stop
     }
 }
 
@@ -52,4 +72,25 @@ pub(crate) fn write(choice: &mut Members<'_>, finish: &Finish<'_>) {
         None => choice.null("finish_reason"),
     }
     choice.text_if("native_finish_reason", finish.native.as_deref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_other_makers_mean_what_they_mean_there() {
+        for (word, reason) in [
+            ("MAX_TOKENS", FinishReason::Length),
+            ("max_output_tokens", FinishReason::Length),
+            ("SAFETY", FinishReason::ContentFilter),
+            ("refusal", FinishReason::ContentFilter),
+            ("MALFORMED_FUNCTION_CALL", FinishReason::Error),
+            ("end_turn", FinishReason::Stop),
+            ("eos", FinishReason::Stop),
+        ] {
+            assert_eq!(reason_of_word(word, false), reason, "{word}");
+        }
+        assert_eq!(reason_of_word("tool_use", true), FinishReason::ToolCalls);
+    }
 }
