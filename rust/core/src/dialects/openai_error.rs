@@ -29,14 +29,20 @@ pub(super) fn parse_error(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
     }
 }
 
-/// Reads an object that is an error, or holds one under `error`.
+/// Reads an object that is an error, or holds one under `error` or under a name that others have for it.
 pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>) -> ErrorReply<'a> {
     match document.peek("error") {
         // {"error": {…}}: nearly everybody.
         Some(raw) if raw.get().starts_with('{') => match Object::lenient(raw) {
-            Some(object) => parse_object(dialect, object),
+            Some(object) => parse_object(dialect, within(object)),
             None => plain(NO_MESSAGE),
         },
+        // {"error": ["…"]}: Hugging Face.
+        Some(raw) if raw.get().starts_with('[') => {
+            let sentences: Vec<_> =
+                object::list(raw).unwrap_or_default().into_iter().filter_map(object::text).collect();
+            plain(if sentences.is_empty() { NO_MESSAGE.to_owned() } else { sentences.join("; ") })
+        }
         // {"error": "…", "code": "…"}: xAI, Ollama, Venice. Here `code` is a sentence about the kind of error.
         Some(raw) => {
             let mut error = plain(object::text(raw).unwrap_or(NO_MESSAGE.into()));
@@ -44,27 +50,50 @@ pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>)
             error
         }
         // {"message": …} with or without `object: "error"`: Mistral, Cohere, DashScope, Bedrock.
-        None if document.has("message") => parse_object(dialect, document),
+        None if MESSAGES.iter().any(|name| document.has(name)) => parse_object(dialect, document),
         // {"detail": …}: FastAPI servers, among them Mistral's and vLLM's.
-        None => parse_detail(&document),
+        None if document.has("detail") => parse_detail(&mut document),
+        None => match elsewhere(&document) {
+            Some(object) => parse_object(dialect, object),
+            None => plain(NO_MESSAGE),
+        },
     }
 }
 
+/// Some routers wrap the error of whom they asked as it came.
+fn within<'a, 'b>(object: Object<'a, 'b>) -> Object<'a, 'b> {
+    let said = MESSAGES.iter().any(|name| object.has(name));
+    match object.peek("error").filter(|_| !said).and_then(Object::lenient) {
+        Some(inner) => inner,
+        None => object,
+    }
+}
+
+/// `{"errors": [{…}]}`: Cloudflare. `{"base_resp": {…}}`: `MiniMax`, in replies of status 200 too.
+fn elsewhere<'a>(document: &Object<'a, '_>) -> Option<Object<'a, 'static>> {
+    let first = document.peek("errors").and_then(object::list).and_then(|errors| errors.first().copied());
+    Object::lenient(first.or_else(|| document.peek("base_resp"))?)
+}
+
+/// What the sentence for people is called, best first.
+const MESSAGES: [&str; 6] = ["message", "msg", "Message", "error_message", "status_msg", "reason"];
+
 fn parse_object<'a>(dialect: Dialect, mut object: Object<'a, '_>) -> ErrorReply<'a> {
-    let message = object.take_if("message", |raw| {
-        // A list of complaints is kept as the JSON text that it is.
-        Some(object::text(raw).unwrap_or(Text::Borrowed(raw.get())))
-    });
-    let kind = object
-        .take_if("type", word)
-        .or_else(|| object.take_if("status", word))
-        .or_else(|| object.take_if("error_type", word));
-    let raw_status = object.take_if("raw_status_code", object::whole);
-    let code = object.take_if("code", word);
-    let status = raw_status
+    let mut take = |names: &[&'static str], read: fn(&'a RawValue) -> Option<Text<'a>>| {
+        names.iter().find_map(|name| object.take_if(name, read))
+    };
+    // A list of complaints is kept as the JSON text that it is.
+    let message = take(&MESSAGES, |raw| Some(object::text(raw).unwrap_or(Text::Borrowed(raw.get()))));
+    let kind = take(&["type", "status", "error_type", "__type"], object::text);
+    let code = take(&["code", "error_code"], word);
+    let numbers = ["raw_status_code", "http_status_code", "status_code", "status"];
+    let told = numbers.iter().find_map(|name| object.take_if(name, object::whole));
+    let status = told
         .or_else(|| code.as_deref().and_then(|code| code.parse().ok()))
         .and_then(|status| u16::try_from(status).ok())
         .filter(|status| (400..600).contains(status));
+    // What is no status is the number of an error.
+    let code = code.or_else(|| told.filter(|_| status.is_none()).map(|number| Text::Owned(number.to_string())));
     let detail = object
         .peek("metadata")
         .and_then(Object::lenient)
@@ -82,12 +111,17 @@ fn parse_object<'a>(dialect: Dialect, mut object: Object<'a, '_>) -> ErrorReply<
 }
 
 /// Validation errors: a sentence, or a list of complaints with the path to each (`loc`).
-fn parse_detail<'a>(document: &Object<'a, '_>) -> ErrorReply<'a> {
+fn parse_detail<'a>(document: &mut Object<'a, '_>) -> ErrorReply<'a> {
     let Some(detail) = document.peek("detail") else {
         return plain(NO_MESSAGE);
     };
     if let Some(sentence) = object::text(detail) {
-        return plain(sentence);
+        // NVIDIA says its status beside it.
+        let status = document.take_if("status", object::whole).and_then(|status| u16::try_from(status).ok());
+        return ErrorReply { status: status.filter(|status| (400..600).contains(status)), ..plain(sentence) };
+    }
+    if let Some(inner) = Object::lenient(detail) {
+        return parse_object(Dialect::OpenAiChat, within(inner));
     }
     let mut complaints = Vec::new();
     let mut param = None;
@@ -230,6 +264,37 @@ mod tests {
         ("null", NOT_JSON, None, None, None, None),
         ("{}", NO_MESSAGE, None, None, None, None),
         (r#"{"error":{}}"#, NO_MESSAGE, None, None, None, None),
+        (
+            r#"{"success":false,"errors":[{"code":7003,"message":"no route"}]}"#,
+            "no route",
+            None,
+            Some("7003"),
+            None,
+            None,
+        ),
+        (
+            r#"{"choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#,
+            "login fail",
+            None,
+            Some("1004"),
+            None,
+            None,
+        ),
+        (r#"{"Message":"slow","__type":"ThrottlingException"}"#, "slow", Some("ThrottlingException"), None, None, None),
+        (r#"{"code":1001,"msg":"no"}"#, "no", None, Some("1001"), None, None),
+        (r#"{"error_code":"BAD","message":"no"}"#, "no", None, Some("BAD"), None, None),
+        (r#"{"error":{"error":{"message":"inner","code":"429"}}}"#, "inner", None, Some("429"), None, Some(429)),
+        (r#"{"error":["first","second"]}"#, "first; second", None, None, None, None),
+        (r#"{"error":{"message":"m","http_status_code":422}}"#, "m", None, None, None, Some(422)),
+        (
+            r#"{"status":404,"title":"Not Found","detail":"no such function"}"#,
+            "no such function",
+            None,
+            None,
+            None,
+            Some(404),
+        ),
+        (r#"{"detail":{"error":{"message":"inner","type":"t"}}}"#, "inner", Some("t"), None, None, None),
     ];
 
     #[test]

@@ -5,7 +5,7 @@
 //! classify the error is collected, in reading order, and the classification looks for names it knows.
 
 use crate::{
-    cursor::{Broken, Cursor, is_something, text},
+    cursor::{Broken, Cursor, count, is_something, text},
     failure::retry_after::parse_wait,
 };
 
@@ -69,13 +69,24 @@ impl ErrorBody {
             b"error" | b"errors" | b"innererror" | b"inner_error" | b"details" | b"metadata" => {
                 self.read_value(cursor, depth + 1)?;
             }
-            b"message" | b"detail" | b"msg" | b"error_message" => {
+            b"message" | b"Message" | b"detail" | b"msg" | b"error_message" | b"status_msg" => {
                 if let Some(text) = text(cursor.skip()?) {
                     self.add_message(&text);
                 }
             }
             b"code" | b"type" | b"status" | b"reason" | b"error_type" | b"error_code" | b"raw_status_code"
-            | b"status_code" => self.add_name(cursor.skip()?),
+            | b"http_status_code" | b"http_code" | b"status_code" | b"__type" => self.add_name(cursor.skip()?),
+            // MiniMax numbers its errors as Z.ai does, and means others: in a reply of status 200, where 0 is none.
+            b"base_resp" if cursor.open_object() => {
+                while let Some(key) = cursor.key()? {
+                    let value = cursor.skip()?;
+                    match key.as_ref() {
+                        b"status_code" => self.push_name(format!("base_resp_{}", count(value))),
+                        b"status_msg" => text(value).into_iter().for_each(|text| self.add_message(&text)),
+                        _ => {}
+                    }
+                }
+            }
             b"retryDelay" => {
                 self.retry_after_ms = text(cursor.skip()?).and_then(|wait| parse_wait(&wait));
             }
@@ -104,6 +115,8 @@ impl ErrorBody {
     fn add_name(&mut self, value: &[u8]) {
         let name = text(value).unwrap_or(std::borrow::Cow::Borrowed(value));
         let name = String::from_utf8_lossy(&name).to_ascii_lowercase();
+        // AWS writes the namespace of the type in front of it.
+        let name = name.rsplit_once('#').map_or(name.as_str(), |(_, name)| name).to_owned();
         match name.parse::<u16>() {
             Ok(status @ 400..=599) => self.status = self.status.or(Some(status)),
             _ if name.len() <= 64 && name != "null" => self.push_name(name),
@@ -170,6 +183,9 @@ mod tests {
                 &["content_filter", "inner"],
                 "",
             ),
+            (r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"No"}}"#, None, &["base_resp_1002"], "no"),
+            (r#"{"__type":"com.amazon#ThrottlingException","Message":"No"}"#, None, &["throttlingexception"], "no"),
+            (r#"{"error":{"http_code":"429","message":"No","type":"T"}}"#, Some(429), &["t"], "no"),
             ("<html>No</html>", None, &[], ""),
             ("", None, &[], ""),
             (r#"{"error":{"type":"cut","message":"N"#, None, &["cut"], ""),

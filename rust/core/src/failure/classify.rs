@@ -1,7 +1,8 @@
 //! From an upstream's error to a [`Failure`].
 //!
 //! Names in the body decide before the status does: the same status means a rate limit at one provider and an empty
-//! account at another, and a wrong key may be a 400. Words in the message decide only where names do not.
+//! account at another, and a wrong key may be a 400. Words in the message decide only where names do not, and never such
+//! as the client may have chosen: one request must not take a key or a model from everybody.
 
 use std::time::SystemTime;
 
@@ -85,19 +86,66 @@ fn may_be_shown(status: u16) -> bool {
 }
 
 fn kind_of(status: Option<u16>, said: &ErrorBody) -> Kind {
-    if status == Some(402) || said.names.iter().any(|name| is_quota(name)) || says_quota(status, &said.message) {
+    if status == Some(402) || said.names.iter().any(|name| is_quota(name)) {
         return Kind::Quota;
     }
+    // What stands in quotes is mostly the client's, and must not speak of keys, accounts and models.
+    let message = unquoted(&said.message);
     if let Some(kind) = said.names.iter().find_map(|name| specific(name)) {
+        return if is_about_a_thing(kind, said, &message) { Kind::BadRequest } else { kind };
+    }
+    if says_quota(status, &message) {
+        return Kind::Quota;
+    }
+    if let Some(kind) = by_message(status, &message) {
         return kind;
     }
-    if let Some(kind) = by_message(status, &said.message) {
-        return kind;
-    }
-    status.map(by_status).or_else(|| said.names.iter().find_map(|name| generic(name))).unwrap_or(Kind::UpstreamError)
+    let kind = status.map(by_status).or_else(|| said.names.iter().find_map(|name| generic(name)));
+    let kind = kind.unwrap_or(Kind::UpstreamError);
+    if is_about_a_thing(kind, said, &message) { Kind::BadRequest } else { kind }
 }
 
-/// An empty account, under whatever status. 1113: Z.ai.
+/// Whether what is missing or forbidden is a thing that the request names, and not the model: a file, say. That is the
+/// client's mistake, and of nobody else's concern.
+fn is_about_a_thing(kind: Kind, said: &ErrorBody, message: &str) -> bool {
+    const THINGS: [&str; 12] = [
+        "file",
+        "cachedcontent",
+        "cached content",
+        "container",
+        "vector store",
+        "response",
+        "conversation",
+        "item with",
+        "assistant",
+        "prompt",
+        "batch",
+        "image",
+    ];
+    let names_the_model = said.names.iter().any(|name| name.contains("model") || name.contains("deployment"));
+    matches!(kind, Kind::Forbidden | Kind::NotFound) && !names_the_model && contains_any(message, &THINGS)
+}
+
+/// A message without what it quotes. An apostrophe within a word quotes nothing.
+fn unquoted(message: &str) -> String {
+    let (mut out, mut rest, mut before) = (String::with_capacity(message.len()), message, ' ');
+    while let Some(letter) = rest.chars().next() {
+        let behind = rest.get(letter.len_utf8()..).unwrap_or_default();
+        let opens = matches!(letter, '\'' | '"' | '`') && !before.is_alphanumeric();
+        let quoted =
+            if opens { behind.find(letter).and_then(|end| behind.get(end + letter.len_utf8()..)) } else { None };
+        if let Some(behind) = quoted {
+            rest = behind;
+        } else {
+            out.push(letter);
+            rest = behind;
+        }
+        before = letter;
+    }
+    out
+}
+
+/// An empty account, under whatever status. 1113: Z.ai; `base_resp`: `MiniMax`.
 fn is_quota(name: &str) -> bool {
     matches!(
         name,
@@ -108,26 +156,36 @@ fn is_quota(name: &str) -> bool {
             | "billing_hard_limit_reached"
             | "billing_not_active"
             | "insufficient_balance"
+            | "insufficient_balance_error"
             | "insufficient_credits"
             | "exceeded_current_quota_error"
             | "arrearage"
             | "1113"
+            | "base_resp_1008"
+            | "base_resp_2056"
     )
 }
 
 fn says_quota(status: Option<u16>, message: &str) -> bool {
-    // "Check your plan and billing details" stands in Gemini's ordinary rate limits too, so "billing" counts only
-    // where no rate limit can be meant.
-    let billing = status == Some(403) && message.contains("billing");
-    billing
-        || status.is_none_or(|status| (400..430).contains(&status))
-            && contains_any(
-                message,
-                &["credit balance", "insufficient balance", "insufficient credit", "is in arrears"],
-            )
+    const SAYS: [&str; 3] = ["credit balance", "insufficient balance", "insufficient credit"];
+    match status {
+        // "Check your plan and billing details" stands in Gemini's ordinary rate limits too, so "billing" counts only
+        // where no rate limit can be meant.
+        Some(403) if message.contains("billing") => true,
+        // MiniMax says it with 500, too.
+        Some(401 | 403 | 429 | 500..=599) => contains_any(message, &SAYS) || message.contains("is in arrears"),
+        // An error about the request may hold anything of it, but does not begin with that.
+        _ => begins_with_any(message, &SAYS),
+    }
 }
 
-/// Names that mean one thing wherever they stand. Numbers: 1211, 1261, 1301 Z.ai; 3505 Mistral.
+/// Whether one of these is what a message begins with, or nearly so: "your", "the".
+fn begins_with_any(message: &str, phrases: &[&str]) -> bool {
+    const NEARLY: usize = 8;
+    phrases.iter().any(|phrase| message.find(phrase).is_some_and(|at| at <= NEARLY))
+}
+
+/// Names that mean one thing wherever they stand. Numbers: 1211, 1261, 1301 Z.ai; 3505 Mistral; `base_resp` `MiniMax`.
 fn specific(name: &str) -> Option<Kind> {
     if name.starts_with("throttling") {
         return Some(Kind::RateLimited);
@@ -137,6 +195,8 @@ fn specific(name: &str) -> Option<Kind> {
             Kind::ContextLength
         }
         "invalid_api_key"
+        | "base_resp_1004"
+        | "base_resp_2049"
         | "invalidapikey"
         | "api_key_invalid"
         | "incorrect_api_key_error"
@@ -147,6 +207,7 @@ fn specific(name: &str) -> Option<Kind> {
         | "invalid_authentication_error"
         | "unauthenticated"
         | "unauthorized" => Kind::Auth,
+        "base_resp_2013" => Kind::BadRequest,
         "permission_error"
         | "permission_denied"
         | "permission_denied_error"
@@ -164,6 +225,9 @@ fn specific(name: &str) -> Option<Kind> {
         | "1211" => Kind::NotFound,
         "request_too_large" | "payload_too_large" => Kind::TooLarge,
         "rate_limit_exceeded"
+        | "base_resp_1002"
+        | "base_resp_1039"
+        | "base_resp_1041"
         | "rate_limit_error"
         | "rate_limit_reached_error"
         | "resource_exhausted"
@@ -171,6 +235,8 @@ fn specific(name: &str) -> Option<Kind> {
         | "limit_requests"
         | "limit_burst_rate" => Kind::RateLimited,
         "content_filter"
+        | "base_resp_1026"
+        | "base_resp_1027"
         | "content_policy_violation"
         | "data_inspection_failed"
         | "datainspectionfailed"
@@ -193,7 +259,7 @@ fn specific(name: &str) -> Option<Kind> {
         | "insufficient_system_resource"
         | "unavailable"
         | "3505" => Kind::Overloaded,
-        "timeout" | "timeout_error" | "request_timeout" | "requesttimeout" | "gateway_timeout"
+        "base_resp_1001" | "timeout" | "timeout_error" | "request_timeout" | "requesttimeout" | "gateway_timeout"
         | "deadline_exceeded" => Kind::UpstreamTimeout,
         "conflict" | "conflict_error" | "aborted" => Kind::Conflict,
         _ => return None,
@@ -254,7 +320,10 @@ fn by_message(status: Option<u16>, message: &str) -> Option<Kind> {
     ) {
         return Some(Kind::ContextLength);
     }
-    if contains_any(message, &["api key not valid", "invalid api key", "incorrect api key", "invalid authentication"]) {
+    if begins_with_any(
+        message,
+        &["api key not valid", "invalid api key", "incorrect api key", "invalid authentication"],
+    ) {
         return Some(Kind::Auth);
     }
     if says_model_is_missing(message) {

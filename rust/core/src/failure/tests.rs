@@ -58,6 +58,41 @@ fn every_providers_errors_are_told_apart() {
 }
 
 #[test]
+fn what_a_client_wrote_takes_no_key_and_no_model_from_others() {
+    for (status, body) in [
+        (
+            400,
+            r#"{"error":{"message":"Invalid value: 'credit balance'. Supported values are: 'user'.","type":"invalid_request_error","code":"invalid_value"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Invalid value: 'invalid api key'.","type":"invalid_request_error","code":"invalid_value"}}"#,
+        ),
+        (400, r#"{"error":{"message":"Unknown role: your credit balance","type":"invalid_request_error"}}"#),
+        (400, r#"{"error":{"message":"Unknown role `model not found`, isn't it","type":"invalid_request_error"}}"#),
+        (422, r#"{"detail":[{"msg":"Input should be 'user'"}],"message":"body: got \"insufficient balance\""}"#),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"You may not use the File abc or it may not exist.","status":"PERMISSION_DENIED"}}"#,
+        ),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"File not found: file_x"}}"#),
+        (404, r#"{"error":{"message":"No such File object: file-model","type":"invalid_request_error"}}"#),
+    ] {
+        assert_eq!(classified(status, body).kind, Kind::BadRequest, "{status} {body}");
+    }
+    for (status, body, kind) in [
+        (400, r#"{"error":{"message":"Your credit balance is too low.","type":"invalid_request_error"}}"#, Kind::Quota),
+        (500, r#"{"type":"error","error":{"type":"api_error","message":"insufficient balance (1008)"}}"#, Kind::Quota),
+        (200, r#"{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#, Kind::RateLimited),
+        (404, r#"{"detail":"Not Found"}"#, Kind::NotFound),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#, Kind::NotFound),
+        (403, r#"{"error":{"message":"The key may not sample from it."}}"#, Kind::Forbidden),
+    ] {
+        assert_eq!(classified(status, body).kind, kind, "{status} {body}");
+    }
+}
+
+#[test]
 fn what_speaks_of_the_operators_keys_and_accounts_is_never_passed_on() {
     let mut shown = 0;
     for case in cases() {

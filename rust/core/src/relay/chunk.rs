@@ -31,6 +31,8 @@ pub(super) struct Chunk<'a> {
     /// How many values the content consists of, and where the last text among them stands, without its quotes.
     pub(super) content_parts: usize,
     pub(super) text: Range<usize>,
+    /// There is a list of them, though it may be empty.
+    pub(super) has_choices: bool,
     /// Where a string stands that is there only to hide the length of the event.
     pub(super) padding: Option<Range<usize>>,
 }
@@ -45,6 +47,7 @@ impl<'a> Chunk<'a> {
         while let Some(key) = cursor.key()? {
             match key.as_ref() {
                 b"choices" if cursor.open_array() => {
+                    chunk.has_choices = true;
                     let mut position = 0;
                     while cursor.element()? {
                         chunk.read_choice(&mut cursor, position, shape)?;
@@ -54,6 +57,7 @@ impl<'a> Chunk<'a> {
                 b"model" => chunk.model = string(cursor.skip()?),
                 b"usage" => chunk.note_usage(cursor.skip()?),
                 b"error" => chunk.note_error(cursor.skip()?),
+                b"base_resp" => chunk.note_outcome(text, cursor.skip()?),
                 b"obfuscation" | b"p" => {
                     if let Some(padding) = string(cursor.skip()?) {
                         chunk.padding = Some(inside_quotes(&cursor, padding));
@@ -85,6 +89,22 @@ impl<'a> Chunk<'a> {
     fn note_error(&mut self, value: &'a [u8]) {
         if is_something(value) {
             self.error = Some(value);
+        }
+    }
+
+    /// `MiniMax` says in each reply how it went, and that it failed in no other way: 0 is well.
+    fn note_outcome(&mut self, document: &'a [u8], value: &'a [u8]) {
+        let mut outcome = Cursor::new(value);
+        let mut failed = false;
+        if outcome.open_object() {
+            while let Ok(Some(key)) = outcome.key() {
+                let is_code = key.as_ref() == b"status_code";
+                let Ok(value) = outcome.skip() else { return };
+                failed |= is_code && count(value) != 0;
+            }
+        }
+        if failed {
+            self.error = Some(document);
         }
     }
 
