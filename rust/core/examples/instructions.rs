@@ -7,13 +7,17 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use fastroute_core::dialects::Dialect;
+use fastroute_core::dialects::message::Envelope;
 use fastroute_core::json::{Field, Limits, Scanner, Shape, quote, scan, splice};
+use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::relay::{Relay, RelaySpec, Slices, inspect_reply};
 use fastroute_core::sse;
+use fastroute_core::translate::{self, Address, StreamTranslator};
 use fastroute_core::usage::UsageRule;
 
 /// Name, small size, large size: bytes of a body, or events of a stream.
-const CASES: [(&str, usize, usize); 7] = [
+const CASES: [(&str, usize, usize); 10] = [
     ("scan", 220, 32 * 1024),
     ("scan_code", 1024, 32 * 1024),
     ("scan_frames", 64 * 1024, 1 << 20),
@@ -21,7 +25,13 @@ const CASES: [(&str, usize, usize); 7] = [
     ("sse_parse", 20, 200),
     ("relay", 20, 200),
     ("inspect_reply", 700, 16 * 1024),
+    ("cross_request", 220, 32 * 1024),
+    ("cross_reply", 700, 16 * 1024),
+    ("cross_stream", 20, 200),
 ];
+/// What is crossed goes abroad, and comes back.
+const THERE: Dialect = Dialect::AnthropicMessages;
+const HERE: Dialect = Dialect::OpenAiChat;
 /// What a socket usually gives at once.
 const FRAME_BYTES: usize = 64 * 1024;
 
@@ -102,6 +112,48 @@ fn prepare(case: &str, size: usize) -> Option<Box<dyn Fn() -> Option<()>>> {
             let reply = reply(size);
             Box::new(move || {
                 inspect_reply(black_box(&reply), UsageRule::default()).ok().map(|found| drop(black_box(found)))
+            })
+        }
+        _ => return crossing(case, size),
+    })
+}
+
+/// The same of what is translated.
+fn crossing(case: &str, size: usize) -> Option<Box<dyn Fn() -> Option<()>>> {
+    let envelope = Envelope { id: "c-1", model: "a-model", created_s: 1_700_000_000, include_usage: true };
+    Some(match case {
+        "cross_request" => {
+            let body = body(size, PROSE);
+            let demands = [Demands::of(THERE), Demands::of(HERE)];
+            Box::new(move || {
+                let [there, here] = &demands;
+                let abroad = translate::request(black_box(&body), HERE, there, Address::default()).ok()?;
+                translate::request(&abroad.body, THERE, here, Address::default()).ok().map(|back| drop(black_box(back)))
+            })
+        }
+        "cross_reply" => {
+            let (reply, back) = (reply(size), WayBack::default());
+            Box::new(move || {
+                let abroad = translate::reply(black_box(&reply), HERE, THERE, &back, &envelope).ok()?;
+                translate::reply(&abroad, THERE, HERE, &back, &envelope).ok().map(|back| drop(black_box(back)))
+            })
+        }
+        "cross_stream" => {
+            let events = events(size);
+            Box::new(move || {
+                let translator = |source, target| {
+                    StreamTranslator::new(source, target, WayBack::default(), &envelope, sse::Limits::default())
+                };
+                let (mut abroad, mut back) = (translator(HERE, THERE)?, translator(THERE, HERE)?);
+                let (mut between, mut out) = (Vec::new(), Vec::new());
+                for event in black_box(&events) {
+                    between.clear();
+                    out.clear();
+                    abroad.push(event, &mut between);
+                    back.push(&between, &mut out);
+                    black_box(&out);
+                }
+                back.ended().then_some(())
             })
         }
         _ => return None,

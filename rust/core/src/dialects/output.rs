@@ -38,9 +38,30 @@ pub(crate) fn list<T>(out: &mut Buffer, items: impl IntoIterator<Item = T>, mut 
     out.push(b']');
 }
 
+/// Most of a reply is text, so this takes it in long pieces: up to the next of the three characters that are common in it
+/// and need a backslash.
 pub(crate) fn text(out: &mut Buffer, value: &str) {
-    // A vector takes every byte, so neither this nor the numbers below can fail.
-    let _ = serde_json::to_writer(out, value);
+    let mut rest = value.as_bytes();
+    // Not stopping at the first lets the compiler take many at once.
+    let rare = |byte: u8| u8::from(byte < 0x20 && byte != b'\n');
+    if rest.iter().fold(0, |found, &byte| found | rare(byte)) != 0 {
+        // A vector takes every byte, so neither this nor the numbers below can fail.
+        let _ = serde_json::to_writer(out, value);
+        return;
+    }
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
+    while let Some((plain, escaped, behind)) = memchr::memchr3(b'"', b'\\', b'\n', rest).and_then(|at| {
+        let (plain, behind) = rest.split_at_checked(at)?;
+        let (escaped, behind) = behind.split_first()?;
+        Some((plain, *escaped, behind))
+    }) {
+        out.extend_from_slice(plain);
+        out.extend_from_slice(&[b'\\', if escaped == b'\n' { b'n' } else { escaped }]);
+        rest = behind;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 pub(crate) fn raw(out: &mut Buffer, value: &str) {
@@ -208,5 +229,19 @@ mod tests {
             members.extras(Dialect::OpenAiEmbeddings, &extras);
         });
         assert_eq!(String::from_utf8(out).unwrap(), r#"{"model":"new \"one\"\n","top_k":[1,  2]}"#);
+    }
+
+    #[test]
+    fn text_is_escaped_as_serde_escapes_it() {
+        let mut values: Vec<String> = (0..0x80_u8).map(|byte| format!("a{}ö", char::from(byte))).collect();
+        values.extend(
+            ["", "\n", "\"\\\n\"", "long enough – \\\" to be taken in pieces\n\n and then some", "\u{1f600}"]
+                .map(String::from),
+        );
+        for value in &values {
+            let mut out = Buffer::new();
+            text(&mut out, value);
+            assert_eq!(out, serde_json::to_vec(value).unwrap(), "{value:?}");
+        }
     }
 }

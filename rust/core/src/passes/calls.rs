@@ -7,7 +7,7 @@ use super::CallIds;
 use super::turns::{is_blank, is_result};
 use crate::dialects::bedrock_converse::DECLARED;
 use crate::dialects::message::{
-    Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Role, Spelling, Text, Tool, ToolChoice,
+    Block, CallKind, Callable, ChatRequest, Content, Extras, Json, Origin, Role, Spelling, Text, Tool, ToolChoice,
     ToolChoiceMode, ToolResult, Turn,
 };
 use crate::dialects::{Dialect, mint, output};
@@ -73,7 +73,7 @@ pub(super) fn pair(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
                 if let Some(found) = open.iter().position(|(_, id)| *id == result.call_id) {
                     open.remove(found);
                 } else {
-                    changed.push(format!("{}.tool_call_id", block.place(&place, 0)));
+                    changed.push(format!("{}.tool_call_id", block.place(place, 0)));
                     block.content = orphan(result);
                 }
             }
@@ -106,10 +106,10 @@ fn call_of(block: &Block<'_>) -> Option<(CallKind, String)> {
 
 fn unanswered<'a>(
     open: &mut Vec<(CallKind, String)>,
-    place: String,
+    place: Origin,
     changed: &mut Vec<String>,
 ) -> impl Iterator<Item = Turn<'a>> {
-    changed.push(place);
+    changed.push(place.to_string());
     std::mem::take(open).into_iter().map(|(kind, id)| {
         let result = ToolResult {
             kind,

@@ -33,7 +33,7 @@ pub(super) fn fill(request: &mut ChatRequest<'_>, target: Dialect) -> Vec<String
         }
         if !keeps {
             let place = turn.place(at);
-            gone.extend(turn.blocks.iter().enumerate().map(|(index, block)| block.place(&place, index)));
+            gone.extend(turn.blocks.iter().enumerate().map(|(index, block)| block.place(place, index).to_string()));
         }
         at += 1;
         keeps

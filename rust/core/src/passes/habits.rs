@@ -5,7 +5,8 @@ use super::schema::{self, SchemaRules};
 use super::turns::is_result;
 use super::{calls, instructions};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extra, Json, Reasoning, ReasoningField, ReasoningMode, Role, Spelling, Tool, Turn,
+    Block, ChatRequest, Content, Extra, Json, Origin, Reasoning, ReasoningField, ReasoningMode, Role, Spelling, Tool,
+    Turn, Word,
 };
 use crate::dialects::{Dialect, DialectError};
 use crate::quirks::{HistoryReasoning, PrefillMark, ToolSchema};
@@ -66,7 +67,7 @@ fn prefill(request: &mut ChatRequest<'_>, demands: &Demands, losses: &mut Losses
         return Ok(());
     }
     if demands.capabilities.prefill == Some(false) && demands.quirks.prefill_mark.is_none() {
-        losses.lose(&last.place(at))?;
+        losses.lose(&last.place(at).to_string())?;
         request.turns.push(Turn::new(Role::User, vec![Block::text(GO_ON)]));
         return Ok(());
     }
@@ -151,10 +152,10 @@ fn strip_nulls(turn: &mut Turn<'_>) {
 /// Text and nothing else is one string.
 fn flatten(turn: &mut Turn<'_>, at: usize, losses: &mut Losses) -> Result<(), DialectError> {
     let place = turn.place(at);
-    flatten_blocks(&mut turn.blocks, &mut turn.spelling, &place, losses)?;
+    flatten_blocks(&mut turn.blocks, &mut turn.spelling, place, losses)?;
     for block in &mut turn.blocks {
         if let Content::ToolResult(result) = &mut block.content {
-            flatten_blocks(&mut result.blocks, &mut result.spelling, &place, losses)?;
+            flatten_blocks(&mut result.blocks, &mut result.spelling, place, losses)?;
         }
     }
     Ok(())
@@ -163,7 +164,7 @@ fn flatten(turn: &mut Turn<'_>, at: usize, losses: &mut Losses) -> Result<(), Di
 fn flatten_blocks(
     blocks: &mut Vec<Block<'_>>,
     spelling: &mut Spelling,
-    place: &str,
+    place: Origin,
     losses: &mut Losses,
 ) -> Result<(), DialectError> {
     let is_media = |block: &Block<'_>| {
@@ -206,7 +207,7 @@ fn answer_after_results(turns: &mut Vec<Turn<'_>>, losses: &mut Losses) {
     };
     while let Some(at) = turns.windows(2).position(is_gap) {
         if let Some(behind) = turns.get(at + 1) {
-            losses.note(&behind.place(at + 1));
+            losses.note(&behind.place(at + 1).to_string());
         }
         turns.insert(at + 1, Turn::new(Role::Assistant, vec![Block::text(ANSWER)]));
     }
@@ -254,7 +255,7 @@ pub(super) fn strip_accounting(request: &mut ChatRequest<'_>, losses: &mut Losse
         && let Some(block @ Block { content: Content::Text { text, .. }, .. }) = first.blocks.first()
         && text.starts_with(HEADER)
     {
-        losses.note(&block.place("system", 0));
+        losses.note(&block.place(Origin::member(Word::System), 0).to_string());
         first.blocks.remove(0);
         if first.blocks.is_empty() {
             request.turns.remove(0);

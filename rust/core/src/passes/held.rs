@@ -40,7 +40,7 @@ pub(super) fn refuse(request: &ChatRequest<'_>) -> Result<(), DialectError> {
             if let Content::Opaque { dialect: Dialect::OpenAiResponses, raw } = &block.content
                 && is_reference(raw)
             {
-                return Err(refusal(&block.place(&turn.place(at), index), WHOLE));
+                return Err(refusal(&block.place(turn.place(at), index).to_string(), WHOLE));
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::Medium;
 use super::demands::{Demands, Losses, refusal};
-use crate::dialects::message::{Block, ChatRequest, Content, Json, MediaSource, Role, Text};
+use crate::dialects::message::{Block, ChatRequest, Content, Json, MediaSource, Origin, Role, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::{Dialect, DialectError};
 
@@ -27,7 +27,7 @@ fn by_dialect(dialect: Dialect) -> (&'static [Medium], bool) {
 
 pub(super) fn check(request: &ChatRequest<'_>, source: Dialect, demands: &Demands) -> Result<(), DialectError> {
     for (at, turn) in request.turns.iter().enumerate() {
-        of_blocks(&turn.blocks, &turn.place(at), turn.role, source, demands)?;
+        of_blocks(&turn.blocks, turn.place(at), turn.role, source, demands)?;
     }
     Ok(())
 }
@@ -38,19 +38,19 @@ pub(super) fn settle(request: &mut ChatRequest<'_>, target: Dialect, losses: &mu
     for (at, turn) in request.turns.iter_mut().enumerate() {
         let place = turn.place(at);
         for (index, block) in turn.blocks.iter_mut().enumerate() {
-            settle_block(block, index, &place, target, losses);
+            settle_block(block, index, place, target, losses);
         }
     }
 }
 
-fn settle_block(block: &mut Block<'_>, index: usize, place: &str, target: Dialect, losses: &mut Losses) {
+fn settle_block(block: &mut Block<'_>, index: usize, place: Origin, target: Dialect, losses: &mut Losses) {
     let inlines = matches!(target, Dialect::OpenAiChat | Dialect::CohereV2 | Dialect::Ollama);
     if let Content::Opaque { dialect, raw } = &block.content
         && *dialect != target
         && let Some(content) = understood(*dialect, raw, target)
     {
         if matches!(content, Content::Text { .. }) {
-            losses.note(&block.place(place, index));
+            losses.note(&block.place(place, index).to_string());
         }
         block.content = content;
     }
@@ -172,27 +172,27 @@ fn store_of(url: &str) -> Option<Dialect> {
 
 fn of_blocks(
     blocks: &[Block<'_>],
-    place: &str,
+    place: Origin,
     role: Role,
     source: Dialect,
     demands: &Demands,
 ) -> Result<(), DialectError> {
     let target = demands.dialect;
     for (at, block) in blocks.iter().enumerate() {
-        let place = || block.place(place, at);
+        let place = block.place(place, at);
         if let Content::ToolResult(result) = &block.content {
-            of_blocks(&result.blocks, &place(), Role::Tool, source, demands)?;
+            of_blocks(&result.blocks, place, Role::Tool, source, demands)?;
         }
         let Some((medium, from)) = medium_of(block) else {
             if is_lost(block, role, target) {
-                return Err(refusal(&place(), "cannot be said to this model"));
+                return Err(refusal(&place.to_string(), "cannot be said to this model"));
             }
             continue;
         };
         let (has_place, takes_addresses) = by_dialect(target);
         let knows = demands.capabilities.media_in.as_deref().unwrap_or(has_place);
         if !knows.contains(&medium) || (source != target && !has_place.contains(&medium)) {
-            return Err(refusal(&place(), words(medium)));
+            return Err(refusal(&place.to_string(), words(medium)));
         }
         let store = match from {
             MediaSource::Url(url) => store_of(url),
@@ -200,15 +200,15 @@ fn of_blocks(
         };
         let is_elsewhere = source != target && store.is_some_and(|store| store != target);
         if is_elsewhere || (from.is_stored() && !share_files(source, target, medium)) {
-            return Err(refusal(&place(), "must not name a stored file: only its own provider has it"));
+            return Err(refusal(&place.to_string(), "must not name a stored file: only its own provider has it"));
         }
         let by_address = matches!(from, MediaSource::Url(_)) && store != Some(target);
         let takes_addresses = takes_addresses && (medium != Medium::Audio || hears_addresses(source, target));
         if by_address && !demands.capabilities.media_by_url.unwrap_or(takes_addresses) {
-            return Err(refusal(&place(), "must be sent as bytes: this model is not given addresses"));
+            return Err(refusal(&place.to_string(), "must be sent as bytes: this model is not given addresses"));
         }
         if role != Role::Assistant && source != target && !target.says(block, role) {
-            return Err(refusal(&place(), "is of a kind that this model does not read"));
+            return Err(refusal(&place.to_string(), "is of a kind that this model does not read"));
         }
     }
     Ok(())

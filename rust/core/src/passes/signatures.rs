@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Role, Text, Turn};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Origin, Role, Text, Turn};
 use crate::dialects::{Dialect, DialectError};
 
 /// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
@@ -120,7 +120,7 @@ pub(super) fn sort(
             join_pieces(&mut turn.blocks);
         }
         let here = turn.place(at);
-        for place in of_turn(turn, &here, source, target) {
+        for place in of_turn(turn, here, source, target) {
             losses.lose(&format!("{place}.signature"))?;
         }
     }
@@ -131,11 +131,11 @@ pub(super) fn sort(
 }
 
 /// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
-fn of_turn(turn: &mut Turn<'_>, here: &str, source: Dialect, target: Dialect) -> Vec<String> {
+fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) -> Vec<Origin> {
     let mut lost = Vec::new();
     let mut at = 0;
     // The proof of the next call, where its maker is asked again, and its place.
-    let mut next: Option<(String, Option<String>)> = None;
+    let mut next: Option<(Origin, Option<String>)> = None;
     turn.blocks.retain_mut(|block| {
         let place = block.place(here, at);
         at += 1;

@@ -128,7 +128,8 @@ pub(super) fn merge(turns: &mut Vec<Turn<'_>>) {
 pub(super) fn begin_with_user(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     let first = turns.iter().position(|turn| turn.role != Role::System).unwrap_or(turns.len());
     if turns.get(first).is_none_or(|turn| turn.role != Role::User) {
-        changed.push(turns.get(first).map_or_else(|| format!("messages[{first}]"), |turn| turn.place(first)));
+        changed
+            .push(turns.get(first).map_or_else(|| format!("messages[{first}]"), |turn| turn.place(first).to_string()));
         turns.insert(first, Turn::new(Role::User, vec![Block::text(BEGIN)]));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::write::{self, Side};
 use super::{DIALECT, request, tools, wish};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Turn};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Origin, Turn};
 
 pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
     let mut dropped = Vec::new();
@@ -11,7 +11,7 @@ pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
     wish::dropped(chat, &mut dropped);
     tools::dropped(chat, foreign, &mut dropped);
     for (index, turn) in chat.turns.iter().enumerate() {
-        of_turn(turn, &turn.place(index), &mut dropped);
+        of_turn(turn, turn.place(index), &mut dropped);
     }
     dropped
 }
@@ -19,6 +19,11 @@ pub(super) fn names(chat: &ChatRequest<'_>) -> Vec<String> {
 /// Fields of other dialects stay behind with their name.
 fn foreign(extras: &Extras<'_>, before: &str, dropped: &mut Vec<String>) {
     dropped.extend(extras.lost_in(DIALECT).map(|name| format!("{before}{name}")));
+}
+
+/// The same of what stands in a turn or a block.
+fn inside(extras: &Extras<'_>, place: Origin, dropped: &mut Vec<String>) {
+    dropped.extend(extras.lost_in(DIALECT).map(|name| format!("{place}.{name}")));
 }
 
 fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
@@ -48,26 +53,26 @@ fn settings(chat: &ChatRequest<'_>, dropped: &mut Vec<String>) {
     }
 }
 
-fn of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+fn of_turn(turn: &Turn<'_>, place: Origin, dropped: &mut Vec<String>) {
     if turn.name.is_some() {
         dropped.push(format!("{place}.name"));
     }
-    foreign(&turn.extras, &format!("{place}."), dropped);
+    inside(&turn.extras, place, dropped);
     of_blocks(&turn.blocks, place, true, dropped);
 }
 
-fn of_blocks(blocks: &[Block<'_>], place: &str, takes_marks: bool, dropped: &mut Vec<String>) {
+fn of_blocks(blocks: &[Block<'_>], place: Origin, takes_marks: bool, dropped: &mut Vec<String>) {
     for (index, block) in blocks.iter().enumerate() {
         let place = block.place(place, index);
         if write::says(block, Side::Model) {
-            of_block(block, &place, takes_marks, dropped);
+            of_block(block, place, takes_marks, dropped);
         } else {
-            dropped.push(place);
+            dropped.push(place.to_string());
         }
     }
 }
 
-fn of_block(block: &Block<'_>, place: &str, takes_marks: bool, dropped: &mut Vec<String>) {
+fn of_block(block: &Block<'_>, place: Origin, takes_marks: bool, dropped: &mut Vec<String>) {
     let lost = match &block.content {
         Content::Text { citations, .. } => {
             let lost = citations.iter().any(|citation| !write::says_citation(citation, Side::Model));
@@ -85,5 +90,5 @@ fn of_block(block: &Block<'_>, place: &str, takes_marks: bool, dropped: &mut Vec
     let marked = block.cache_mark.is_some();
     let unmarked = marked && (!takes_marks || matches!(block.content, Content::Reasoning(_)));
     dropped.extend(lost.into_iter().chain(unmarked.then_some("cache_control")).map(|name| format!("{place}.{name}")));
-    foreign(&block.extras, &format!("{place}."), dropped);
+    inside(&block.extras, place, dropped);
 }

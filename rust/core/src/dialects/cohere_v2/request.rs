@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use super::{DIALECT, message, parts, tools};
 use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extras, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling,
-    Turn,
+    Block, ChatRequest, Content, Extras, Origin, ReasoningMode, ReasoningWish, Rendered, ResponseFormat, Sampling,
+    Spelling, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -167,12 +167,12 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
     }
     for (index, turn) in request.turns.iter().enumerate() {
-        dropped_of_turn(turn, &turn.place(index), &mut dropped);
+        dropped_of_turn(turn, turn.place(index), &mut dropped);
     }
     dropped
 }
 
-fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_turn(turn: &Turn<'_>, place: Origin, dropped: &mut Vec<String>) {
     if turn.name.is_some() {
         dropped.push(format!("{place}.name"));
     }
@@ -183,11 +183,11 @@ fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
         if plans && matches!(&block.content, Content::Text { citations, .. } if !citations.is_empty()) {
             dropped.push(format!("{place}.citations"));
         }
-        dropped_of_block(block, &place, dropped);
+        dropped_of_block(block, place, dropped);
     }
 }
 
-fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_block(block: &Block<'_>, place: Origin, dropped: &mut Vec<String>) {
     let mut drop = |name: &str| dropped.push(format!("{place}{name}"));
     match &block.content {
         Content::Reasoning(reasoning) => {
@@ -207,9 +207,9 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
             for (index, inner) in result.blocks.iter().enumerate() {
                 let place = inner.place(place, index);
                 if message::is_result_part(inner) {
-                    dropped_of_block(inner, &place, dropped);
+                    dropped_of_block(inner, place, dropped);
                 } else {
-                    dropped.push(place);
+                    dropped.push(place.to_string());
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{DIALECT, generation, ids, names, parts, results, tools, turn};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extras, Rendered, Role, Spelling, Tool, ToolResult, Turn, placed,
+    Block, ChatRequest, Content, Extras, Origin, Rendered, Role, Spelling, Tool, ToolResult, Turn, placed,
 };
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -178,15 +178,15 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
         dropped.extend(foreign(&turn.extras).map(|name| format!("{place}.{name}")));
         for (index, block) in turn.blocks.iter().enumerate() {
-            dropped_of_block(block, &block.place(&place, index), &mut dropped);
+            dropped_of_block(block, block.place(place, index), &mut dropped);
         }
     }
     dropped
 }
 
-fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_block(block: &Block<'_>, place: Origin, dropped: &mut Vec<String>) {
     if !parts::is_part(block) {
-        dropped.push(place.to_owned());
+        dropped.push(place.to_string());
     }
     match &block.content {
         Content::Image { detail: Some(detail), .. } if detail != "auto" => dropped.push(format!("{place}.detail")),
@@ -196,7 +196,7 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
                 let place = inner.place(place, index);
                 let is_text = matches!(inner.content, Content::Text { .. } | Content::Refusal { .. });
                 if !is_text && !results::is_result_part(inner) {
-                    dropped.push(place.clone());
+                    dropped.push(place.to_string());
                 }
                 dropped.extend(foreign(&inner.extras).map(|name| format!("{place}.{name}")));
             }

@@ -1,6 +1,6 @@
 //! Turns of a conversation and the blocks they are made of.
 
-use super::{Extras, Json, Spelling, Text};
+use super::{Extras, Json, Origin, Spelling, Text, Word};
 use crate::dialects::Dialect;
 use crate::passes::MADE_UP;
 
@@ -31,8 +31,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Where the client wrote it, for one that stands at `index` now.
-    pub(crate) fn place(&self, index: usize) -> String {
-        self.extras.origin().map_or_else(|| format!("messages[{index}]"), |origin| origin.to_string())
+    pub(crate) fn place(&self, index: usize) -> Origin {
+        self.extras.origin().unwrap_or_else(|| Origin::item(Word::Messages, index))
     }
 
     /// The text of all text blocks, in order.
@@ -58,8 +58,8 @@ impl<'a> Block<'a> {
     }
 
     /// Where the client wrote it, for one that stands at `index` in something at `place` now.
-    pub(crate) fn place(&self, place: &str, index: usize) -> String {
-        self.extras.origin().map_or_else(|| format!("{place}.content[{index}]"), |origin| origin.to_string())
+    pub(crate) fn place(&self, place: Origin, index: usize) -> Origin {
+        self.extras.origin().unwrap_or_else(|| place.part(Word::Content, Some(index)))
     }
 
     /// Whether it is the result of a tool that failed, as its client says it.

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use super::{DIALECT, message, tools};
 use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extra, Json, MediaSource, ReasoningMode, ReasoningWish, Rendered, ResponseFormat,
-    Sampling, ToolCall, Turn,
+    Block, ChatRequest, Content, Extra, Json, MediaSource, Origin, ReasoningMode, ReasoningWish, Rendered,
+    ResponseFormat, Sampling, ToolCall, Turn,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -183,22 +183,22 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
     }
     for (index, turn) in request.turns.iter().enumerate() {
-        dropped_of_turn(turn, &turn.place(index), &mut dropped);
+        dropped_of_turn(turn, turn.place(index), &mut dropped);
     }
     dropped
 }
 
-fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_turn(turn: &Turn<'_>, place: Origin, dropped: &mut Vec<String>) {
     if turn.name.is_some() {
         dropped.push(format!("{place}.name"));
     }
     dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     for (index, block) in turn.blocks.iter().enumerate() {
-        dropped_of_block(block, &block.place(place, index), dropped);
+        dropped_of_block(block, block.place(place, index), dropped);
     }
 }
 
-fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_block(block: &Block<'_>, place: Origin, dropped: &mut Vec<String>) {
     let mut drop = |name: &str| dropped.push(format!("{place}{name}"));
     match &block.content {
         Content::Text { citations, .. } if !citations.is_empty() => drop(".citations"),
@@ -224,8 +224,8 @@ fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
             for (index, inner) in result.blocks.iter().enumerate() {
                 let place = inner.place(place, index);
                 match inner.content {
-                    Content::Text { .. } | Content::Refusal { .. } => dropped_of_block(inner, &place, dropped),
-                    _ => dropped.push(place),
+                    Content::Text { .. } | Content::Refusal { .. } => dropped_of_block(inner, place, dropped),
+                    _ => dropped.push(place.to_string()),
                 }
             }
         }

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use super::{DIALECT, tools, turn};
 use crate::dialects::chatlike::{foreign, sampling, take_stream_options, turns, write_stream_options};
 use crate::dialects::message::{
-    Block, ChatRequest, Content, Extra, Extras, Json, ReasoningWish, Rendered, ResponseFormat, Sampling, Spelling,
-    Tool, Turn, placed,
+    Block, ChatRequest, Content, Extra, Extras, Json, Origin, ReasoningWish, Rendered, ResponseFormat, Sampling,
+    Spelling, Tool, Turn, placed,
 };
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
@@ -198,29 +198,29 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
     }
     for (index, turn) in request.turns.iter().enumerate() {
-        dropped_of_turn(turn, &turn.place(index), &mut dropped);
+        dropped_of_turn(turn, turn.place(index), &mut dropped);
     }
     dropped
 }
 
-fn dropped_of_turn(turn: &Turn<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_turn(turn: &Turn<'_>, place: Origin, dropped: &mut Vec<String>) {
     dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
     for (index, block) in turn.blocks.iter().enumerate() {
-        dropped_of_block(block, &block.place(place, index), dropped);
+        dropped_of_block(block, block.place(place, index), dropped);
     }
 }
 
-fn dropped_of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_block(block: &Block<'_>, place: Origin, dropped: &mut Vec<String>) {
     match &block.content {
         Content::ToolResult(result) => {
             if block.says_that_it_failed() {
                 dropped.push(format!("{place}.is_error"));
             }
             for (index, inner) in result.blocks.iter().enumerate() {
-                dropped_of_block(inner, &inner.place(place, index), dropped);
+                dropped_of_block(inner, inner.place(place, index), dropped);
             }
         }
-        _ if !super::says(block) => dropped.push(place.to_owned()),
+        _ if !super::says(block) => dropped.push(place.to_string()),
         Content::Text { citations, .. } if !citations.iter().all(turn::is_told) => {
             dropped.push(format!("{place}.citations"));
         }

@@ -150,7 +150,7 @@ fn dropped(request: &ChatRequest<'_>) -> Vec<String> {
         }
         dropped.extend(foreign(DIALECT, &turn.extras).map(|name| format!("{place}.{name}")));
         for (index, block) in turn.blocks.iter().enumerate() {
-            let place = block.place(&place, index);
+            let place = block.place(place, index);
             dropped.extend(foreign(DIALECT, &block.extras).map(|name| format!("{place}.{name}")));
             if block.cache_mark.is_some() {
                 dropped.push(format!("{place}.cache_control"));

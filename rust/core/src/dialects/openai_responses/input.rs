@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use super::DIALECT;
 use super::items::{self, ITEM, Manner};
 use super::parts::{self, Dress, INPUT_TEXT};
-use crate::dialects::message::{Block, CallKind, Content, Extras, Json, Reasoning, Role, Spelling, ToolResult, Turn};
+use crate::dialects::message::{
+    Block, CallKind, Content, Extras, Json, Origin, Reasoning, Role, Spelling, ToolResult, Turn,
+};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer, Members};
 use crate::dialects::{DialectError, Place};
@@ -237,22 +239,22 @@ pub(super) fn dropped(turns: &[Turn<'_>], dropped: &mut Vec<String>) {
         }
         for (index, block) in turn.blocks.iter().enumerate() {
             let said = if turn.role == Role::Assistant { items::is_said(block) } else { is_part(block) };
-            dropped_of_block(block, said, &block.place(&place, index), dropped);
+            dropped_of_block(block, said, block.place(place, index), dropped);
         }
     }
 }
 
-fn dropped_of_block(block: &Block<'_>, said: bool, place: &str, dropped: &mut Vec<String>) {
+fn dropped_of_block(block: &Block<'_>, said: bool, place: Origin, dropped: &mut Vec<String>) {
     match &block.content {
         Content::ToolResult(result) => {
             if block.says_that_it_failed() {
                 dropped.push(format!("{place}.is_error"));
             }
             for (index, inner) in result.blocks.iter().enumerate() {
-                dropped_of_block(inner, is_part(inner), &inner.place(place, index), dropped);
+                dropped_of_block(inner, is_part(inner), inner.place(place, index), dropped);
             }
         }
-        _ if !said => dropped.push(place.to_owned()),
+        _ if !said => dropped.push(place.to_string()),
         Content::Text { citations, .. } if !citations.iter().all(parts::is_annotation) => {
             dropped.push(format!("{place}.citations"));
         }
