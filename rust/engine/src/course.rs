@@ -100,33 +100,23 @@ impl<'t> Course<'t> {
         self.unsaid.take().map(|failure| *failure)
     }
 
-    /// The target that one that is too slow would be left for.
-    pub(crate) fn after_slow(&self, running: &Target) -> Option<&'t Target> {
-        self.may_leave(running).then(|| self.untried_beside(Some(running.index)))?
+    /// The target in service that may be asked beside this one while it is slow, and that it may be left for. Where
+    /// there is none, waiting on is better than whoever is known to fail.
+    pub(crate) fn beside(&self, running: &Target, may_lead: usize) -> Option<&'t Target> {
+        let may_leave = self.attempts + 1 < self.patience.attempts
+            && self.doubts == 0
+            && self.patience.ambiguous_retry == Ambiguous::Once;
+        let in_service = self.plan.get(..may_lead).unwrap_or(self.plan);
+        may_leave.then(|| self.untried(in_service, Some(running.index)))?
     }
 
-    fn untried_beside(&self, running: Option<u32>) -> Option<&'t Target> {
+    fn untried(&self, among: &'t [u32], running: Option<u32>) -> Option<&'t Target> {
         let open = |target: &&'t Target| {
             Some(target.index) != running
                 && !self.keys.contains(&target.key)
                 && !self.tried.iter().any(|tried| tried.target == target.index)
         };
-        self.plan.iter().filter_map(|index| self.table.target(*index)).find(open)
-    }
-
-    /// Whether another target would be asked if this one were found too slow: without one, waiting on is better.
-    pub(crate) fn may_leave(&self, running: &Target) -> bool {
-        self.attempts + 1 < self.patience.attempts
-            && self.doubts == 0
-            && self.patience.ambiguous_retry == Ambiguous::Once
-            && self.untried_beside(Some(running.index)).is_some()
-    }
-
-    /// The target in service that may be asked beside this one while it is slow: one that it would be left for.
-    pub(crate) fn beside(&self, running: &Target, may_lead: usize) -> Option<&'t Target> {
-        let other = self.after_slow(running)?;
-        let in_service = self.plan.get(..may_lead).unwrap_or(self.plan);
-        in_service.contains(&other.index).then_some(other)
+        among.iter().filter_map(|index| self.table.target(*index)).find(open)
     }
 
     /// Takes in the failure of one of two attempts; the other one goes on.
@@ -151,7 +141,7 @@ impl<'t> Course<'t> {
 
     /// What may be tried now, if anything.
     pub(crate) fn next(&mut self, now: Instant, dice: &Dice) -> Option<Step<'t>> {
-        let untried = self.untried_beside(None);
+        let untried = self.untried(self.plan, None);
         let Some(failed) = self.failed else { return untried.map(|target| Step { target, at: now }) };
         if self.over || self.attempts >= self.patience.attempts || now >= self.deadline {
             return None;

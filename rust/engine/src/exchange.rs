@@ -45,8 +45,7 @@ pub fn run(io: Arc<Io>, ingress: Ingress, decided: Option<Decided>) -> impl Futu
         };
         let route = table.route(plan.route);
         let comments = route.and_then(|route| route.patience.comments_after());
-        // A list has no place for them.
-        let comments = comments.filter(|_| ingress.stream() && !ingress.spoken.list);
+        let comments = comments.filter(|_| ingress.stream() && ingress.hears_comments());
         if comments.is_some() || route.is_some_and(|route| route.carries_on) {
             return awaited::reply(io, table, plan, ingress, story, comments).await;
         }

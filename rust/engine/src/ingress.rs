@@ -47,6 +47,12 @@ impl Ingress {
         self.spoken.model.as_deref().or(self.scan.model.as_deref()).unwrap_or_default()
     }
 
+    /// Whether its stream may hold comments while nothing comes. A list has no place for them, and Google's SDKs take every
+    /// line for an event.
+    pub(crate) fn hears_comments(&self) -> bool {
+        !self.spoken.list && self.dialect() != Dialect::Gemini
+    }
+
     pub fn dialect(&self) -> Dialect {
         self.spoken.dialect
     }

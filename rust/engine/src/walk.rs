@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fastroute_core::failure::{Failure, Kind};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::attempt::{self, Failed, Success, Tried, Words};
 use crate::budget;
@@ -22,7 +22,7 @@ use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::journal::{Lane, OffTheRecord, Plea, Pledge};
 use crate::outcome::{Story, blames_upstream};
-use crate::race::{Entrant, race};
+use crate::race::{Entrant, Held, race};
 use crate::table::{Route, Table, Target};
 use crate::walking::Presence;
 
@@ -202,24 +202,27 @@ impl<'t> Ground<'t> {
         let due = self.due(began);
         // What could only begin behind that would be over before it was sent.
         course.end_by(due.by);
-        let other = course.after_slow(target).filter(|_| ingress.stream());
+        let other = course.beside(target, plan.may_lead).filter(|_| ingress.stream());
         let soft = other.map(|_| soft(patience, target, began));
-        // Whether it is left then depends on words that are still to be found.
-        let unsure = other.is_some_and(|other| !attempt::has_own(other, ingress, patience));
         let id = story.pledge.as_ref().and_then(Pledge::header);
-        if self.hedges() || unsure || self.presence.is_some() {
+        if self.hedges() || self.presence.is_some() {
             let entrant = Entrant::new(self, running, words.take(), due, soft, id);
             // Boxed: few routes want any of this.
             return Box::pin(race(self, course, story, entrant, over)).await;
         }
-        let due = soft.map_or(due, |soft| due.or(soft, Kind::FirstTokenSoft));
-        let tried = tokio::select! {
+        let mut trying = pin!(Some(attempt::attempt(io, (target, words.as_ref()), ingress, patience, due, id)));
+        let mut held = Held(trying.as_mut());
+        // Boxed: few exchanges have one, and all of them would have room for it.
+        let mut slow = soft.map(|soft| Box::pin(tokio::time::sleep_until(soft)));
+        tokio::select! {
             biased;
-            tried = attempt::attempt(io, (target, words.as_ref()), ingress, patience, due, id) => tried,
+            tried = &mut held => return (running, tried),
             // Its client has seen nothing, and can go to another gateway.
-            () = over.as_mut() => Err(Failure::new(Kind::Shutdown).into()),
-        };
-        (running, tried)
+            () = over.as_mut() => return (running, Err(Failure::new(Kind::Shutdown).into())),
+            () = reached(slow.as_mut()) => {}
+        }
+        // Boxed, likewise.
+        Box::pin(race(self, course, story, Entrant::slow(running, held), over)).await
     }
 
     fn hedges(&self) -> bool {
@@ -267,7 +270,7 @@ impl<'t> Ground<'t> {
     }
 
     /// Takes the price of one more attempt from what the route may spend on them.
-    fn pays(&self, failure: &Failure, now: Instant) -> bool {
+    pub(crate) fn pays(&self, failure: &Failure, now: Instant) -> bool {
         let pays = self.route.budget.spend(budget::price(failure), now);
         let metrics = &self.io.shared.metrics;
         let counted = if pays { &metrics.retries } else { &metrics.retries_denied };
@@ -286,7 +289,10 @@ impl<'t> Ground<'t> {
             target.ttft.record(now - began, now);
         }
         story.content(now);
-        let clock = IdleClock::new(&self.route.patience, now, self.deadline);
+        let mut clock = IdleClock::new(&self.route.patience, now, self.deadline);
+        if !self.ingress.hears_comments() {
+            clock.without_comments();
+        }
         Found { success, flying, clock, now, story }
     }
 }
@@ -295,6 +301,14 @@ impl<'t> Ground<'t> {
 fn deadline(patience: &Patience, ingress: &Ingress) -> Instant {
     let ours = patience.deadline(ingress.started, ingress.stream());
     ingress.waits.deadline(ingress.started, ingress.stream()).map_or(ours, |theirs| theirs.min(ours))
+}
+
+/// Ends when this does; never, where there is nothing to wait for.
+async fn reached(slow: Option<&mut Pin<Box<Sleep>>>) {
+    match slow {
+        Some(slow) => slow.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits before another attempt; false when the process ends meanwhile.

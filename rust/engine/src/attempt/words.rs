@@ -45,16 +45,6 @@ fn no_address() -> Failure {
     Failure::at(Fault::NotFound, Origin::Client).saying("the model's name makes no address").about("model")
 }
 
-/// Whether the client's own words will do, so that they need not be looked for to know that there are any.
-pub(crate) fn has_own(target: &Target, ingress: &Ingress, patience: &Patience) -> bool {
-    if ingress.spoken.opaque.is_some() || matches!(target.kind, Kind::Echo) {
-        return true;
-    }
-    let head = target.head(ingress.dialect(), || ingress.said());
-    let edits = |head: &Head| head.demands_of(model_of(ingress, target), patience.on_loss).edits();
-    head.is_some_and(|head| is_same(head, ingress) && head.host.is_none() && !edits(head))
-}
-
 /// Whether it can be told in the client's own words, but for edits.
 fn is_same(head: &Head, ingress: &Ingress) -> bool {
     let marked = || passes::holds_marks(ingress.frames.iter().map(AsRef::as_ref));

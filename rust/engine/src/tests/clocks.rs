@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::rig::{
-    Reply, Rig, at_once, chat, ingress, playing, read_request, request, seen_by, table, upstream, upstream_of,
+    Reply, Rig, at_once, chat, ingress, nobody, plan, playing, read_request, request, seen_by, table, upstream,
+    upstream_of,
 };
 use crate::clocks::Patience;
+use crate::decider::{Answer, Decision, Plan, Question};
 use crate::exchange::run;
 use crate::outcome::Ending;
 
@@ -72,6 +74,48 @@ async fn how_slow_is_slow_is_learnt_from_the_targets_own_streams_or_said_by_the_
     assert_eq!(rig.stream().await.status(), 200);
     assert_eq!(seconds(began.elapsed()), 3 + 50);
     assert_eq!(rig.io.shared.tables.current().targets[1].ttft.limit(Instant::now()).as_secs(), 60, "one is not enough");
+}
+
+/// A first target that begins after 3 s, which is too late for this route.
+const LATE: &str = r#"[{"delay": {"ms": 3000}}, {"reply": {"events": 1}}]"#;
+
+fn hasty() -> Patience {
+    Patience { ttft_soft_timeout_s: Some(1.0), keep_alive_s: 0.0, ..Patience::default() }
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn a_slow_target_is_not_left_for_one_that_turns_out_to_be_dead() {
+    let (dead, _held) = nobody();
+    let rig = Rig::new(table(1, &[playing(LATE).await, dead], &hasty()), at_once(&[0, 1])).await;
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p0/up-1-0")));
+    let story = rig.story().await;
+    let told: Vec<_> = story.attempts.iter().map(|attempt| (attempt.target, attempt.failure.is_some())).collect();
+    assert_eq!(told, [(1, true), (0, false)]);
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn a_slow_target_is_not_left_where_the_budget_pays_for_no_other() {
+    let upstreams = [playing(LATE).await, playing(r#"[{"reply": {"events": 1}}]"#).await];
+    let rig = Rig::new(table(1, &upstreams, &hasty()), at_once(&[0, 1])).await;
+    let budget = &rig.io.shared.tables.current().routes[0].budget;
+    while budget.spend(1_000, Instant::now()) {}
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (200, Some("1")));
+    assert_eq!(seen_by(upstreams[1]).await.len(), 0);
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn a_slow_target_is_not_left_for_one_that_is_out_of_service() {
+    let upstreams = [playing(LATE).await, playing(r#"[{"reply": {"events": 1}}]"#).await];
+    let one_may_lead = Box::new(|_: &Question, answer: Answer| {
+        answer.give(Decision::Plan(Plan { may_lead: 1, ..plan(1, &[0, 1]) })).unwrap();
+        Ok(())
+    });
+    let rig = Rig::new(table(1, &upstreams, &hasty()), one_may_lead).await;
+    let reply = rig.stream().await;
+    assert_eq!((reply.status(), reply.header("x-fastroute-target")), (200, Some("p0/up-1-0")));
+    assert_eq!(seen_by(upstreams[1]).await.len(), 0);
 }
 
 #[tokio::test(start_paused = true, crate = "crate::tests::jumping")]

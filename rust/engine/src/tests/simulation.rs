@@ -116,7 +116,9 @@ async fn round(seed: u64, dice: &Dice) -> Round {
         } else {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            tokio::spawn(Arc::new(Upstream { target, faults, events, log: log.clone() }).serve(listener));
+            let repeats = patience.ambiguous_retry == Ambiguous::Once;
+            let upstream = Upstream { target, faults, events, repeats, log: log.clone() };
+            tokio::spawn(Arc::new(upstream).serve(listener));
         }
     }
     let (folder, spec) = (Folder::new(), table(1, &addresses, &patience));
@@ -233,7 +235,9 @@ impl Round {
 /// What the client got is what the upstream sent, as far as it goes, and how it ended is what is told.
 fn honest(story: &Outcome, got: &Got, rows: &[Row], stream: bool, at: &str) {
     assert_eq!(story.status, got.status, "{at}: {got:?}");
-    let theirs = rows.last().map_or("", |row| row.body.as_str());
+    // One that is left for another may still be the one that answers.
+    let answered = story.attempts.last().map(|attempt| attempt.target);
+    let theirs = rows.iter().rev().find(|row| Some(row.target) == answered).map_or("", |row| row.body.as_str());
     let body = got.body.replace(COMMENT, "");
     let about = format!("{at}: {story:?}, {got:?}, {rows:?}");
     match story.ending {
