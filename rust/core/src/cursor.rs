@@ -211,6 +211,9 @@ pub fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).map(unescape)
 }
 
+/// From here on numbers with a point or an exponent are not exact, and no count.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A count, however it is written: integer, float, string of either; below zero and `null` are 0.
 pub fn count(value: &[u8]) -> u64 {
     // As nearly all of them are written. So few digits cannot overflow.
@@ -226,7 +229,7 @@ pub fn count(value: &[u8]) -> u64 {
         clippy::cast_sign_loss,
         reason = "a float cast saturates, and NaN becomes 0"
     )]
-    digits.parse::<f64>().map_or(0, |count| count as u64)
+    digits.parse::<f64>().ok().filter(|count| *count < EXACT).map_or(0, |count| count as u64)
 }
 
 /// Neither absent in any spelling nor empty: what a client library would call truthy.
@@ -284,6 +287,7 @@ mod tests {
             ("null", 0),
             ("-5", 0),
             ("NaN", 0),
+            ("1e308", 0),
             ("{}", 0),
         ] {
             assert_eq!(count(written.as_bytes()), meant, "{written}");

@@ -22,7 +22,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use self::framing::{acceptable, is_stream};
 use self::reply::Answer;
 use self::request::{Letter, send};
-use crate::clocks::{Due, Patience};
+use crate::clocks::{Ambiguous, Due, Patience};
 use crate::ingress::Ingress;
 use crate::io::Io;
 use crate::table::{self, Head, Target};
@@ -32,7 +32,7 @@ use crate::{echo, failpoint};
 pub(crate) use crossed::{bad, joined};
 pub(crate) use framing::cut;
 pub(crate) use passed::PASSED_BYTES;
-pub(crate) use words::{Words, has_own, words};
+pub(crate) use words::{Words, words};
 
 /// A unary reply up to here is judged whole; a longer one commits here and is relayed frame by frame.
 pub(crate) const WHOLE_REPLY_BYTES: usize = 64 * 1024;
@@ -142,7 +142,8 @@ pub(crate) async fn attempt(
     }
     head.credential.ready(io, due).await?;
     let letter = Letter { words, ingress };
-    let (response, lease) = send(&io.pools.of(origin), &letter, due, id).await?;
+    let repeats = patience.ambiguous_retry == Ambiguous::Once;
+    let (response, lease) = send(&io.pools.of(origin), &letter, due, id, repeats).await?;
     failpoint::pass("attempt.head");
     if !response.status().is_success() {
         if response.status() == StatusCode::UNAUTHORIZED {

@@ -120,9 +120,13 @@ impl Delivery {
                 if let Some(outcome) = self.story.outcome().filter(|_| self.reader == Reader::Client) {
                     outcome.bytes_out += frame.len() as u64;
                 }
-                // A door that has all it promised does not ask whether there is more.
+                // A door that has all it promised does not ask whether there is more. What is no whole reply is not told
+                // as one: its last bytes stay here.
                 if self.length == Some(0) && !self.ended {
-                    self.finish_at_its_length();
+                    match self.end() {
+                        Ok(()) => self.finish(),
+                        Err(failure) => self.break_off(failure)?,
+                    }
                 }
                 return Poll::Ready(Ok(Some(frame)));
             }
@@ -207,17 +211,6 @@ impl Delivery {
             }
             Flow::Long(inspector) => inspector.end().map(|_| ()),
             Flow::Unread => Ok(()),
-        }
-    }
-
-    /// Every byte that was promised is with the door.
-    fn finish_at_its_length(&mut self) {
-        match self.end() {
-            Ok(()) => self.finish(),
-            // Too late to show it: a reply of the right length is whole to any client.
-            Err(failure) => {
-                let _ = self.break_off(failure);
-            }
         }
     }
 

@@ -35,6 +35,11 @@ pub struct ReplyFacts {
 /// truncated, and an error under that status as what the error says it is. White space around it is fine: DeepSeek
 /// sends empty lines while it works.
 pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure> {
+    inspect(body, rule, false)
+}
+
+/// As [`inspect_reply`]; `talks`: what has no list of choices is no reply.
+pub(super) fn inspect(body: &[u8], rule: UsageRule, talks: bool) -> Result<ReplyFacts, Failure> {
     let mut start = Cursor::new(body);
     match start.peek() {
         Some(b'{') => {}
@@ -51,6 +56,9 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
     if let Some(failure) = failed_finish(&chunk) {
         return Err(failure);
     }
+    if talks && !chunk.has_choices {
+        return Err(no_reply(body));
+    }
     Ok(ReplyFacts {
         usage: chunk.usage.and_then(|usage| Usage::from_openai(usage, rule)),
         finish_reason: chunk.finish.map(|(_, reason)| name(reason)),
@@ -59,6 +67,12 @@ pub fn inspect_reply(body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure
         empty: !chunk.has_content(),
         unsaid: Vec::new(),
     })
+}
+
+/// What an object means that is no reply: an error in words of its own, or nothing.
+pub(super) fn no_reply(body: &[u8]) -> Failure {
+    let said = ErrorBody::parse(body);
+    if said.message.is_empty() { Failure::new(Kind::Malformed) } else { classify(200, &said) }
 }
 
 /// Vertex wraps its one error in an array; no reply is one.

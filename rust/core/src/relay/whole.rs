@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::chunk::{Chunk, Shape};
-use super::reply::{ReplyFacts, error_in_array, inspect_reply};
+use super::reply::{ReplyFacts, error_in_array, inspect, no_reply};
 use crate::cursor::Cursor;
 use crate::dialects::fold::{Fold, FoldError};
 use crate::dialects::message::{ChatReply, Content, Envelope, Event, FinishReason, Reply, Wanted};
@@ -17,13 +17,16 @@ use crate::usage::UsageRule;
 /// What may be held of a stream that is put together: as much as of a reply that comes whole.
 const GATHERED_BYTES: usize = 64 << 20;
 
-/// As [`inspect_reply`], of a dialect that is not chat.
+/// As [`super::inspect_reply`], of a reply that is a conversation's in some dialect, or vectors.
 pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Result<ReplyFacts, Failure> {
-    if matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings) {
-        return inspect_reply(body, rule);
+    match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => inspect(body, rule, true),
+        Dialect::OpenAiEmbeddings => inspect(body, rule, false),
+        _ => {
+            no_error(body)?;
+            facts(&dialect.parse_reply(body).map_err(|_| unreadable(body))?)
+        }
     }
-    no_error(body)?;
-    facts(&dialect.parse_reply(body).map_err(|_| unreadable(body))?)
 }
 
 /// The same reply in another dialect, in the client's own words, and what it says about itself.
@@ -139,8 +142,7 @@ fn unreadable(body: &[u8]) -> Failure {
     if body.trim_ascii().last() != Some(&b'}') {
         return Failure::new(Kind::Truncated);
     }
-    let said = ErrorBody::parse(body);
-    if said.message.is_empty() { Failure::new(Kind::Malformed) } else { classify(200, &said) }
+    no_reply(body)
 }
 
 fn facts(reply: &Reply<'_>) -> Result<ReplyFacts, Failure> {

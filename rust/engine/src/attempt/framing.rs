@@ -30,7 +30,8 @@ pub(super) fn acceptable(response: &Response<Incoming>, most: u64) -> Result<(),
         return Err(Failure::new(Kind::Malformed));
     }
     // Asked for as it is. What comes packed all the same may be a bomb, and nothing in it could be looked at.
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    let is_plain = |coding: &HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         return Err(
             Failure::new(Kind::Malformed).saying("The provider compressed its reply although it was asked not to.")
         );

@@ -12,15 +12,16 @@ use fastroute_core::relay::{Inspect, Relay, RelaySpec, ReplyFacts, Stream, TailI
 use fastroute_core::sse::Limits;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 
 use super::framing::{acceptable, begins_as_reply};
 use super::reply::Answer;
 use super::request::{Letter, send};
 use super::{Failed, Flow, Running, Success, Tried, WHOLE_REPLY_BYTES, Whole};
+use crate::clocks::Ambiguous;
 use crate::failpoint;
 use crate::io::Io;
-use crate::opaque::Passing;
+use crate::opaque::{Opaque, Passing};
 use crate::upstream::{Lease, Origin};
 
 /// Nothing of it is held, so it may be as long as the longest file that providers keep (512 MB), and more.
@@ -37,11 +38,14 @@ pub(super) async fn attempt(
     passing: &Passing,
     id: Option<HeaderValue>,
 ) -> Tried {
-    let Answer { words, ingress, due, .. } = answer;
+    let Answer { words, ingress, due, patience, .. } = answer;
     let head = words.head;
     head.credential.ready(io, due).await?;
     let letter = Letter { words, ingress };
-    let (response, lease) = send(&io.pools.of(origin), &letter, due, id).await?;
+    // A file or a batch that is made twice stays twice.
+    let makes = passing.method == Method::POST && matches!(passing.endpoint, Opaque::Files | Opaque::Batches);
+    let repeats = patience.ambiguous_retry == Ambiguous::Once && !makes;
+    let (response, lease) = send(&io.pools.of(origin), &letter, due, id, repeats).await?;
     failpoint::pass("attempt.head");
     if !response.status().is_success() {
         if response.status() == StatusCode::UNAUTHORIZED {

@@ -34,7 +34,7 @@ use crate::{failpoint, render};
 
 /// A peer that closed a connection while it was idle says so to the first byte that comes, within a round trip. One that
 /// took longer had the request, and may have worked on it.
-const FOUND_CLOSED_WITHIN: Duration = Duration::from_secs(1);
+const FOUND_CLOSED_WITHIN: Duration = Duration::from_millis(250);
 
 /// Names the attempt to the upstream as the journal does, so that the two can be matched.
 const X_ATTEMPT: HeaderName = HeaderName::from_static("x-fastroute-attempt");
@@ -112,13 +112,14 @@ fn embedded(frames: &Frames, translated: bool) -> Result<Frames, Failure> {
 }
 
 /// Sends, with one replay of our own: only when the connection was reused after a rest and ended at once without one byte,
-/// because then the peer had closed it while it was idle (hyperium/hyper#2136) and has not seen the request; or when hyper
-/// says that it wrote nothing.
+/// because then the peer had most likely closed it while it was idle (hyperium/hyper#2136) and has not seen the request,
+/// and only where that may be sent twice (`repeats`); or when hyper says that it wrote nothing.
 pub(super) async fn send(
     pool: &Arc<Pool>,
     letter: &Letter<'_>,
     due: Due,
     id: Option<HeaderValue>,
+    repeats: bool,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut fresh = false;
     loop {
@@ -148,7 +149,7 @@ pub(super) async fn send(
             Err(SendError::Broken(error))
                 if lease.silent()
                     && !fresh
-                    && (lease.rested() && due.began.elapsed() < FOUND_CLOSED_WITHIN
+                    && (repeats && lease.rested() && due.began.elapsed() < FOUND_CLOSED_WITHIN
                         || lease.reused() && error.is_canceled()) =>
             {
                 fresh = true;

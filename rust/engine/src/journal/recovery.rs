@@ -4,7 +4,9 @@
 //! reads one segment per lane of the process before it, however long the journal is.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fastroute_core::journal::{End, MAGIC, OpenAttempt, Opened, Reader, Record, Replay};
@@ -143,7 +145,7 @@ fn trim(path: &Path, bytes: &[u8], read: usize) {
     if written == 0 {
         let _ = std::fs::remove_file(path);
     } else if written < bytes.len() {
-        let cut = std::fs::OpenOptions::new().write(true).open(path);
+        let cut = OpenOptions::new().write(true).open(path);
         let _ = cut.and_then(|file| file.set_len(written as u64));
     }
 }
@@ -166,9 +168,10 @@ fn write_findings(spec: &JournalSpec, boot: u64, open: &[OpenAttempt]) -> io::Re
     }
     let path = spec.dir.join(Name { boot, number: 0, lane: FINDINGS }.render());
     let draft = path.with_extension("tmp");
-    std::fs::write(&draft, &bytes)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(&bytes)?;
     if spec.fsync {
-        std::fs::File::open(&draft)?.sync_data()?;
+        file.sync_data()?;
     }
     std::fs::rename(&draft, &path)
 }

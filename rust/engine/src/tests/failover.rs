@@ -316,7 +316,8 @@ async fn a_request_that_was_worked_on_is_not_sent_again_to_the_same_target_howev
     let address = upstream_of(move |_, mut stream| {
         let taken = count.clone();
         async move {
-            let reply = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+            let reply =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}";
             read_request(&mut stream).await;
             stream.write_all(reply.as_bytes()).await.unwrap();
             if read_request(&mut stream).await.is_some() {
@@ -349,7 +350,9 @@ async fn a_connection_that_ends_right_after_its_last_use_may_have_taken_the_requ
 #[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn a_request_that_got_one_byte_of_an_answer_is_never_sent_twice() {
     let address = upstream_of(|_, mut stream| async move {
-        for reply in ["HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}", "H"] {
+        for reply in
+            ["HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}", "H"]
+        {
             if read_request(&mut stream).await.is_none() {
                 return;
             }

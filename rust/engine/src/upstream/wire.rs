@@ -3,7 +3,8 @@
 //! Three things can only be seen here: that not one byte of an answer came, that the peer takes nothing of a request, and
 //! that it sends interim answers (1xx) without end, which hyper passes over in silence. The surprise: the kernel ends a
 //! connection whose peer confirms nothing, and that also ends one whose peer only reads slowly, so it waits for longer
-//! once a long request was sent.
+//! once a long request was sent. A peer that answers early and reads no further breaks our writing, not its answer: what
+//! is left of the request is then written nowhere, and the answer is read.
 
 use std::io;
 use std::pin::Pin;
@@ -143,6 +144,10 @@ pub(super) fn bound_unconfirmed(stream: &TcpStream, most: Duration) {
     let _ = (stream, most);
 }
 
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// The socket with its counts. Before it writes, every attempt of this thread is on record.
 pub(super) struct Wire {
     transport: Transport,
@@ -152,11 +157,13 @@ pub(super) struct Wire {
     unanswered: usize,
     /// A long request was written.
     long: bool,
+    /// The peer takes nothing any more.
+    deaf: bool,
 }
 
 impl Wire {
     pub(super) fn new(transport: Transport, traffic: Arc<Traffic>, lane: Option<Arc<Lane>>) -> Self {
-        Self { transport, traffic, lane, unanswered: 0, long: false }
+        Self { transport, traffic, lane, unanswered: 0, long: false, deaf: false }
     }
 
     /// Looks at what is about to be written: a long request may wait for its reader.
@@ -171,11 +178,21 @@ impl Wire {
         }
     }
 
-    fn note_written(&mut self, polled: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(written)) = polled {
+    /// Takes in how a write went, and how far hyper is to take it to have gone.
+    fn note_written(&mut self, polled: Poll<io::Result<usize>>, whole: usize) -> Poll<io::Result<usize>> {
+        let polled = match polled {
+            // Whether there is an answer is told by reading.
+            Poll::Ready(Err(error)) if is_closed(&error) => {
+                self.deaf = true;
+                Poll::Ready(Ok(whole))
+            }
+            polled => polled,
+        };
+        if let Poll::Ready(Ok(written)) = &polled {
             self.unanswered = self.unanswered.saturating_add(*written);
         }
         self.traffic.note_write(polled.is_ready());
+        polled
     }
 
     /// Hands what the journal holds back to the kernel.
@@ -213,20 +230,33 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.deaf {
+            return Poll::Ready(Ok(from.len()));
+        }
         this.settle_up();
         this.note_length(from.len());
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write(task, from),
         };
-        this.note_written(&polled);
-        polled
+        this.note_written(polled, from.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
+        let this = self.get_mut();
+        if this.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_flush(task),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_flush(task),
+        };
+        match polled {
+            Poll::Ready(Err(error)) if is_closed(&error) => {
+                this.deaf = true;
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
         }
     }
 
@@ -243,14 +273,17 @@ impl AsyncWrite for Wire {
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let whole = from.iter().map(|piece| piece.len()).sum();
+        if this.deaf {
+            return Poll::Ready(Ok(whole));
+        }
         this.settle_up();
-        this.note_length(from.iter().map(|piece| piece.len()).sum());
+        this.note_length(whole);
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
             Transport::Tls(stream) => Pin::new(stream.get_mut()).poll_write_vectored(task, from),
         };
-        this.note_written(&polled);
-        polled
+        this.note_written(polled, whole)
     }
 
     fn is_write_vectored(&self) -> bool {

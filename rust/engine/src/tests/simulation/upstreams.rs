@@ -78,7 +78,8 @@ pub(super) struct Row {
     pub(super) fault: Fault,
     /// The body of a good answer, all of it.
     pub(super) body: String,
-    /// The connection had been idle for so long that its end, without a word, is no answer.
+    /// The connection had been idle for so long that its end, without a word, is no answer, and the route lets requests go
+    /// twice.
     pub(super) replayed: bool,
     pub(super) over: bool,
 }
@@ -95,6 +96,8 @@ pub(super) struct Upstream {
     pub(super) target: u32,
     pub(super) faults: Mutex<VecDeque<Fault>>,
     pub(super) events: u64,
+    /// The route lets requests go twice.
+    pub(super) repeats: bool,
     pub(super) log: Shared,
 }
 
@@ -129,7 +132,7 @@ impl Upstream {
             }
             let streamed = request.contains("\"stream\":true");
             let silent = matches!(fault, Fault::Reset | Fault::Close);
-            let replayed = silent && last.is_some_and(|last| last.elapsed() >= RESTED);
+            let replayed = self.repeats && silent && last.is_some_and(|last| last.elapsed() >= RESTED);
             let number = {
                 let mut log = self.log.lock().unwrap();
                 let number = log.rows.len();
