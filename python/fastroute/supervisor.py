@@ -83,6 +83,10 @@ class Supervisor:
         self._offered: dict[int, Config] = {}
         """Configurations the data process has not judged yet."""
         self._last_offer = self._generation
+        self._unheard = False
+        """A data process ended before it judged what it was offered: its successor is offered it again."""
+        self._second_offer = False
+        """Once; what ends a second one is not offered to a third."""
         self._stopping = False
         self._shut_at_s: float | None = None
         """When whoever connects is to be refused."""
@@ -209,11 +213,14 @@ class Supervisor:
             else:
                 self._look_for_another_configuration()
             heard = [self._bell] if self._channel is None else [self._bell, self._channel]
-            ready, _, _ = select.select(heard, [], [], wait_s)
+            told = [self._channel] if self._channel is not None and self._channel.busy else []
+            ready, takes, _ = select.select(heard, told, [], wait_s)
             if self._bell in ready:
                 self._bell.recv(4096)
             if self._channel in ready:
                 self._hear()
+            if self._channel in takes:
+                self._say()
         return 0
 
     def _shut_doors(self) -> float | None:
@@ -243,7 +250,14 @@ class Supervisor:
                 self._bell.recv(4096)
 
     def _look_for_another_configuration(self) -> None:
-        if self._hung_up:
+        if self._channel is None or self._channel.busy:
+            # What it is told next is read when it takes it.
+            return
+        if self._unheard and self._file is not None and self._watch is not None:
+            self._unheard, self._second_offer = False, True
+            self._watch.taken()
+            self._offer(self._file)
+        elif self._hung_up:
             self._hung_up = False
             if self._file is None or self._watch is None:
                 log.info("there is no configuration file to read again")
@@ -273,13 +287,17 @@ class Supervisor:
         self._offered[self._last_offer] = config
         self._say(Next(self._last_offer, pack(config)))
 
-    def _say(self, told: Next) -> None:
+    def _say(self, told: Next | None = None) -> None:
+        """Tells it, or goes on with what it was being told. One that does not listen is told when it does."""
         if self._channel is None:
             return
         try:
-            self._channel.send(told)
+            if told is None:
+                self._channel.flush()
+            else:
+                self._channel.post(told)
         except OSError:
-            log.error("the data process does not listen; it gets another configuration when it is started again")
+            # It is about to end.
             self._hang_up_on_it()
 
     def _hear(self) -> None:
@@ -289,6 +307,7 @@ class Supervisor:
         try:
             for verdict in self._channel.receive():
                 config = self._offered.pop(verdict.generation, None)
+                self._second_offer = False
                 if verdict.flaws:
                     self._refused(verdict.flaws)
                 elif config is not None and verdict.generation > self._generation:
@@ -315,6 +334,10 @@ class Supervisor:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        if self._offered and self._second_offer:
+            self._refused(["the data process ended twice over it"])
+        self._unheard |= bool(self._offered) and not self._second_offer
+        self._second_offer = False
         self._offered.clear()
 
     def _forward(self, number: int, _frame: object) -> None:

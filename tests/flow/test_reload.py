@@ -1,11 +1,12 @@
 """Another configuration while requests run, as an operator sees it: what is taken over, what is not, who says so."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def test_a_configuration_with_mistakes_changes_nothing_and_says_why(
         assert place in operator.gateway.command.output
 
 
-@pytest.mark.parametrize("what", ["an empty file", "a pipe"])
+@pytest.mark.parametrize("what", ["an empty file", "a line end", "comments", "nothing in braces", "a pipe"])
 def test_a_file_with_nothing_in_it_takes_no_model_away(
     what: str, upstream: Upstream, start: Start, tmp_path: Path
 ) -> None:
@@ -198,8 +199,14 @@ def test_a_file_with_nothing_in_it_takes_no_model_away(
         os.mkfifo(tmp_path / "pipe")
         operator.refuses(lambda: ((tmp_path / "pipe").replace(operator.file), operator.hang_up()))
     else:
-        # As a shell leaves it while a command that writes it has not begun to.
-        operator.refuses(lambda: operator.file.write_text(""))
+        # As a shell leaves it while a command that writes it has not begun to, or has written its head.
+        nothing = {
+            "an empty file": "",
+            "a line end": "\n",
+            "comments": "# models\n\n  # of ours\n",
+            "nothing in braces": "{}",
+        }
+        operator.refuses(lambda: operator.file.write_text(nothing[what]))
     doors = operator.gateway.doors.values()
     assert {status(door, "one") for door in doors} == {200}
     assert "it is empty" in operator.gateway.command.output
@@ -221,6 +228,51 @@ def test_who_is_started_again_gets_the_last_good_configuration(upstream: Upstrea
     eventually(lambda: operator.gateway.process not in (0, before), "another process")
     assert status(operator.gateway.doors["edge"], "two") == 200
     assert operator.metric("config_generation") == 2
+
+
+@contextlib.contextmanager
+def stopped(operator: Operator) -> Iterator[int]:
+    process = operator.gateway.process
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
+
+def nobody_answers(operator: Operator) -> None:
+    """For two seconds, in which a change is long seen."""
+    with operator.gateway.doors["edge"].socket(2.0) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
+def test_what_changed_while_a_process_hung_is_in_use_once_that_is_killed(upstream: Upstream, start: Start) -> None:
+    operator = start(small(upstream, one=["up/a"]))
+    config = json.loads(operator.file.read_text())
+    with stopped(operator) as hung:
+        operator.write({**config, "models": {"two": {"targets": ["up/b"]}}})
+        nobody_answers(operator)
+        os.kill(hung, signal.SIGKILL)
+    eventually(lambda: operator.gateway.process not in (0, hung), "another process")
+    eventually(lambda: status(operator.gateway.doors["edge"], "two") == 200, "the changed file is in use")
+
+
+def test_who_was_stopped_for_a_while_takes_over_what_changed_meanwhile(upstream: Upstream, start: Start) -> None:
+    operator = start(small(upstream, one=["up/a"]))
+    config = json.loads(operator.file.read_text())
+    # Longer than what fits into a socket whose other end nobody reads.
+    many = {f"model-{number}": {"targets": ["up/a"]} for number in range(8_000)}
+    with stopped(operator):
+        operator.write({**config, "models": {**many, "two": {"targets": ["up/b"]}}})
+        nobody_answers(operator)
+    eventually(lambda: operator.metric("config_generation") == 2, "it is taken over", 30)
+    assert status(operator.gateway.doors["edge"], "two") == 200
+    # And hears of the next change as well.
+    operator.takes(lambda: operator.write({**config, "models": {"three": {"targets": ["up/b"]}}}))
+    assert status(operator.gateway.doors["edge"], "three") == 200
 
 
 def test_what_a_running_process_cannot_change_is_said_in_one_line(upstream: Upstream, start: Start) -> None:

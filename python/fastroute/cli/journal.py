@@ -73,7 +73,7 @@ def _segments(folder: Path) -> Iterator[_Segment]:
     for path in sorted(folder.glob("*.journal")):
         try:
             bytes_ = path.read_bytes()
-        except FileNotFoundError:  # deleted meanwhile, as old ones are
+        except (FileNotFoundError, IsADirectoryError):  # deleted meanwhile, as old ones are; or none of ours
             continue
         yield _Segment(path, *read_segment(bytes_))
 

@@ -40,6 +40,7 @@ class Channel(Generic[Told]):
         self._end = end
         self._decoder = msgspec.msgpack.Decoder(told)
         self._received = bytearray()
+        self._waiting = bytearray()
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -48,6 +49,28 @@ class Channel(Generic[Told]):
         """Raises OSError when the other side does not listen; nothing can be sent after that."""
         packed = msgspec.msgpack.encode(message)
         self._end.sendall(len(packed).to_bytes(_LENGTH_BYTES, "big") + packed)
+
+    def post(self, message: Struct) -> None:
+        """Sends it as soon as the other side takes it: now, or with a later `flush`. Raises OSError likewise."""
+        packed = msgspec.msgpack.encode(message)
+        self._waiting += len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
+        self.flush()
+
+    @property
+    def busy(self) -> bool:
+        """Something that was posted waits for the other side."""
+        return bool(self._waiting)
+
+    def flush(self) -> None:
+        """Sends of what waits as much as the other side takes now."""
+        self._end.setblocking(False)
+        try:
+            while self._waiting:
+                del self._waiting[: self._end.send(self._waiting)]
+        except BlockingIOError:
+            return
+        finally:
+            self._end.settimeout(SEND_S)
 
     def receive(self) -> Iterator[Told]:
         """The messages that are complete. Call it when there is something to read; raises EOFError at the end."""

@@ -1,8 +1,8 @@
 """The file of the configuration: when it has changed, and what of a change waits for the next start.
 
 The surprise: a file that changed is read one look later, because an editor that writes it in place leaves it empty for
-a moment, and an empty file is a valid one at the start. While requests run it is none: a command that writes it may
-take its time, or the disk may be full.
+a moment, and an empty file is a valid one at the start. While requests run it is none, and neither is one of comments:
+a command that writes it may take its time, or the disk may be full.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,10 @@ from fastroute.config.schema import Config
 
 LOOK_S = 0.25
 """Two looks and a compilation make less than a second."""
+LONGEST_NOTHING = 1 << 20
+"""Bytes; a file of comments alone is not longer."""
+NOTHING = frozenset(("", "{}", "null", "~", "---", "..."))
+"""Lines of YAML that say nothing."""
 AT_RUN_TIME = frozenset(("drain_timeout_s",))
 """The limits that a running process can change; its doors and its engine read the others once."""
 
@@ -46,11 +50,16 @@ class Watch:
 
 
 def is_empty(path: str) -> bool:
-    """Nothing is in it. So it is with pipes, which are not to be opened either: nobody may be at the other end."""
+    """Nothing but comments is in it. So it is with pipes, which are not to be opened either: nobody may be at the other
+    end."""
     try:
-        return Path(path).stat().st_size == 0
-    except OSError:
+        size = Path(path).stat().st_size
+        if not 0 < size <= LONGEST_NOTHING:
+            return size == 0
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
         return False
+    return all(line.strip() in NOTHING or line.lstrip().startswith("#") for line in lines)
 
 
 def _state(path: str) -> tuple[int, ...] | None:
