@@ -285,9 +285,8 @@ fn plain(reply: &ChatReply<'_>) -> ParsedReply {
 fn parse_reply(body: &[u8], dialect: &str) -> PyResult<ParsedReply> {
     match self::dialect(dialect)?.parse_reply(body).map_err(|error| refused(&error))? {
         Reply::Chat(mut chat) => {
-            if chat.id.is_empty() {
-                translate::name_reply(&mut chat, &named(""));
-            }
+            let seed = named(&chat.id).into_owned();
+            translate::name_reply(&mut chat, &seed);
             Ok(plain(&chat))
         }
         Reply::Embeddings(_) | Reply::Rerank(_) => Err(PyValueError::new_err("vectors and ranks hold no text")),
@@ -354,14 +353,14 @@ struct Reading {
     calls: Calls,
 }
 
-/// What names the calls of a stream that has no id.
+/// What names the calls of a stream that come without an id.
 #[derive(Default)]
 struct Calls(Option<String>);
 
 impl Calls {
     fn name(&mut self, event: &mut Event<'_>) {
         match event {
-            Event::MessageStart { id, .. } if id.is_empty() => self.0 = Some(named("").into_owned()),
+            Event::MessageStart { id, .. } => self.0 = Some(named(id).into_owned()),
             _ => {
                 if let Some(seed) = &self.0 {
                     translate::name_event(event, seed);

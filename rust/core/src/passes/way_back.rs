@@ -13,7 +13,7 @@ use super::{Names, custom, signatures};
 use crate::dialects::message::{
     Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Reasoning, Text, ToolCall,
 };
-use crate::dialects::{Dialect, DialectError, Place, mint};
+use crate::dialects::{Dialect, DialectError, Place, gemini, mint};
 use crate::usage::UsageRule;
 pub use returning::Returning;
 
@@ -67,10 +67,12 @@ impl WayBack {
         let (mut answered, mut calls) = (false, 0);
         let mut proofs = Vec::new();
         for (at, block) in choice.turn.blocks.iter_mut().enumerate() {
+        let mut ids = HashSet::new();
             match &mut block.content {
                 Content::ToolCall(call) => {
                     let proof = self.take_proof(&mut call.signature);
-                    let is_answer = self.call(block, reply_id, choice.index, calls);
+                    self.id(&mut call.id, &mut ids, reply_id, (choice.index, calls));
+                    let is_answer = self.call(block);
                     answered |= is_answer;
                     calls += u32::from(!is_answer);
                     proofs.extend(proof.filter(|_| !is_answer).map(|proof| (at, proof)));
@@ -120,12 +122,11 @@ impl WayBack {
     }
 
     /// Turns one call back. Says whether it is the answer.
-    fn call(&self, block: &mut Block<'_>, reply_id: &str, choice: u32, number: u32) -> bool {
+    fn call(&self, block: &mut Block<'_>) -> bool {
         let Content::ToolCall(call) = &mut block.content else {
             return false;
         };
         self.name(&mut call.name);
-        self.id(&mut call.id, reply_id, choice, number);
         if let Some(proof) = &mut call.signature {
             self.mark(proof);
         }
@@ -165,16 +166,21 @@ impl WayBack {
         }
     }
 
-    fn id(&self, id: &mut Text<'_>, reply_id: &str, choice: u32, number: u32) {
+    /// Gives a call its id where it came without one, or with that of an earlier call of the reply: clients tell calls
+    /// apart by them, and servers refuse two that are alike.
+    fn id(&self, id: &mut Text<'_>, earlier: &mut HashSet<String>, reply_id: &str, (choice, number): (u32, u32)) {
+        let Some(origin) = self.origin else { return };
         // Some servers write the word for nothing.
-        if self.origin.is_some() && matches!(id.as_ref(), "" | "null") {
-            *id = Text::Owned(mint::call_id(reply_id, choice, number));
+        if matches!(id.as_ref(), "" | "null") || earlier.contains(id.as_ref()) {
+            let made = if origin == Dialect::Gemini { gemini::call_id } else { mint::call_id };
+            *id = Text::Owned(made(reply_id, choice, number));
         }
     }
 
     /// Takes the proof of a call that its client must be told in front of it, with its mark.
     fn take_proof(&self, signature: &mut Option<Text<'_>>) -> Option<String> {
         let origin = self.origin.filter(|_| self.bare_calls)?;
+        earlier.insert(id.to_string());
         let proof = signature.take().filter(|proof| !proof.is_empty())?;
         Some(signatures::mark_call(origin, &proof))
     }

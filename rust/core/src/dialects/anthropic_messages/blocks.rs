@@ -119,7 +119,8 @@ fn tool_use<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, Diale
         Some(text) => Some(text),
         None => block.take_object("input")?.map(input::arguments),
     };
-    let id = id.unwrap_or_else(|| mint::call_id(&name, 0, 0).into());
+    // One without an id gets it from the reply, which has one.
+    let id = id.unwrap_or_default();
     if arguments.is_none() && block.mode == Mode::Strict {
         return Err(block.place.member("input").refuse("is required"));
     }
@@ -152,4 +153,15 @@ fn source<'a>(
 pub(super) fn explanation<'a>(message: &mut Object<'a, '_>, finish: &mut Finish<'a>) -> Option<Block<'a>> {
     let text = finish::take_explanation(message, &mut finish.extras)?;
     Some(Block::new(Content::Refusal { text, spelling: Spelling::Plain }))
+/// Gives the calls of a reply that came without an id one of ours.
+pub(super) fn name_calls(blocks: &mut [Block<'_>], reply_id: &str) {
+    let calls = blocks.iter_mut().filter_map(|block| match &mut block.content {
+        Content::ToolCall(call) => Some(call),
+        _ => None,
+    });
+    for (number, call) in (0..).zip(calls).filter(|(_, call)| call.id.is_empty()) {
+        call.id = mint::call_id(reply_id, 0, number).into();
+    }
+}
+
 }

@@ -1,6 +1,6 @@
 //! The way back of a stream, event by event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use smallvec::smallvec;
 
@@ -24,6 +24,8 @@ pub struct Returning {
 #[derive(Debug, Default)]
 struct Heard {
     calls: BTreeMap<u32, Call>,
+    /// Of the calls that began.
+    ids: HashSet<String>,
     /// The number of the call that is the answer.
     answer: Option<u32>,
     /// Text beside an answer that may still come as a call; else the answer as far as it is told.
@@ -101,7 +103,8 @@ impl Returning {
 
     fn call_start<'a>(&mut self, choice: u32, number: u32, mut call: ToolCall<'a>, out: &mut Events<'a>) {
         self.back.name(&mut call.name);
-        self.back.id(&mut call.id, &self.reply_id, choice, number);
+        let heard = self.choices.entry(choice).or_default();
+        self.back.id(&mut call.id, &mut heard.ids, &self.reply_id, (choice, number));
         let proof = self.back.take_proof(&mut call.signature);
         if let Some(proof) = &mut call.signature {
             self.back.mark(proof);
@@ -140,7 +143,6 @@ impl Returning {
     }
 
     fn call_delta<'a>(&mut self, choice: u32, call: u32, kind: CallKind, arguments: Text<'a>, out: &mut Events<'a>) {
-        let heard = self.choices.entry(choice).or_default();
         let number = heard.number(call);
         match heard.calls.get_mut(&call) {
             None | Some(Call::Plain) => out.push(Event::ToolCallDelta { choice, call: number, kind, arguments }),

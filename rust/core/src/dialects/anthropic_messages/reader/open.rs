@@ -17,6 +17,8 @@ pub(super) struct OpenBlocks {
     calls: u32,
     any: bool,
 }
+    /// Names the calls that come without an id.
+    pub(super) reply_id: Box<str>,
 
 #[derive(Debug)]
 struct OpenBlock {
@@ -109,7 +111,7 @@ impl OpenBlocks {
         self.calls = self.calls.saturating_add(1);
         let name = block.take_if("name", object::text).unwrap_or_default();
         let id = block.take_if("id", object::text).filter(|id| !id.is_empty());
-        let id = id.unwrap_or_else(|| mint::call_id(&name, 0, call).into());
+        let id = id.unwrap_or_else(|| mint::call_id(&self.reply_id, 0, call).into());
         // Some servers say the input as text, as chat does.
         let as_text = |raw| object::text(raw).filter(|text| input::is_object(text));
         let input = block.take_if("input", |raw| match raw.get().as_bytes() {
