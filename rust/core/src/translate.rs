@@ -12,13 +12,12 @@ mod places;
 mod request;
 mod shown;
 mod unsaid;
+mod whole;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{
-    CallKind, Choice, Content, Envelope, Event, Events, FinishReason, Reply, Spelling, Text, Wanted,
-};
+use crate::dialects::message::{CallKind, Envelope, Event, Events, FinishReason, Reply, Spelling, Text, Wanted};
 use crate::dialects::{Dialect, DialectError, Reader, Writer, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::passes::{NOT_HELD, Returning, WayBack};
@@ -30,6 +29,7 @@ pub use frames::Frames;
 pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
 pub(crate) use unsaid::Unsaid;
+use whole::NO_ARGUMENTS;
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
 pub fn reply(
@@ -78,8 +78,7 @@ pub(crate) fn say_reply(
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
             shown::show(chat, target);
-            chat.choices.iter_mut().for_each(waits_for_its_calls);
-            chat.choices.iter_mut().for_each(has_arguments);
+            chat.choices.iter_mut().for_each(|choice| whole::settle(choice, target));
             if let Some(usage) = &mut chat.usage {
                 usage::settle(usage, source, way_back.usage_rule());
             }
@@ -90,29 +89,6 @@ pub(crate) fn say_reply(
         }
     }
     Ok((target.render_reply(&reply, &Envelope { id: &id, ..*envelope })?, unsaid))
-}
-
-/// Some servers say "stop" of an answer that calls; whoever is called would wait for nothing.
-fn waits_for_its_calls(choice: &mut Choice<'_>) {
-    let calls = choice.turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
-    if let Some(finish) = choice.finish.as_mut().filter(|finish| calls && finish.reason == FinishReason::Stop) {
-        finish.reason = FinishReason::ToolCalls;
-    }
-}
-
-/// What clients read as the arguments of a call that has none.
-const NO_ARGUMENTS: &str = "{}";
-
-/// Servers say in three ways that a call has no arguments, and clients read one of them.
-fn has_arguments(choice: &mut Choice<'_>) {
-    for block in &mut choice.turn.blocks {
-        if let Content::ToolCall(call) = &mut block.content
-            && call.kind != CallKind::Custom
-            && matches!(call.arguments.trim(), "" | "null")
-        {
-            call.arguments = Text::Borrowed(NO_ARGUMENTS);
-        }
-    }
 }
 
 /// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.
