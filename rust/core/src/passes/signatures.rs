@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Role, Text, Turn};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Role, Text, Turn};
 use crate::dialects::{Dialect, DialectError};
 
 /// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
@@ -115,9 +115,12 @@ pub(super) fn sort(
     losses: &mut Losses,
 ) -> Result<(), DialectError> {
     let target = demands.dialect;
+    if source == Dialect::Gemini && source != target {
+        join_turns(&mut request.turns);
+    }
     for (at, turn) in request.turns.iter_mut().enumerate() {
-        if source == Dialect::OpenAiChat && source != target {
-            join_pieces(&mut turn.blocks);
+        if source != target && matches!(source, Dialect::OpenAiChat | Dialect::Gemini) {
+            join_pieces(&mut turn.blocks, source);
         }
         let here = turn.place(at);
         for place in of_turn(turn, &here, source, target) {
@@ -161,14 +164,37 @@ fn of_turn(turn: &mut Turn<'_>, here: &str, source: Dialect, target: Dialect) ->
     lost
 }
 
-/// A client that keeps the details of a stream as they came sends one reasoning back in pieces, its proof behind it.
-fn join_pieces(blocks: &mut Vec<Block<'_>>) {
-    fn number<'b>(block: &'b Block<'_>) -> Option<&'b str> {
-        block.extras.get(Dialect::OpenAiChat, "index").map(Json::as_str)
+/// Google's SDKs keep the chunks of a stream as turns of their own.
+fn join_turns(turns: &mut Vec<Turn<'_>>) {
+    let mut joined: Vec<Turn<'_>> = Vec::with_capacity(turns.len());
+    for turn in turns.drain(..) {
+        match joined.last_mut() {
+            Some(last)
+                if last.role == Role::Assistant
+                    && turn.role == Role::Assistant
+                    && turn.extras.of(Dialect::Gemini).next().is_none() =>
+            {
+                last.blocks.extend(turn.blocks);
+            }
+            _ => joined.push(turn),
+        }
     }
+    *turns = joined;
+}
+
+/// A client that keeps a stream as it came sends one reasoning back in pieces, its proof behind it. In chat the pieces
+/// have a number; in Gemini they stand one behind the other, and the last may be nothing but the proof.
+fn join_pieces(blocks: &mut Vec<Block<'_>>, source: Dialect) {
+    let are_one = |last: &Block<'_>, next: &Block<'_>| {
+        if source == Dialect::Gemini {
+            return next.extras.of(source).next().is_none();
+        }
+        let number = |block: &Block<'_>| block.extras.get(source, "index").map(|number| number.as_str().to_owned());
+        number(last).is_some() && number(last) == number(next)
+    };
     let mut joined: Vec<Block<'_>> = Vec::with_capacity(blocks.len());
     for block in blocks.drain(..) {
-        let same = joined.last().is_some_and(|last| number(last).is_some() && number(last) == number(&block));
+        let same = joined.last().is_some_and(|last| are_one(last, &block));
         match (joined.last_mut().map(|last| &mut last.content), &block.content) {
             (Some(Content::Reasoning(last)), Content::Reasoning(next))
                 if same && last.signature.is_none() && last.redacted.is_none() && next.redacted.is_none() =>
