@@ -33,7 +33,7 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     if crosses {
         held::refuse(request)?;
         way_back.origin = Some(demands.dialect);
-        way_back.bare_calls = signatures::hides_calls_proofs(source);
+        way_back.bare_calls = signatures::hides_calls_proofs(source, request);
         way_back.usage = demands.quirks.usage_rule();
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);

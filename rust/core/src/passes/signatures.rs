@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Role, Text, Turn};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, ReasoningMode, Role, Text, Turn};
 use crate::dialects::{Dialect, DialectError};
 
 /// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
@@ -35,9 +35,16 @@ pub(super) fn mark_call(origin: Dialect, proof: &str) -> String {
     STANDARD.encode(format!("{MARK}{}{OF_CALL}:{proof}", origin.name()))
 }
 
-/// Whether clients of a dialect have no place for the proof of a call, but one for hidden reasoning.
-pub(super) fn hides_calls_proofs(client: Dialect) -> bool {
-    matches!(client, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
+/// Whether a client is told the proof of a call as hidden reasoning. One of Anthropic's that did not ask for thoughts
+/// expects none in front of its answer: it is told the proof with the call, where its SDKs keep what they do not know.
+/// One that does think is told it in the form that every agent brings back.
+pub(super) fn hides_calls_proofs(client: Dialect, request: &ChatRequest<'_>) -> bool {
+    let mode = request.reasoning.as_ref().and_then(|wish| wish.mode);
+    match client {
+        Dialect::AnthropicMessages => matches!(mode, Some(ReasoningMode::Enabled | ReasoningMode::Adaptive)),
+        Dialect::OpenAiResponses => true,
+        _ => false,
+    }
 }
 
 /// Whether a request holds proofs that were told with their origin. They must not reach a target as they are, not even one

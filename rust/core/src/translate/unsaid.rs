@@ -120,7 +120,8 @@ fn says_proofs(target: Dialect) -> bool {
 
 /// The proof of a call.
 fn proof(target: Dialect) -> Option<String> {
-    (!matches!(target, Dialect::OpenAiChat | Dialect::Gemini)).then(|| "signature".to_owned())
+    let says = matches!(target, Dialect::OpenAiChat | Dialect::Gemini | Dialect::AnthropicMessages);
+    (!says).then(|| "signature".to_owned())
 }
 
 fn link(citation: &Citation<'_>, target: Dialect) -> Option<String> {
@@ -144,18 +145,18 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
             let raw = raw.as_raw()?;
             kind_of(dialect, &Json::from(Object::lenient(&raw)?.peek("item")?))
         }
-        (Dialect::OpenAiChat, AUDIO | LOGPROBS) => Some(name.to_owned()),
         // Google recommends to send it back and does not require it, and hidden reasoning behind every answer would stand
         // where clients read the last of its text.
         (Dialect::Gemini, "proof") => Some("signature".to_owned()),
+        (Dialect::OpenAiChat, AUDIO | LOGPROBS) => Some(name.to_owned()),
         _ => None,
     }
 }
 
-/// The word for what a block is: its type, or its one member in dialects without types. `None` for an item of an answer
 /// What stands beside a part of Gemini's and is not what it is.
 const BESIDE: [&str; 2] = ["thought", "thoughtSignature"];
 
+/// The word for what a block is: its type, or its one member in dialects without types. `None` for an item of an answer
 /// in which nothing was said.
 fn kind_of(dialect: Dialect, raw: &Json<'_>) -> Option<String> {
     let raw = raw.as_raw()?;

@@ -13,6 +13,9 @@ use crate::dialects::message::{
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::{DialectError, Place, mint};
 
+/// Beside the input of a call, its proof: not Anthropic's, which gives none, but where its clients bring one back.
+pub(super) const SIGNATURE: &str = "signature";
+
 /// Takes `content`: a string or a list of blocks. Null and absence give no blocks; a null stays among the extras.
 pub(super) fn take_content<'a>(owner: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
     let place = owner.place.member("content");
@@ -125,7 +128,8 @@ fn tool_use<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, Diale
         return Err(block.place.member("input").refuse("is required"));
     }
     let arguments = arguments.unwrap_or_default();
-    Ok(Some(Content::ToolCall(ToolCall { kind: CallKind::Function, id, name, arguments, signature: None })))
+    let signature = block.take_if(SIGNATURE, object::text);
+    Ok(Some(Content::ToolCall(ToolCall { kind: CallKind::Function, id, name, arguments, signature })))
 }
 
 fn tool_result<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, DialectError> {
@@ -149,10 +153,6 @@ fn source<'a>(
     Ok(block.take_if(media::SOURCE, |raw| media::source(raw, document, rest)))
 }
 
-/// The explanation of a refusal, where nothing else was said, as the block that other dialects have for it.
-pub(super) fn explanation<'a>(message: &mut Object<'a, '_>, finish: &mut Finish<'a>) -> Option<Block<'a>> {
-    let text = finish::take_explanation(message, &mut finish.extras)?;
-    Some(Block::new(Content::Refusal { text, spelling: Spelling::Plain }))
 /// Gives the calls of a reply that came without an id one of ours.
 pub(super) fn name_calls(blocks: &mut [Block<'_>], reply_id: &str) {
     let calls = blocks.iter_mut().filter_map(|block| match &mut block.content {
@@ -164,4 +164,8 @@ pub(super) fn name_calls(blocks: &mut [Block<'_>], reply_id: &str) {
     }
 }
 
+/// The explanation of a refusal, where nothing else was said, as the block that other dialects have for it.
+pub(super) fn explanation<'a>(message: &mut Object<'a, '_>, finish: &mut Finish<'a>) -> Option<Block<'a>> {
+    let text = finish::take_explanation(message, &mut finish.extras)?;
+    Some(Block::new(Content::Refusal { text, spelling: Spelling::Plain }))
 }

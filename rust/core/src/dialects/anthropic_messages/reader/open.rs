@@ -3,6 +3,7 @@
 //! The server numbers its blocks, the neutral form numbers only calls. Blocks come one behind the other; should a server
 //! not hold to that, a text or a thought ends when the next block begins, and calls go on beside each other.
 
+use crate::dialects::anthropic_messages::blocks::SIGNATURE;
 use crate::dialects::anthropic_messages::{DIALECT, citations, input, opaque};
 use crate::dialects::message::{CallKind, Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
@@ -16,9 +17,9 @@ pub(super) struct OpenBlocks {
     open: Vec<OpenBlock>,
     calls: u32,
     any: bool,
-}
     /// Names the calls that come without an id.
     pub(super) reply_id: Box<str>,
+}
 
 #[derive(Debug)]
 struct OpenBlock {
@@ -118,8 +119,9 @@ impl OpenBlocks {
             [b'{', ..] => Some(input::arguments(raw)),
             _ => as_text(raw),
         });
+        let signature = block.take_if(SIGNATURE, object::text);
         push_rest(block, events);
-        events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature: None });
+        events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature });
         let input = input.filter(|input| input != "{}").unwrap_or_default().into_owned();
         What::Call { call, told: false, input }
     }
