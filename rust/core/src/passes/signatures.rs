@@ -3,7 +3,9 @@
 //! The rule: a proof goes back to the dialect it came from and to no other. For that it is told to clients of other
 //! dialects with its origin in front, in base64, because some clients decode it. The surprise: a proof that comes without
 //! an origin was made by the dialect it comes in, except in chat, which makes none: there its place or its format tells.
-//! Clients whose dialect has no place for the proof of a call are told it as hidden reasoning in front of the call.
+//! Reasoning that came without a proof is told with the mark of its maker and nothing behind it where the client's own
+//! server would refuse it as it is: without one it would pass for that server's, on a route that changes makers. Clients
+//! whose dialect has no place for the proof of a call are told it as hidden reasoning in front of the call.
 
 use std::sync::LazyLock;
 
@@ -45,6 +47,12 @@ pub(super) fn hides_calls_proofs(client: Dialect, request: &ChatRequest<'_>) -> 
         Dialect::OpenAiResponses => true,
         _ => false,
     }
+}
+
+/// Whether what clients of a dialect send back to its own server must be proven: a thought without a signature is refused
+/// as a forged one, and an item with an id of ours as one that nobody stored.
+pub(super) fn wants_proofs(client: Dialect) -> bool {
+    matches!(client, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
 }
 
 /// Whether a request holds proofs that were told with their origin. They must not reach a target as they are, not even one
@@ -94,10 +102,10 @@ fn unmark_call(block: &Block<'_>) -> Option<(Dialect, String)> {
     Some((Dialect::from_name(origin.strip_suffix(OF_CALL)?)?, proof))
 }
 
-/// The proof as `target` made it; `None` where another dialect did.
+/// The proof as `target` made it; `None` where another dialect did, or where it made none.
 fn returned(proof: Text<'_>, unmarked: Option<Dialect>, target: Dialect) -> Option<Text<'_>> {
     match unmark(&proof) {
-        Some((origin, proof)) => (origin == target).then_some(Text::Owned(proof)),
+        Some((origin, proof)) => (origin == target && !proof.is_empty()).then_some(Text::Owned(proof)),
         None => (unmarked == Some(target)).then_some(proof),
     }
 }
@@ -114,14 +122,22 @@ fn maker(source: Dialect, extras: &Extras<'_>) -> Option<Dialect> {
         .map(|(_, dialect)| dialect)
 }
 
-/// Gives each proof back to its maker, and takes out those of others.
+/// Gives each proof back to its maker, and takes out those of others. Says whether there were any.
 pub(super) fn sort(
     request: &mut ChatRequest<'_>,
     source: Dialect,
     demands: &Demands,
     losses: &mut Losses,
-) -> Result<(), DialectError> {
+) -> Result<bool, DialectError> {
     let target = demands.dialect;
+    let is_of_others = |block: &Block<'_>| match &block.content {
+        Content::Reasoning(reasoning) => {
+            let proofs = [&reasoning.signature, &reasoning.redacted];
+            proofs.into_iter().flatten().filter_map(|proof| decoded(proof)).any(|(origin, _)| origin != target.name())
+        }
+        _ => false,
+    };
+    let others = request.turns.iter().flat_map(|turn| &turn.blocks).any(is_of_others);
     if source == Dialect::Gemini && source != target {
         join_turns(&mut request.turns);
     }
@@ -137,7 +153,7 @@ pub(super) fn sort(
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
         excuse(request);
     }
-    Ok(())
+    Ok(others)
 }
 
 /// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
@@ -225,8 +241,16 @@ fn join_pieces(blocks: &mut Vec<Block<'_>>, source: Dialect) {
 fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, bool) {
     // A request that stays in its dialect keeps what it came with, but for our own marks.
     let own = |maker: Option<Dialect>| if source == target { Some(target) } else { maker };
-    // What was made without a proof is told to some clients with an empty one.
-    let has = |proof: &Option<Text<'_>>| proof.as_ref().is_some_and(|proof| source == target || !proof.is_empty());
+    // What was made without a proof is told to some clients with an empty one, or with a mark that has none behind it.
+    let has = |proof: &Option<Text<'_>>| {
+        proof.as_ref().is_some_and(|proof| match unmark(proof) {
+            Some((_, proof)) => !proof.is_empty(),
+            None => source == target || !proof.is_empty(),
+        })
+    };
+    let is_of_others = |proof: &Option<Text<'_>>| {
+        proof.as_ref().and_then(|proof| unmark(proof)).is_some_and(|(origin, _)| origin != target)
+    };
     match &mut block.content {
         Content::ToolCall(call) => {
             // Chat has Google's own place for the signature of a call.
@@ -240,16 +264,17 @@ fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, b
             let maker = own(maker(source, &block.extras));
             let said = (reasoning.signature.take(), reasoning.redacted.take());
             let had = (has(&said.0), has(&said.1));
+            let is_own = source == target && !is_of_others(&said.0) && !is_of_others(&said.1);
             reasoning.signature = said.0.and_then(|proof| returned(proof, maker, target));
             reasoning.redacted = said.1.and_then(|proof| returned(proof, maker, target));
             let whole = had == (reasoning.signature.is_some(), reasoning.redacted.is_some());
             // OpenAI takes reasoning back by its proof alone.
-            let bare = target == Dialect::OpenAiResponses && source != target;
+            let bare = target == Dialect::OpenAiResponses && !is_own;
             let proven = reasoning.signature.is_some() || reasoning.redacted.is_some();
             // Clients of Responses give every text back as a summary; with its maker's proof it is the text that was made.
             reasoning.summary &= !proven || source == target;
             let stays = proven || (!reasoning.text.is_empty() && !bare);
-            (stays || source == target, whole && (stays || source == target))
+            (stays || is_own, whole && (stays || is_own))
         }
         _ => (true, true),
     }

@@ -32,6 +32,8 @@ pub struct WayBack {
     pub(super) origin: Option<Dialect>,
     /// The client's dialect has no place for the proof of a call: it is told as hidden reasoning in front of it.
     pub(super) bare_calls: bool,
+    /// The client's own server refuses reasoning without a proof: what came without one is told with its origin.
+    pub(super) proves: bool,
     /// How the upstream departs from its dialect where it counts.
     pub(super) usage: UsageRule,
 }
@@ -65,9 +67,9 @@ impl WayBack {
 
     fn choice(&self, choice: &mut Choice<'_>, reply_id: &str) -> Result<(), DialectError> {
         let (mut answered, mut calls) = (false, 0);
+        let mut ids = HashSet::new();
         let mut proofs = Vec::new();
         for (at, block) in choice.turn.blocks.iter_mut().enumerate() {
-        let mut ids = HashSet::new();
             match &mut block.content {
                 Content::ToolCall(call) => {
                     let proof = self.take_proof(&mut call.signature);
@@ -80,6 +82,9 @@ impl WayBack {
                 Content::Reasoning(reasoning) => {
                     for proof in [&mut reasoning.signature, &mut reasoning.redacted].into_iter().flatten() {
                         self.mark(proof);
+                    }
+                    if let Some(proof) = self.proof_of_none(reasoning) {
+                        reasoning.signature = Some(proof.into());
                     }
                 }
                 _ => {}
@@ -175,14 +180,21 @@ impl WayBack {
             let made = if origin == Dialect::Gemini { gemini::call_id } else { mint::call_id };
             *id = Text::Owned(made(reply_id, choice, number));
         }
+        earlier.insert(id.to_string());
     }
 
     /// Takes the proof of a call that its client must be told in front of it, with its mark.
     fn take_proof(&self, signature: &mut Option<Text<'_>>) -> Option<String> {
         let origin = self.origin.filter(|_| self.bare_calls)?;
-        earlier.insert(id.to_string());
         let proof = signature.take().filter(|proof| !proof.is_empty())?;
         Some(signatures::mark_call(origin, &proof))
+    }
+
+    /// The origin alone, for reasoning that came without a proof.
+    fn proof_of_none(&self, reasoning: &Reasoning<'_>) -> Option<String> {
+        let origin = self.origin.filter(|_| self.proves)?;
+        let mut proofs = [&reasoning.signature, &reasoning.redacted].into_iter().flatten();
+        proofs.all(|proof| proof.is_empty()).then(|| signatures::mark(origin, ""))
     }
 
     fn mark(&self, proof: &mut Text<'_>) {

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use super::super::builtins::Native;
 use super::super::custom::Unwrap;
 use super::{Held, RESPONSES, WayBack};
-use crate::dialects::message::{CallKind, Event, Events, Finish, FinishReason, Json, Text, ToolCall};
+use crate::dialects::message::{CallKind, Event, Events, Finish, FinishReason, Json, Reasoning, Text, ToolCall};
 
 /// More than any answer that is held to a schema. A longer one is told and not checked.
 const MOST_BYTES: usize = 4 << 20;
@@ -32,6 +32,8 @@ struct Heard {
     text: String,
     too_long: bool,
     fence: Fence,
+    /// Reasoning has begun, and its proof has not come.
+    unproven: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,16 @@ impl Returning {
                     out.push(Event::TextEnd { choice });
                 }
             }
+            Event::ReasoningStart { choice } => {
+                self.choices.entry(choice).or_default().unproven = true;
+                out.push(Event::ReasoningStart { choice });
+            }
+            Event::ReasoningEnd { choice } => {
+                self.prove(choice, &mut out);
+                out.push(Event::ReasoningEnd { choice });
+            }
             Event::ReasoningSignature { choice, mut signature } => {
+                self.choices.entry(choice).or_default().unproven &= signature.is_empty();
                 self.back.mark(&mut signature);
                 out.push(Event::ReasoningSignature { choice, signature });
             }
@@ -97,6 +108,14 @@ impl Returning {
         Some(out)
     }
 
+    /// Tells who made reasoning that ends without a proof.
+    fn prove(&mut self, choice: u32, out: &mut Events<'_>) {
+        let is_open = std::mem::take(&mut self.choices.entry(choice).or_default().unproven);
+        if let Some(proof) = self.back.proof_of_none(&Reasoning::default()).filter(|_| is_open) {
+            out.push(Event::ReasoningSignature { choice, signature: proof.into() });
+        }
+    }
+
     fn holds_text(&self) -> bool {
         self.back.answer.as_ref().is_some_and(|answer| answer.tool.is_some())
     }
@@ -110,7 +129,6 @@ impl Returning {
             self.back.mark(proof);
         }
         let is_answer = self.back.is_answer(&call.name);
-        let heard = self.choices.entry(choice).or_default();
         if is_answer && heard.answer.is_none() {
             heard.answer = Some(number);
             heard.calls.insert(number, Call::Answer);
@@ -143,6 +161,7 @@ impl Returning {
     }
 
     fn call_delta<'a>(&mut self, choice: u32, call: u32, kind: CallKind, arguments: Text<'a>, out: &mut Events<'a>) {
+        let heard = self.choices.entry(choice).or_default();
         let number = heard.number(call);
         match heard.calls.get_mut(&call) {
             None | Some(Call::Plain) => out.push(Event::ToolCallDelta { choice, call: number, kind, arguments }),
@@ -226,6 +245,7 @@ impl Returning {
 
     fn finish<'a>(&mut self, choice: u32, mut finish: Finish<'a>, mut out: Events<'a>) -> Option<Events<'a>> {
         // Whatever its reader left open is told before the end.
+        self.prove(choice, &mut out);
         let open: Vec<u32> = self.choices.get(&choice).into_iter().flat_map(Heard::open).collect();
         for call in open {
             self.call_end(choice, call, &mut out);
