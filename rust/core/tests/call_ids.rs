@@ -43,7 +43,8 @@ fn answer(maker: Dialect, reply_id: &str, ids: [Option<&str>; 2]) -> Value {
                 "stop_reason": "tool_use", "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1}})
         }
         _ => {
-            let call = |id| with(json!({"type": "function", "function": {"name": "look", "arguments": "{}"}}), "id", id);
+            let call =
+                |id| with(json!({"type": "function", "function": {"name": "look", "arguments": "{}"}}), "id", id);
             json!({"id": reply_id, "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0,
                 "message": {"role": "assistant", "content": null, "tool_calls": ids.map(call)},
                 "finish_reason": "tool_calls"}]})

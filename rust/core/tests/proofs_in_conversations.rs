@@ -213,5 +213,74 @@ fn a_client_that_did_not_ask_for_thoughts_finds_its_call_first() {
         assert_eq!(said["contents"][1]["parts"][0]["thoughtSignature"], "skip_thought_signature_validator");
     }
     let [(told, _), _] = both(ANTHROPIC, GEMINI, &reply, true);
-    assert_eq!((&told["content"][0]["type"], &told["content"][1]["type"]), (&json!("redacted_thinking"), &json!("tool_use")));
+    assert_eq!(
+        (&told["content"][0]["type"], &told["content"][1]["type"]),
+        (&json!("redacted_thinking"), &json!("tool_use"))
+    );
+}
+
+/// The string that holds a mark in an answer.
+fn marked(told: &Value) -> String {
+    let text = told.to_string();
+    text.split('"').find(|piece| holds_marks([piece.as_bytes()])).unwrap().to_owned()
+}
+
+#[test]
+fn a_mark_gets_out_of_no_place_where_a_client_may_have_put_it() {
+    let mark = |client: Dialect| {
+        let [(told, _), _] = both(client, BEDROCK, &answer(BEDROCK, 0, true), true);
+        marked(&told)
+    };
+    let said = |client: Dialect, turn: Value| {
+        let mut body = talk::question(client, true);
+        let name = if client == RESPONSES {
+            "input"
+        } else if client == GEMINI {
+            "contents"
+        } else {
+            "messages"
+        };
+        let again = body[name][0].clone();
+        body[name].as_array_mut().unwrap().extend([turn, again]);
+        sent(&body, client, client)
+    };
+    let (chat, responses, anthropic, gemini) = (mark(CHAT), mark(RESPONSES), mark(ANTHROPIC), mark(GEMINI));
+    let cases = [
+        // Details of a kind that nobody knows beside it, so that none of them is read.
+        (
+            CHAT,
+            json!({"role": "assistant", "content": "Word.", "reasoning_details": [
+            {"type": "reasoning.new"}, {"type": "reasoning.text", "text": "Hm.", "signature": chat}]}),
+        ),
+        // A part that is no text, so that the item is not read.
+        (
+            RESPONSES,
+            json!({"type": "reasoning", "id": "rs_1", "encrypted_content": responses,
+            "summary": [{"type": "summary_text", "text": ""}]}),
+        ),
+        (
+            ANTHROPIC,
+            json!({"role": "assistant", "content": [{"type": "text", "text": "Word.", "signature": anthropic}]}),
+        ),
+        // Cut short on the way.
+        (
+            ANTHROPIC,
+            json!({"role": "assistant", "content": [{"type": "text", "text": "Word."},
+            {"type": "redacted_thinking", "data": anthropic.get(..20).unwrap()}]}),
+        ),
+        // A proof that its client put beside the answer.
+        (GEMINI, json!({"role": "model", "parts": [{"text": "Word.", "thoughtSignature": gemini}]})),
+        // As an address would hold it, and without its padding.
+        (
+            GEMINI,
+            json!({"role": "model", "parts": [{"text": "Word."},
+            {"text": "Hm.", "thought": true, "thoughtSignature": gemini.replace('+', "-").trim_end_matches('=')}]}),
+        ),
+    ];
+    for (client, turn) in cases {
+        let (said, named, _) = said(client, turn);
+        check(&said, client, client.name());
+        assert_eq!(named.len(), 1, "{}: {named:?} {said}", client.name());
+        assert!(client == RESPONSES || said.to_string().contains("Word."), "{said}");
+    }
 }

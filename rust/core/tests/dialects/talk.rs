@@ -4,7 +4,7 @@
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::Fold;
 use fastroute_core::dialects::message::{
-    ChatReply, Content, Envelope, Event, Finish, FinishReason, Reply, TokenUsage, Usage,
+    ChatReply, Content, Envelope, Event, Extras, Finish, FinishReason, Reply, TokenUsage, Usage,
 };
 use fastroute_core::passes::WayBack;
 use fastroute_core::sse::Limits;
@@ -204,7 +204,7 @@ fn events<'r>(reply: &'r ChatReply<'_>) -> Vec<Event<'r>> {
     let choice = 0;
     let id = reply.id.as_ref();
     let mut events =
-        vec![Event::MessageStart { id: id.into(), model: "m".into(), created_s: None, extras: Default::default() }];
+        vec![Event::MessageStart { id: id.into(), model: "m".into(), created_s: None, extras: Extras::default() }];
     let mut call = 0;
     for block in &reply.choices[0].turn.blocks {
         match &block.content {
@@ -238,7 +238,7 @@ fn events<'r>(reply: &'r ChatReply<'_>) -> Vec<Event<'r>> {
         }
     }
     events.push(Event::Finish { choice, finish: Finish::new(FinishReason::ToolCalls, None) });
-    events.push(Event::Usage(Usage { tokens: TokenUsage::default(), extras: Default::default() }));
+    events.push(Event::Usage(Usage { tokens: TokenUsage::default(), extras: Extras::default() }));
     events.push(Event::Done);
     events
 }
