@@ -110,8 +110,12 @@ fn a_proof_goes_to_its_maker_whoever_answers_between() {
         for first in TARGETS {
             for second in TARGETS {
                 for how in How::ALL {
-                    for (proven, thinks) in [(true, true), (true, false), (false, true), (false, false)] {
-                        hold(client, &[first, second, first], proven, how, thinks);
+                    for proven in [true, false] {
+                        hold(client, &[first, second, first], proven, how, true);
+                        // Who did not ask for thoughts is told otherwise in one dialect.
+                        if client == ANTHROPIC {
+                            hold(client, &[first, second, first], proven, how, false);
+                        }
                     }
                 }
             }

@@ -79,6 +79,7 @@ fn of_block(block: &Block<'_>, place: &str, dropped: &mut Vec<String>) {
             lost.then_some("citations")
         }
         Content::Image { detail, .. } => detail.as_deref().is_some_and(|detail| detail != "auto").then_some("detail"),
+        Content::ToolCall(call) => call.signature.is_some().then_some("signature"),
         Content::Reasoning(_) => block.cache_mark.is_some().then_some("cache_control"),
         Content::ToolResult(result) => {
             of_blocks(&result.blocks, place, dropped);

@@ -138,7 +138,8 @@ fn write_block(out: &mut Buffer, block: &Block<'_>, side: Side, reply_id: &str, 
                 }
                 members.text("name", &tool_call.name);
                 input::write(members.key("input"), tool_call.kind, &tool_call.arguments);
-                members.text_if(SIGNATURE, tool_call.signature.as_deref());
+                // Its clients keep it; the model knows no such member, and refuses it.
+                members.text_if(SIGNATURE, tool_call.signature.as_deref().filter(|_| side == Side::Client));
             }
             Content::ToolResult(result) => write_result(members, result),
             Content::Image { source, .. } => {
