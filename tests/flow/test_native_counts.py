@@ -1,5 +1,6 @@
 """Tokens are counted by the provider that will answer, where it counts in the client's dialect."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -119,3 +120,19 @@ def test_tokens_are_counted_by_whoever_will_answer(protocol: str, first: Server,
     reply = ask("counted")
     assert reply.status == 400
     assert json.loads(reply.body)["error"]["message"] == "no such knob"
+
+
+def test_a_proof_of_another_maker_is_not_sent_to_be_counted(first: Server, door: Door) -> None:
+    first.answer = lambda _asked: told({"input_tokens": 4711})
+    proof = base64.b64encode(b"fastroute:gemini/call:cHJvb2Y=").decode()
+    call = {"type": "tool_use", "id": "call_1", "name": "look", "input": {}, "signature": proof}
+    messages = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "blue"}]},
+    ]
+    body = {"model": "counted", "messages": messages}
+    reply = door.send("POST", "/v1/messages/count_tokens", json.dumps(body).encode())
+    assert reply.status == 200, reply.body
+    assert 0 < json.loads(reply.body)["input_tokens"] < 4711
+    assert first.asked == []

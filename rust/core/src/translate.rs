@@ -13,11 +13,12 @@ mod request;
 mod settled;
 mod shown;
 mod unsaid;
+mod whole;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::dialects::message::{CallKind, Choice, Content, Envelope, Event, Events, Reply, Spelling, Text, Wanted};
+use crate::dialects::message::{CallKind, Envelope, Event, Events, Reply, Spelling, Text, Wanted};
 use crate::dialects::{Dialect, DialectError, Reader, Writer, reply_id};
 use crate::failure::{Failure, Kind};
 use crate::passes::{NOT_HELD, Returning, WayBack};
@@ -29,6 +30,7 @@ pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
 pub use settled::{Settling, settle_reply};
 pub(crate) use unsaid::Unsaid;
+use whole::NO_ARGUMENTS;
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
 pub fn reply(
@@ -77,8 +79,8 @@ pub(crate) fn say_reply(
             chat.choices.iter_mut().for_each(|choice| choice.turn.spelling = Spelling::Plain);
             reply_id::spell(&mut chat.id, target);
             shown::show(chat, target);
+            chat.choices.iter_mut().for_each(|choice| whole::settle(choice, target));
             settle_reply(chat, source, way_back.usage_rule());
-            chat.choices.iter_mut().for_each(has_arguments);
         }
         way_back.reply(chat)?;
         if source != target {
@@ -86,21 +88,6 @@ pub(crate) fn say_reply(
         }
     }
     Ok((target.render_reply(&reply, &Envelope { id: &id, ..*envelope })?, unsaid))
-}
-
-/// What clients read as the arguments of a call that has none.
-const NO_ARGUMENTS: &str = "{}";
-
-/// Servers say in three ways that a call has no arguments, and clients read one of them.
-fn has_arguments(choice: &mut Choice<'_>) {
-    for block in &mut choice.turn.blocks {
-        if let Content::ToolCall(call) = &mut block.content
-            && call.kind != CallKind::Custom
-            && matches!(call.arguments.trim(), "" | "null")
-        {
-            call.arguments = Text::Borrowed(NO_ARGUMENTS);
-        }
-    }
 }
 
 /// Looks at an event, and at the data it was read from, before it is said; a failure ends the stream in its place.

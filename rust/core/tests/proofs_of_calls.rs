@@ -144,7 +144,9 @@ fn the_proof_of_a_call_comes_back_with_it_and_goes_to_nobody_else() {
 
 #[test]
 fn a_proof_whose_call_is_gone_is_named() {
-    let way_back = ask(&question(ANTHROPIC), ANTHROPIC, GEMINI).way_back;
+    let mut thoughtful = question(ANTHROPIC);
+    thoughtful["thinking"] = json!({"type": "adaptive"});
+    let way_back = ask(&thoughtful, ANTHROPIC, GEMINI).way_back;
     let told = whole(&way_back, ANTHROPIC);
     let proof = told["content"].as_array().unwrap().iter().find(|block| block["type"] == "redacted_thinking").unwrap();
     let mut body = question(ANTHROPIC);

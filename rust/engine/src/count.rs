@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fastroute_core::dialects::Dialect;
 use fastroute_core::failure::Failure;
 use fastroute_core::json::{self, Edit, Field, Limits, Shape, member};
-use fastroute_core::passes::Demands;
+use fastroute_core::passes::{Demands, holds_marks};
 use fastroute_core::tokens::{Budget, Measure, count_chat};
 use fastroute_core::translate::{self, Address};
 use hyper::StatusCode;
@@ -69,11 +69,12 @@ pub(crate) fn renamed_inside(frames: &[Bytes], model: &str) -> Option<Edit> {
     Some(Edit { at: start + edit.at.start..start + edit.at.end, ..edit })
 }
 
-/// Makes it a request to the provider that it would most likely reach, where that one counts in this dialect.
+/// Makes it a request to the provider that it would most likely reach, where that one counts in this dialect. One that
+/// holds proofs with their origin would reach it as it is, and they are told to nobody but their makers.
 fn asks_natively(table: &Table, ingress: &mut Ingress) -> bool {
     let Some(passing) = Passing::counting(ingress.dialect()) else { return false };
     let target = first(table, ingress.model()).filter(|target| target.has(passing.endpoint));
-    if target.is_none() {
+    if target.is_none() || holds_marks(ingress.frames.iter().map(AsRef::as_ref)) {
         return false;
     }
     ingress.spoken.opaque = Some(Box::new(passing));

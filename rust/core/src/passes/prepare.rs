@@ -33,7 +33,8 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     if crosses {
         held::refuse(request)?;
         way_back.origin = Some(demands.dialect);
-        way_back.bare_calls = signatures::hides_calls_proofs(source);
+        way_back.bare_calls = signatures::hides_calls_proofs(source, request);
+        way_back.proves = signatures::wants_proofs(source);
         way_back.usage = demands.quirks.usage_rule();
         way_back.natives = builtins::cross(request, source, &mut losses);
         habits::strip_accounting(request, &mut losses);
@@ -43,7 +44,7 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
         media::settle(request, demands.dialect, &mut losses);
     }
     media::check(request, source, demands)?;
-    signatures::sort(request, source, demands, &mut losses)?;
+    let sorted_out = signatures::sort(request, source, demands, &mut losses)?;
     if wraps(source, demands) {
         way_back.custom = custom::wrap(request, &mut losses);
     }
@@ -57,6 +58,8 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     }
     if crosses {
         elsewhere::place(request, demands.dialect, &mut losses);
+    }
+    if crosses || sorted_out {
         dropped = emptied::fill(request, demands.dialect);
     }
     // In the Responses API a result may answer a call that only the server remembers.

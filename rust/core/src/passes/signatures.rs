@@ -3,96 +3,68 @@
 //! The rule: a proof goes back to the dialect it came from and to no other. For that it is told to clients of other
 //! dialects with its origin in front, in base64, because some clients decode it. The surprise: a proof that comes without
 //! an origin was made by the dialect it comes in, except in chat, which makes none: there its place or its format tells.
-//! Clients whose dialect has no place for the proof of a call are told it as hidden reasoning in front of the call.
+//! Reasoning that came without a proof is told with the mark of its maker and nothing behind it where the client's own
+//! server would refuse it as it is: without one it would pass for that server's, on a route that changes makers. Clients
+//! whose dialect has no place for the proof of a call are told it as hidden reasoning in front of the call.
 
-use std::sync::LazyLock;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use memchr::memmem::Finder;
-use smallvec::SmallVec;
+mod marks;
+mod pieces;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Json, Origin, Role, Text, Turn};
+use crate::dialects::message::{Block, ChatRequest, Content, Extras, Origin, ReasoningMode, Role, Text, Turn};
 use crate::dialects::{Dialect, DialectError};
+use marks::Mark;
+pub use marks::holds_marks;
+pub(super) use marks::{mark, mark_call};
 
-/// What a marked proof begins with once it is decoded, and what that comes to in base64: nine bytes are twelve letters.
-const MARK: &str = "fastroute:";
-const MARK_ENCODED: &str = "ZmFzdHJvdXRl";
-/// Behind the origin of a proof that is a call's.
-const OF_CALL: &str = "/call";
 /// Google's documented word for "there is no signature, and that is on purpose".
 const SENTINEL: &str = "skip_thought_signature_validator";
 
-/// A proof as a client of another dialect is told it.
-pub(super) fn mark(origin: Dialect, proof: &str) -> String {
-    STANDARD.encode(format!("{MARK}{}:{proof}", origin.name()))
+/// Whether a client is told the proof of a call as hidden reasoning. One of Anthropic's that did not ask for thoughts
+/// expects none in front of its answer: it is told the proof with the call, where its SDKs keep what they do not know.
+/// One that does think is told it in the form that every agent brings back.
+pub(super) fn hides_calls_proofs(client: Dialect, request: &ChatRequest<'_>) -> bool {
+    let mode = request.reasoning.as_ref().and_then(|wish| wish.mode);
+    match client {
+        Dialect::AnthropicMessages => matches!(mode, Some(ReasoningMode::Enabled | ReasoningMode::Adaptive)),
+        Dialect::OpenAiResponses => true,
+        _ => false,
+    }
 }
 
-/// The proof of a call as a client is told it who has no place for one.
-pub(super) fn mark_call(origin: Dialect, proof: &str) -> String {
-    STANDARD.encode(format!("{MARK}{}{OF_CALL}:{proof}", origin.name()))
-}
-
-/// Whether clients of a dialect have no place for the proof of a call, but one for hidden reasoning.
-pub(super) fn hides_calls_proofs(client: Dialect) -> bool {
+/// Whether what clients of a dialect send back to its own server must be proven: a thought without a signature is refused
+/// as a forged one, and an item with an id of ours as one that nobody stored.
+pub(super) fn wants_proofs(client: Dialect) -> bool {
     matches!(client, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
 }
 
-/// Whether a request holds proofs that were told with their origin. They must not reach a target as they are, not even one
-/// that speaks as the client does. A mark in the middle of a text is found as well, which does no harm.
-pub fn holds_marks<'f>(frames: impl IntoIterator<Item = &'f [u8]>) -> bool {
-    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK_ENCODED));
-    let (finder, most) = (&*FINDER, MARK_ENCODED.len() - 1);
-    // The last bytes so far: a mark may be cut between two frames.
-    let mut seam: SmallVec<[u8; 24]> = SmallVec::new();
-    for frame in frames {
-        seam.extend_from_slice(frame.get(..most).unwrap_or(frame));
-        if finder.find(&seam).is_some() || finder.find(frame).is_some() {
-            return true;
-        }
-        if let Some(tail) = frame.len().checked_sub(most).and_then(|from| frame.get(from..)) {
-            seam.clear();
-            seam.extend_from_slice(tail);
-        } else {
-            seam.drain(..seam.len().saturating_sub(most));
-        }
-    }
-    false
-}
-
-/// What stands before and behind the colon of a marked proof.
-fn decoded(marked: &str) -> Option<(String, String)> {
-    if !marked.starts_with(MARK_ENCODED) {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(marked).ok()?).ok()?;
-    let (origin, proof) = decoded.strip_prefix(MARK)?.split_once(':')?;
-    Some((origin.to_owned(), proof.to_owned()))
-}
-
-/// The origin of a marked proof, and the proof.
-fn unmark(marked: &str) -> Option<(Dialect, String)> {
-    let (origin, proof) = decoded(marked)?;
-    Some((Dialect::from_name(&origin)?, proof))
-}
-
-/// The same of a block that is nothing but the proof of the call behind it.
-fn unmark_call(block: &Block<'_>) -> Option<(Dialect, String)> {
+/// The dialect and the proof of a block that is nothing but the proof of the call behind it.
+fn proof_of_call(block: &Block<'_>) -> Option<(Dialect, String)> {
     let Content::Reasoning(reasoning) = &block.content else {
         return None;
     };
-    let (origin, proof) = decoded(reasoning.redacted.as_deref()?)?;
-    Some((Dialect::from_name(origin.strip_suffix(OF_CALL)?)?, proof))
+    match Mark::of(reasoning.redacted.as_deref()?) {
+        Mark::OfCall(origin, proof) => Some((origin, proof)),
+        _ => None,
+    }
 }
 
-/// The proof as `target` made it; `None` where another dialect did.
+/// The proof as `target` made it; `None` where another dialect did, or where it made none.
 fn returned(proof: Text<'_>, unmarked: Option<Dialect>, target: Dialect) -> Option<Text<'_>> {
-    match unmark(&proof) {
-        Some((origin, proof)) => (origin == target).then_some(Text::Owned(proof)),
-        None => (unmarked == Some(target)).then_some(proof),
+    match Mark::of(&proof) {
+        Mark::None => (unmarked == Some(target)).then_some(proof),
+        Mark::Of(origin, proof) => (origin == target && !proof.is_empty()).then_some(Text::Owned(proof)),
+        Mark::OfCall(..) | Mark::Broken => None,
     }
+}
+
+fn is_of_others(proof: Option<&Text<'_>>, target: Dialect) -> bool {
+    proof.is_some_and(|proof| match Mark::of(proof) {
+        Mark::None => false,
+        Mark::Of(origin, _) => origin != target,
+        Mark::OfCall(..) | Mark::Broken => true,
+    })
 }
 
 /// Who made the unmarked reasoning of a block.
@@ -107,19 +79,27 @@ fn maker(source: Dialect, extras: &Extras<'_>) -> Option<Dialect> {
         .map(|(_, dialect)| dialect)
 }
 
-/// Gives each proof back to its maker, and takes out those of others.
+/// Gives each proof back to its maker, and takes out those of others. Says whether there were any.
 pub(super) fn sort(
     request: &mut ChatRequest<'_>,
     source: Dialect,
     demands: &Demands,
     losses: &mut Losses,
-) -> Result<(), DialectError> {
+) -> Result<bool, DialectError> {
     let target = demands.dialect;
+    if source == Dialect::Gemini && source != target {
+        pieces::join_turns(&mut request.turns);
+    }
+    let mut others = false;
     for (at, turn) in request.turns.iter_mut().enumerate() {
-        if source == Dialect::OpenAiChat && source != target {
-            join_pieces(&mut turn.blocks);
+        if source != target && matches!(source, Dialect::OpenAiChat | Dialect::Gemini) {
+            pieces::join_pieces(&mut turn.blocks, source);
         }
         let here = turn.place(at);
+        others |= turn.blocks.iter().any(|block| has_others(block, target));
+        if source == target && sweep(&mut turn.extras, source) {
+            losses.lose(&format!("{here}.signature"))?;
+        }
         for place in of_turn(turn, here, source, target) {
             losses.lose(&format!("{place}.signature"))?;
         }
@@ -127,7 +107,28 @@ pub(super) fn sort(
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
         excuse(request);
     }
-    Ok(())
+    Ok(others)
+}
+
+/// Whether a block may go as a whole for the proofs that it holds.
+fn has_others(block: &Block<'_>, target: Dialect) -> bool {
+    match &block.content {
+        Content::Reasoning(reasoning) => {
+            [&reasoning.signature, &reasoning.redacted].into_iter().any(|proof| is_of_others(proof.as_ref(), target))
+        }
+        Content::Opaque { raw, .. } => marks::is_in(raw.as_str()),
+        _ => false,
+    }
+}
+
+/// What the reader of a dialect left as it was goes back to it unread, and may hold a mark all the same.
+fn sweep(extras: &mut Extras<'_>, source: Dialect) -> bool {
+    let marked = extras.of(source).filter(|extra| marks::is_in(extra.value.as_str()));
+    let names: Vec<_> = marked.map(|extra| extra.name.to_string()).collect();
+    for name in &names {
+        extras.take(source, name);
+    }
+    !names.is_empty()
 }
 
 /// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
@@ -139,12 +140,13 @@ fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) 
     turn.blocks.retain_mut(|block| {
         let place = block.place(here, at);
         at += 1;
-        if let Some((origin, proof)) = unmark_call(block) {
+        if let Some((origin, proof)) = proof_of_call(block) {
             lost.extend(next.replace((place, (origin == target).then_some(proof))).map(|(unused, _)| unused));
             return false;
         }
+        let swept = source == target && sweep(&mut block.extras, source);
         let (keep, whole) = of_block(block, source, target);
-        if !whole {
+        if !whole || swept {
             lost.push(place);
         }
         if let Content::ToolCall(call) = &mut block.content
@@ -161,39 +163,18 @@ fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) 
     lost
 }
 
-/// A client that keeps the details of a stream as they came sends one reasoning back in pieces, its proof behind it.
-fn join_pieces(blocks: &mut Vec<Block<'_>>) {
-    fn number<'b>(block: &'b Block<'_>) -> Option<&'b str> {
-        block.extras.get(Dialect::OpenAiChat, "index").map(Json::as_str)
-    }
-    let mut joined: Vec<Block<'_>> = Vec::with_capacity(blocks.len());
-    for block in blocks.drain(..) {
-        let same = joined.last().is_some_and(|last| number(last).is_some() && number(last) == number(&block));
-        match (joined.last_mut().map(|last| &mut last.content), &block.content) {
-            (Some(Content::Reasoning(last)), Content::Reasoning(next))
-                if same && last.signature.is_none() && last.redacted.is_none() && next.redacted.is_none() =>
-            {
-                last.text.to_mut().push_str(&next.text);
-                last.signature.clone_from(&next.signature);
-            }
-            // The proof of a summary stands beside it.
-            (Some(Content::Reasoning(last)), Content::Reasoning(next))
-                if last.summary && last.signature.is_none() && next.redacted.is_some() && next.text.is_empty() =>
-            {
-                last.signature.clone_from(&next.redacted);
-            }
-            _ => joined.push(block),
-        }
-    }
-    *blocks = joined;
-}
-
 /// Whether the block stays, and whether it lost nothing.
 fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, bool) {
     // A request that stays in its dialect keeps what it came with, but for our own marks.
     let own = |maker: Option<Dialect>| if source == target { Some(target) } else { maker };
-    // What was made without a proof is told to some clients with an empty one.
-    let has = |proof: &Option<Text<'_>>| proof.as_ref().is_some_and(|proof| source == target || !proof.is_empty());
+    // What was made without a proof is told to some clients with an empty one, or with a mark that has none behind it.
+    let has = |proof: &Option<Text<'_>>| {
+        proof.as_ref().is_some_and(|proof| match Mark::of(proof) {
+            Mark::None => source == target || !proof.is_empty(),
+            Mark::Of(_, proof) => !proof.is_empty(),
+            Mark::OfCall(..) | Mark::Broken => true,
+        })
+    };
     match &mut block.content {
         Content::ToolCall(call) => {
             // Chat has Google's own place for the signature of a call.
@@ -207,17 +188,19 @@ fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, b
             let maker = own(maker(source, &block.extras));
             let said = (reasoning.signature.take(), reasoning.redacted.take());
             let had = (has(&said.0), has(&said.1));
+            let is_own = source == target && ![&said.0, &said.1].into_iter().any(|p| is_of_others(p.as_ref(), target));
             reasoning.signature = said.0.and_then(|proof| returned(proof, maker, target));
             reasoning.redacted = said.1.and_then(|proof| returned(proof, maker, target));
             let whole = had == (reasoning.signature.is_some(), reasoning.redacted.is_some());
             // OpenAI takes reasoning back by its proof alone.
-            let bare = target == Dialect::OpenAiResponses && source != target;
+            let bare = target == Dialect::OpenAiResponses && !is_own;
             let proven = reasoning.signature.is_some() || reasoning.redacted.is_some();
             // Clients of Responses give every text back as a summary; with its maker's proof it is the text that was made.
             reasoning.summary &= !proven || source == target;
             let stays = proven || (!reasoning.text.is_empty() && !bare);
-            (stays || source == target, whole && (stays || source == target))
+            (stays || is_own, whole && (stays || is_own))
         }
+        Content::Opaque { dialect, raw } if *dialect == target && marks::is_in(raw.as_str()) => (false, false),
         _ => (true, true),
     }
 }
@@ -233,38 +216,6 @@ fn excuse(request: &mut ChatRequest<'_>) {
             && call.signature.is_none()
         {
             call.signature = Some(SENTINEL.into());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_marked_proof_is_base64_and_comes_back_as_it_was() {
-        for proof in ["", "Eq8B+/=", "öffnen:a:b"] {
-            let marked = mark(Dialect::AnthropicMessages, proof);
-            assert!(marked.starts_with(MARK_ENCODED), "{marked}");
-            assert!(STANDARD.decode(&marked).is_ok());
-            assert_eq!(unmark(&marked), Some((Dialect::AnthropicMessages, proof.to_owned())));
-        }
-        let marked = mark_call(Dialect::Gemini, "a:b");
-        assert_eq!(unmark(&marked), None, "it is of a call and proves no reasoning");
-        for other in ["", "Eq8B", "ZmFzdHJvdXRl", "ZmFzdHJvdXRlOm5vYm9keTp4"] {
-            assert_eq!(unmark(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_mark_is_found_wherever_a_body_is_cut() {
-        let body = format!("{{\"data\":\"{}\"}}", mark(Dialect::Gemini, "c2ln"));
-        for size in 1..body.len() {
-            assert!(holds_marks(body.as_bytes().chunks(size)), "in pieces of {size}");
-        }
-        let other = body.replace("ZmFzd", "ZmFzD");
-        for size in 1..other.len() {
-            assert!(!holds_marks(other.as_bytes().chunks(size)), "in pieces of {size}");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Names, custom, signatures};
 use crate::dialects::message::{
     Block, CallKind, ChatReply, Choice, Content, Extra, FinishReason, Json, Reasoning, Text, ToolCall,
 };
-use crate::dialects::{Dialect, DialectError, Place, mint};
+use crate::dialects::{Dialect, DialectError, Place, gemini, mint};
 use crate::usage::UsageRule;
 pub use returning::Returning;
 
@@ -32,6 +32,8 @@ pub struct WayBack {
     pub(super) origin: Option<Dialect>,
     /// The client's dialect has no place for the proof of a call: it is told as hidden reasoning in front of it.
     pub(super) bare_calls: bool,
+    /// The client's own server refuses reasoning without a proof: what came without one is told with its origin.
+    pub(super) proves: bool,
     /// How the upstream departs from its dialect where it counts.
     pub(super) usage: UsageRule,
 }
@@ -65,12 +67,14 @@ impl WayBack {
 
     fn choice(&self, choice: &mut Choice<'_>, reply_id: &str) -> Result<(), DialectError> {
         let (mut answered, mut calls) = (false, 0);
+        let mut ids = HashSet::new();
         let mut proofs = Vec::new();
         for (at, block) in choice.turn.blocks.iter_mut().enumerate() {
             match &mut block.content {
                 Content::ToolCall(call) => {
                     let proof = self.take_proof(&mut call.signature);
-                    let is_answer = self.call(block, reply_id, choice.index, calls);
+                    self.id(&mut call.id, &mut ids, reply_id, (choice.index, calls));
+                    let is_answer = self.call(block);
                     answered |= is_answer;
                     calls += u32::from(!is_answer);
                     proofs.extend(proof.filter(|_| !is_answer).map(|proof| (at, proof)));
@@ -78,6 +82,9 @@ impl WayBack {
                 Content::Reasoning(reasoning) => {
                     for proof in [&mut reasoning.signature, &mut reasoning.redacted].into_iter().flatten() {
                         self.mark(proof);
+                    }
+                    if let Some(proof) = self.proof_of_none(reasoning) {
+                        reasoning.signature = Some(proof.into());
                     }
                 }
                 _ => {}
@@ -120,12 +127,11 @@ impl WayBack {
     }
 
     /// Turns one call back. Says whether it is the answer.
-    fn call(&self, block: &mut Block<'_>, reply_id: &str, choice: u32, number: u32) -> bool {
+    fn call(&self, block: &mut Block<'_>) -> bool {
         let Content::ToolCall(call) = &mut block.content else {
             return false;
         };
         self.name(&mut call.name);
-        self.id(&mut call.id, reply_id, choice, number);
         if let Some(proof) = &mut call.signature {
             self.mark(proof);
         }
@@ -165,11 +171,16 @@ impl WayBack {
         }
     }
 
-    fn id(&self, id: &mut Text<'_>, reply_id: &str, choice: u32, number: u32) {
+    /// Gives a call its id where it came without one, or with that of an earlier call of the reply: clients tell calls
+    /// apart by them, and servers refuse two that are alike.
+    fn id(&self, id: &mut Text<'_>, earlier: &mut HashSet<String>, reply_id: &str, (choice, number): (u32, u32)) {
+        let Some(origin) = self.origin else { return };
         // Some servers write the word for nothing.
-        if self.origin.is_some() && matches!(id.as_ref(), "" | "null") {
-            *id = Text::Owned(mint::call_id(reply_id, choice, number));
+        if matches!(id.as_ref(), "" | "null") || earlier.contains(id.as_ref()) {
+            let made = if origin == Dialect::Gemini { gemini::call_id } else { mint::call_id };
+            *id = Text::Owned(made(reply_id, choice, number));
         }
+        earlier.insert(id.to_string());
     }
 
     /// Takes the proof of a call that its client must be told in front of it, with its mark.
@@ -177,6 +188,13 @@ impl WayBack {
         let origin = self.origin.filter(|_| self.bare_calls)?;
         let proof = signature.take().filter(|proof| !proof.is_empty())?;
         Some(signatures::mark_call(origin, &proof))
+    }
+
+    /// The origin alone, for reasoning that came without a proof.
+    fn proof_of_none(&self, reasoning: &Reasoning<'_>) -> Option<String> {
+        let origin = self.origin.filter(|_| self.proves)?;
+        let mut proofs = [&reasoning.signature, &reasoning.redacted].into_iter().flatten();
+        proofs.all(|proof| proof.is_empty()).then(|| signatures::mark(origin, ""))
     }
 
     fn mark(&self, proof: &mut Text<'_>) {

@@ -243,3 +243,49 @@ fn a_choice_that_says_nothing_is_not_the_one_that_is_told() {
         assert!(out.contains("Wide.") && out.contains(end), "{out}");
     }
 }
+
+#[test]
+fn a_proof_over_a_text_is_named_where_no_client_has_a_place_for_it() {
+    let part = r#"{"text":"Nine.","thoughtSignature":"cHJvb2Y="}"#;
+    let bare = r#"{"text":"","thoughtSignature":"cHJvb2Y="}"#;
+    let ran = r#"{"thoughtSignature":"cHJvb2Y=","executableCode":{"language":"PYTHON","code":"9"}}"#;
+    let body = |parts: &[&str]| {
+        let parts = parts.join(",");
+        format!(
+            r#"{{"responseId":"r","modelVersion":"m","candidates":[{{"index":0,"content":{{"role":"model","parts":[{parts}]}},"finishReason":"STOP"}}]}}"#
+        )
+    };
+    let gemini = Dialect::Gemini;
+    for client in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::AnthropicMessages] {
+        for (parts, named) in [(&[part][..], "signature"), (&[ran][..], "executableCode")] {
+            let body = body(parts);
+            let reply = gemini.parse_reply(body.as_bytes()).unwrap();
+            let (said, names) =
+                say_reply(reply, [gemini, client], &WayBack::default(), &Envelope::default(), None).unwrap();
+            assert_eq!(names, [format!("choices[0].{named}")], "{}", client.name());
+            assert!(!String::from_utf8(said.to_vec()).unwrap().contains("cHJvb2Y="));
+        }
+        let mut stream =
+            StreamTranslator::new(gemini, client, WayBack::default(), &Envelope::default(), Limits::default()).unwrap();
+        let mut out = Vec::new();
+        stream.push(format!("data: {}\n\n", body(&[part])).as_bytes(), &mut out);
+        stream.push(format!("data: {}\n\n", body(&[bare])).as_bytes(), &mut out);
+        stream.finish(&mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(": x-fastroute-dropped: choices[0].signature\n"), "{}: {out}", client.name());
+    }
+}
+
+#[test]
+fn a_response_made_of_a_whole_answer_has_a_status() {
+    let body = br#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Nine."}}]}"#;
+    let [chat, responses] = [Dialect::OpenAiChat, Dialect::OpenAiResponses];
+    let said = reply(body, chat, responses, &WayBack::default(), &Envelope::default()).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said["status"], "completed", "{said}");
+    // Its own stay as they came.
+    let body = br#"{"id":"r","object":"response","created_at":1,"model":"m","output":[]}"#;
+    let said = reply(body, responses, responses, &WayBack::default(), &Envelope::default()).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said.get("status"), None, "{said}");
+}

@@ -3,12 +3,12 @@
 //!
 //! The rule: names of the schema and places, never values. What is told in other words (pictures, refusals) is told.
 
-use crate::dialects::Dialect;
 use crate::dialects::message::{ChatReply, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{AUDIO, LOGPROBS};
 use crate::dialects::openai_responses::MADE;
 use crate::dialects::output::Buffer;
+use crate::dialects::{Dialect, gemini};
 
 /// Names of one answer; more say nothing more.
 const MOST: usize = 16;
@@ -27,6 +27,8 @@ impl Unsaid {
         for choice in &reply.choices {
             for block in &choice.turn.blocks {
                 unsaid.extend(choice.index, of_content(&block.content, target));
+                let proof = target != Dialect::Gemini && gemini::has_own_proof(block);
+                unsaid.extend(choice.index, proof.then(|| "signature".to_owned()));
             }
         }
         let told = reply.choices.iter().map(|choice| choice.index).min();
@@ -118,7 +120,8 @@ fn says_proofs(target: Dialect) -> bool {
 
 /// The proof of a call.
 fn proof(target: Dialect) -> Option<String> {
-    (!matches!(target, Dialect::OpenAiChat | Dialect::Gemini)).then(|| "signature".to_owned())
+    let says = matches!(target, Dialect::OpenAiChat | Dialect::Gemini | Dialect::AnthropicMessages);
+    (!says).then(|| "signature".to_owned())
 }
 
 fn link(citation: &Citation<'_>, target: Dialect) -> Option<String> {
@@ -142,10 +145,16 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
             let raw = raw.as_raw()?;
             kind_of(dialect, &Json::from(Object::lenient(&raw)?.peek("item")?))
         }
+        // Google recommends to send it back and does not require it, and hidden reasoning behind every answer would stand
+        // where clients read the last of its text.
+        (Dialect::Gemini, "proof") => Some("signature".to_owned()),
         (Dialect::OpenAiChat, AUDIO | LOGPROBS) => Some(name.to_owned()),
         _ => None,
     }
 }
+
+/// What stands beside a part of Gemini's and is not what it is.
+const BESIDE: [&str; 2] = ["thought", "thoughtSignature"];
 
 /// The word for what a block is: its type, or its one member in dialects without types. `None` for an item of an answer
 /// in which nothing was said.
@@ -153,7 +162,8 @@ fn kind_of(dialect: Dialect, raw: &Json<'_>) -> Option<String> {
     let raw = raw.as_raw()?;
     let block = Object::lenient(&raw)?;
     let typed = block.peek("type").and_then(object::text);
-    let word = typed.as_deref().or_else(|| block.members().next().map(|(name, _)| name)).unwrap_or_default();
+    let mut members = block.members().map(|(name, _)| name);
+    let word = typed.as_deref().or_else(|| members.find(|name| !BESIDE.contains(name))).unwrap_or_default();
     let is_word = |word: &str| {
         (1..=NAME_BYTES).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };

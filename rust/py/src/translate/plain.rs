@@ -134,9 +134,8 @@ fn parse_reply(body: &[u8], dialect: &str) -> PyResult<ParsedReply> {
     let known = dialect_of(dialect)?;
     match known.parse_reply(body).map_err(|error| refused(&error))? {
         Reply::Chat(mut chat) => {
-            if chat.id.is_empty() {
-                translate::name_reply(&mut chat, &named(""));
-            }
+            let seed = named(&chat.id).into_owned();
+            translate::name_reply(&mut chat, &seed);
             translate::settle_reply(&mut chat, known, UsageRule::Invariant);
             Ok(plain(&chat))
         }
@@ -206,7 +205,7 @@ struct Reading {
 
 /// Makes of what was read what is told.
 struct Telling {
-    /// Names the calls of a stream that has no id.
+    /// Names the calls that come without an id.
     seed: Option<String>,
     settling: Settling,
 }
@@ -214,7 +213,7 @@ struct Telling {
 impl Telling {
     fn tell(&mut self, mut event: Event<'_>) -> Option<StreamEvent> {
         match &mut event {
-            Event::MessageStart { id, .. } if id.is_empty() => self.seed = Some(named("").into_owned()),
+            Event::MessageStart { id, .. } => self.seed = Some(named(id).into_owned()),
             event => {
                 if let Some(seed) = &self.seed {
                     translate::name_event(event, seed);

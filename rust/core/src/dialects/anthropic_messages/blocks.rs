@@ -13,6 +13,9 @@ use crate::dialects::message::{
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::{DialectError, Place, mint};
 
+/// Beside the input of a call, its proof: not Anthropic's, which gives none, but where its clients bring one back.
+pub(super) const SIGNATURE: &str = "signature";
+
 /// Takes `content`: a string or a list of blocks. Null and absence give no blocks; a null stays among the extras.
 pub(super) fn take_content<'a>(owner: &mut Object<'a, '_>) -> Result<(Vec<Block<'a>>, Spelling), DialectError> {
     let place = owner.place.member("content");
@@ -119,12 +122,14 @@ fn tool_use<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, Diale
         Some(text) => Some(text),
         None => block.take_object("input")?.map(input::arguments),
     };
-    let id = id.unwrap_or_else(|| mint::call_id(&name, 0, 0).into());
+    // One without an id gets it from the reply, which has one.
+    let id = id.unwrap_or_default();
     if arguments.is_none() && block.mode == Mode::Strict {
         return Err(block.place.member("input").refuse("is required"));
     }
     let arguments = arguments.unwrap_or_default();
-    Ok(Some(Content::ToolCall(ToolCall { kind: CallKind::Function, id, name, arguments, signature: None })))
+    let signature = block.take_if(SIGNATURE, object::text);
+    Ok(Some(Content::ToolCall(ToolCall { kind: CallKind::Function, id, name, arguments, signature })))
 }
 
 fn tool_result<'a>(block: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, DialectError> {
@@ -146,6 +151,17 @@ fn source<'a>(
         return Err(block.place.member(media::SOURCE).refuse("must be a JSON object"));
     }
     Ok(block.take_if(media::SOURCE, |raw| media::source(raw, document, rest)))
+}
+
+/// Gives the calls of a reply that came without an id one of ours.
+pub(super) fn name_calls(blocks: &mut [Block<'_>], reply_id: &str) {
+    let calls = blocks.iter_mut().filter_map(|block| match &mut block.content {
+        Content::ToolCall(call) => Some(call),
+        _ => None,
+    });
+    for (number, call) in (0..).zip(calls).filter(|(_, call)| call.id.is_empty()) {
+        call.id = mint::call_id(reply_id, 0, number).into();
+    }
 }
 
 /// The explanation of a refusal, where nothing else was said, as the block that other dialects have for it.

@@ -38,6 +38,8 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
             reply.forget(name);
         }
     }
+    let id = reply.take_text("id")?.unwrap_or_default();
+    blocks::name_calls(&mut blocks, &id);
     let choice = Choice {
         index: 0,
         turn: Turn { spelling: Spelling::Structured, ..Turn::new(Role::Assistant, blocks) },
@@ -46,7 +48,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
         extras: Extras::default(),
     };
     Ok(ChatReply {
-        id: reply.take_text("id")?.unwrap_or_default(),
+        id,
         model: reply.take_text("model")?.unwrap_or_default(),
         created_s: None,
         choices: vec![choice],

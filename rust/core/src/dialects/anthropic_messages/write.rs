@@ -3,6 +3,7 @@
 //! Its rule: what a model would refuse or disbelieve is not sent to it. [`says`] is the one place that knows what can be
 //! said; whoever names what was dropped asks it too.
 
+use super::blocks::SIGNATURE;
 use super::{DIALECT, citations, input, media};
 use crate::dialects::message::{Block, Citation, Content, Spelling, ToolResult};
 use crate::dialects::mint;
@@ -137,6 +138,8 @@ fn write_block(out: &mut Buffer, block: &Block<'_>, side: Side, reply_id: &str, 
                 }
                 members.text("name", &tool_call.name);
                 input::write(members.key("input"), tool_call.kind, &tool_call.arguments);
+                // Its clients keep it; the model knows no such member, and refuses it.
+                members.text_if(SIGNATURE, tool_call.signature.as_deref().filter(|_| side == Side::Client));
             }
             Content::ToolResult(result) => write_result(members, result),
             Content::Image { source, .. } => {

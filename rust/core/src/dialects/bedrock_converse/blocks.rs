@@ -145,7 +145,9 @@ fn tool_use<'a>(inner: &mut Object<'a, '_>) -> Result<Option<Content<'a>>, Diale
     if is_server_call(inner) {
         return Ok(None);
     }
-    let (Some(id), Some(name)) = (required(inner, "toolUseId")?, required(inner, "name")?) else {
+    // One without an id gets it from the reply.
+    let id = required(inner, "toolUseId")?.unwrap_or_default();
+    let Some(name) = required(inner, "name")? else {
         return Ok(None);
     };
     let arguments = match inner.take_object("input")? {

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
 pub(crate) use ids::mint as call_id;
-pub(crate) use parts::{is_base64, is_draft};
+pub(crate) use parts::{has_own_proof, is_base64, is_draft};
 pub use reader::Reader;
 pub(crate) use tools::room;
 pub use writer::Writer;

@@ -135,6 +135,14 @@ fn media<'a>(
     Ok(content)
 }
 
+/// A proof over what is neither a call nor a thought.
+const PROOF: &str = "thoughtSignature";
+
+/// Whether a part has a proof that no other dialect has a place for.
+pub(crate) fn has_own_proof(block: &Block<'_>) -> bool {
+    block.extras.get(DIALECT, PROOF).is_some()
+}
+
 /// Whether a picture is a thought on the way to another one.
 pub(crate) fn is_draft(block: &Block<'_>) -> bool {
     block.extras.get(DIALECT, "thought").is_some_and(|thought| thought.as_str() == "true")

@@ -1,13 +1,13 @@
 //! The way back of a stream, event by event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use smallvec::smallvec;
 
 use super::super::builtins::Native;
 use super::super::custom::Unwrap;
 use super::{Held, RESPONSES, WayBack};
-use crate::dialects::message::{CallKind, Event, Events, Finish, FinishReason, Json, Text, ToolCall};
+use crate::dialects::message::{CallKind, Event, Events, Finish, FinishReason, Json, Reasoning, Text, ToolCall};
 
 /// More than any answer that is held to a schema. A longer one is told and not checked.
 const MOST_BYTES: usize = 4 << 20;
@@ -24,12 +24,16 @@ pub struct Returning {
 #[derive(Debug, Default)]
 struct Heard {
     calls: BTreeMap<u32, Call>,
+    /// Of the calls that began.
+    ids: HashSet<String>,
     /// The number of the call that is the answer.
     answer: Option<u32>,
     /// Text beside an answer that may still come as a call; else the answer as far as it is told.
     text: String,
     too_long: bool,
     fence: Fence,
+    /// Reasoning has begun, and its proof has not come.
+    unproven: bool,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,16 @@ impl Returning {
                     out.push(Event::TextEnd { choice });
                 }
             }
+            Event::ReasoningStart { choice } => {
+                self.choices.entry(choice).or_default().unproven = true;
+                out.push(Event::ReasoningStart { choice });
+            }
+            Event::ReasoningEnd { choice } => {
+                self.prove(choice, &mut out);
+                out.push(Event::ReasoningEnd { choice });
+            }
             Event::ReasoningSignature { choice, mut signature } => {
+                self.choices.entry(choice).or_default().unproven &= signature.is_empty();
                 self.back.mark(&mut signature);
                 out.push(Event::ReasoningSignature { choice, signature });
             }
@@ -95,19 +108,27 @@ impl Returning {
         Some(out)
     }
 
+    /// Tells who made reasoning that ends without a proof.
+    fn prove(&mut self, choice: u32, out: &mut Events<'_>) {
+        let is_open = std::mem::take(&mut self.choices.entry(choice).or_default().unproven);
+        if let Some(proof) = self.back.proof_of_none(&Reasoning::default()).filter(|_| is_open) {
+            out.push(Event::ReasoningSignature { choice, signature: proof.into() });
+        }
+    }
+
     fn holds_text(&self) -> bool {
         self.back.answer.as_ref().is_some_and(|answer| answer.tool.is_some())
     }
 
     fn call_start<'a>(&mut self, choice: u32, number: u32, mut call: ToolCall<'a>, out: &mut Events<'a>) {
         self.back.name(&mut call.name);
-        self.back.id(&mut call.id, &self.reply_id, choice, number);
+        let heard = self.choices.entry(choice).or_default();
+        self.back.id(&mut call.id, &mut heard.ids, &self.reply_id, (choice, number));
         let proof = self.back.take_proof(&mut call.signature);
         if let Some(proof) = &mut call.signature {
             self.back.mark(proof);
         }
         let is_answer = self.back.is_answer(&call.name);
-        let heard = self.choices.entry(choice).or_default();
         if is_answer && heard.answer.is_none() {
             heard.answer = Some(number);
             heard.calls.insert(number, Call::Answer);
@@ -224,6 +245,7 @@ impl Returning {
 
     fn finish<'a>(&mut self, choice: u32, mut finish: Finish<'a>, mut out: Events<'a>) -> Option<Events<'a>> {
         // Whatever its reader left open is told before the end.
+        self.prove(choice, &mut out);
         let open: Vec<u32> = self.choices.get(&choice).into_iter().flat_map(Heard::open).collect();
         for call in open {
             self.call_end(choice, call, &mut out);

@@ -77,8 +77,10 @@ impl Reader {
         for name in ["type", "role", "content", "stop_reason", "stop_sequence", "usage"] {
             message.forget(name);
         }
+        let id = message.take_if("id", object::text).unwrap_or_default();
+        self.blocks.reply_id = id.as_ref().into();
         events.push(Event::MessageStart {
-            id: message.take_if("id", object::text).unwrap_or_default(),
+            id,
             model: message.take_if("model", object::text).unwrap_or_default(),
             created_s: None,
             extras: message.into_extras(DIALECT),

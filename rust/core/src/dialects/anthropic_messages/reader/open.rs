@@ -3,6 +3,7 @@
 //! The server numbers its blocks, the neutral form numbers only calls. Blocks come one behind the other; should a server
 //! not hold to that, a text or a thought ends when the next block begins, and calls go on beside each other.
 
+use crate::dialects::anthropic_messages::blocks::SIGNATURE;
 use crate::dialects::anthropic_messages::{DIALECT, citations, input, opaque};
 use crate::dialects::message::{CallKind, Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
@@ -16,6 +17,8 @@ pub(super) struct OpenBlocks {
     open: Vec<OpenBlock>,
     calls: u32,
     any: bool,
+    /// Names the calls that come without an id.
+    pub(super) reply_id: Box<str>,
 }
 
 #[derive(Debug)]
@@ -109,15 +112,16 @@ impl OpenBlocks {
         self.calls = self.calls.saturating_add(1);
         let name = block.take_if("name", object::text).unwrap_or_default();
         let id = block.take_if("id", object::text).filter(|id| !id.is_empty());
-        let id = id.unwrap_or_else(|| mint::call_id(&name, 0, call).into());
+        let id = id.unwrap_or_else(|| mint::call_id(&self.reply_id, 0, call).into());
         // Some servers say the input as text, as chat does.
         let as_text = |raw| object::text(raw).filter(|text| input::is_object(text));
         let input = block.take_if("input", |raw| match raw.get().as_bytes() {
             [b'{', ..] => Some(input::arguments(raw)),
             _ => as_text(raw),
         });
+        let signature = block.take_if(SIGNATURE, object::text);
         push_rest(block, events);
-        events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature: None });
+        events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature });
         let input = input.filter(|input| input != "{}").unwrap_or_default().into_owned();
         What::Call { call, told: false, input }
     }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::frame;
+use crate::dialects::anthropic_messages::blocks::SIGNATURE;
 use crate::dialects::anthropic_messages::input::{Progress, free_text, says_nothing};
 use crate::dialects::anthropic_messages::{DIALECT, citations};
 use crate::dialects::message::{CallKind, Event, Extras, Json, Text};
@@ -85,7 +86,7 @@ impl Blocks {
                 block.text("type", "redacted_thinking");
                 block.text("data", data);
             }),
-            Event::ToolCallStart { choice, call, kind, id, name, .. } => {
+            Event::ToolCallStart { choice, call, kind, id, name, signature } => {
                 let minted = id.is_empty().then(|| mint::call_id(reply_id, *choice, *call));
                 let what =
                     What::Call { call: *call, kind: *kind, progress: Progress::default(), told: false, empty: false };
@@ -94,6 +95,7 @@ impl Blocks {
                     block.text("id", minted.as_deref().unwrap_or(id));
                     block.text("name", name);
                     block.object("input", |_| {});
+                    block.text_if(SIGNATURE, signature.as_deref());
                 });
             }
             Event::ToolCallDelta { call, arguments, .. } => self.arguments(*call, arguments, out),

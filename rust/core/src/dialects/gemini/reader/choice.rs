@@ -18,6 +18,8 @@ const MOST_CHOICES: usize = 128;
 const MOST_CALLS: u32 = 1024;
 /// The name of the event of a part that only this dialect knows.
 const PART: &str = "part";
+/// That of a proof over a text or a picture, which the frame holds: for others, so that they can name it.
+const PROOF: &str = "proof";
 
 #[derive(Debug, Default)]
 pub(super) struct Choices(Vec<ChoiceState>);
@@ -198,6 +200,9 @@ impl ChoiceState {
             return Ok(());
         }
         let block = parts::parse(raw, Place::Document, Mode::Lenient)?;
+        if parts::has_own_proof(&block) {
+            events.push(Event::Opaque { dialect: DIALECT, name: PROOF.into(), raw: Json::null() });
+        }
         if !is_told(&block.content) {
             frame.item(raw);
             if matches!(block.content, Content::Opaque { .. }) {
