@@ -120,8 +120,8 @@ pub(super) fn sort(
             join_pieces(&mut turn.blocks);
         }
         let here = turn.place(at);
-        for place in of_turn(turn, &here, source, target) {
-            losses.lose(&format!("{place}.signature"))?;
+        for lost in of_turn(turn, &here, source, target) {
+            losses.lose(&lost)?;
         }
     }
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
@@ -130,7 +130,7 @@ pub(super) fn sort(
     Ok(())
 }
 
-/// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
+/// Sorts the proofs of one turn. Gives the names of those that are lost, or of what goes without them.
 fn of_turn(turn: &mut Turn<'_>, here: &str, source: Dialect, target: Dialect) -> Vec<String> {
     let mut lost = Vec::new();
     let mut at = 0;
@@ -138,14 +138,20 @@ fn of_turn(turn: &mut Turn<'_>, here: &str, source: Dialect, target: Dialect) ->
     let mut next: Option<(String, Option<String>)> = None;
     turn.blocks.retain_mut(|block| {
         let place = block.place(here, at);
+        let its_proof = format!("{place}.signature");
         at += 1;
         if let Some((origin, proof)) = unmark_call(block) {
-            lost.extend(next.replace((place, (origin == target).then_some(proof))).map(|(unused, _)| unused));
+            lost.extend(next.replace((its_proof, (origin == target).then_some(proof))).map(|(unused, _)| unused));
             return false;
         }
+        let is_hidden = matches!(&block.content, Content::Reasoning(reasoning) if reasoning.text.is_empty());
         let (keep, whole) = of_block(block, source, target);
         if !whole {
-            lost.push(place);
+            lost.push(match (keep, is_hidden) {
+                (true, _) => its_proof,
+                (false, true) => format!("{place}.redacted"),
+                (false, false) => place,
+            });
         }
         if let Content::ToolCall(call) = &mut block.content
             && let Some((place, proof)) = next.take()

@@ -185,7 +185,8 @@ fn bare_text<'b>(blocks: &[&'b Block<'_>]) -> Option<Text<'b>> {
             return None;
         };
         let more = block.extras.of(DIALECT).any(|extra| extra.name != "message");
-        if more || !citations.is_empty() || block.cache_mark.is_some() {
+        // What is no link is not said.
+        if more || citations.iter().any(parts::is_annotation) || block.cache_mark.is_some() {
             return None;
         }
         match &mut joined {
