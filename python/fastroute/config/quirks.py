@@ -45,7 +45,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
     documents: Annotated[
         Literal["file", "file_url", "document_url", "none"] | None,
         Meta(
-            description="How documents are said: a `file` of PDF in bytes, a `file` of any type that may be an address, "
+            description="How documents are said: a `file` of PDF in bytes, a `file` of any type or an address, "
             "`document_url`, or not at all."
         ),
     ] = None
