@@ -103,6 +103,14 @@ fn what_a_model_cannot_read_is_refused_where_it_was_written() {
 }
 
 #[test]
+fn a_film_is_looked_at_where_it_is_by_those_who_do() {
+    let film = of_user(json!([{"type": "video_url", "video_url": {"url": "https://youtu.be/x"}}]));
+    let by_bytes = demands(GEMINI, json!({"media_in": ["video"], "media_by_url": false}), json!({}));
+    let part = json!({"fileData": {"fileUri": "https://youtu.be/x"}});
+    assert_eq!(sent_to(&film, CHAT, &by_bytes).0["contents"][0]["parts"][0], part);
+}
+
+#[test]
 fn bytes_that_stand_in_an_address_are_never_taken_for_one() {
     for url in ["DATA:image/png;base64,AAAA", "data:image/png;name=a.png;base64,AAAA", "data:image/png;base64,AA%41A"] {
         let asked = sent(&picture(url), CHAT, ANTHROPIC).0;

@@ -127,6 +127,21 @@ fn what_a_client_answered_to_its_providers_tool_is_not_left_out() {
 }
 
 #[test]
+fn an_answer_without_a_word_is_no_message() {
+    let gemini = json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": ""}]},
+        {"role": "user", "parts": [{"text": "b"}]}]});
+    let (asked, named) = sent(&gemini, GEMINI, RESPONSES);
+    let of_user = |text: &str| json!({"role": "user", "content": text});
+    assert_eq!((&asked["input"], named), (&json!([of_user("a"), of_user("b")]), Vec::new()));
+    let chat = json!({"model": "m", "messages": [{"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "r"}]});
+    let kinds: Vec<_> =
+        sent(&chat, CHAT, RESPONSES).0["input"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
+    assert_eq!(kinds, [Value::Null, json!("function_call"), json!("function_call_output")]);
+}
+
+#[test]
 fn tools_in_chats_form_are_understood_in_a_response() {
     for tool in [
         json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": true}}),

@@ -212,8 +212,9 @@ fn answer_after_results(turns: &mut Vec<Turn<'_>>, losses: &mut Losses) {
         _ => false,
     };
     while let Some(at) = turns.windows(2).position(is_gap) {
-        if let Some(behind) = turns.get(at + 1) {
-            losses.note(&behind.place(at + 1));
+        // What nobody but us put there has no place.
+        if let Some(origin) = turns.get(at + 1).and_then(|behind| behind.extras.origin()) {
+            losses.note(&origin.to_string());
         }
         turns.insert(at + 1, Turn::new(Role::Assistant, vec![Block::text(ANSWER)]));
     }

@@ -100,7 +100,9 @@ fn of_blocks(
         {
             return Err(refusal(&place(), "is no whole data address"));
         }
-        let by_address = matches!(from, MediaSource::Url(_)) && store != Some(target);
+        // Google's models look at films where they are.
+        let is_fetched = |url: &str| store == Some(target) || (target == Dialect::Gemini && kinds::is_film(block, url));
+        let by_address = matches!(from, MediaSource::Url(url) if !is_fetched(url));
         if by_address && !(takes(medium, source, demands) && capabilities.media_by_url.unwrap_or(takes_addresses)) {
             return Err(refusal(&place(), "must be sent as bytes: this model is not given addresses"));
         }

@@ -148,6 +148,8 @@ fn of_tool(source: Dialect, member: &str) -> &str {
         (Dialect::OpenAiChat | Dialect::CohereV2 | Dialect::Ollama, "parameters") => "function.parameters",
         (Dialect::OpenAiChat, "strict") => "function.strict",
         (Dialect::OpenAiChat, "format") => "custom.format",
+        (Dialect::BedrockConverse, "parameters") => "toolSpec.inputSchema",
+        (Dialect::BedrockConverse, "strict") => "toolSpec.strict",
         (Dialect::AnthropicMessages, "parameters") => "input_schema",
         (_, member) => member,
     }
@@ -189,6 +191,7 @@ impl Spelled {
                 let by_mode = wish.is_some_and(|wish| wish.mode.is_some());
                 spelled.effort = Some(if by_mode { "thinking" } else { "output_config.effort" });
                 spelled.user = request.safety_identifier.is_some().then_some("metadata.user_id");
+                spelled.format = extra("output_format").then_some("output_format");
             }
             Dialect::Gemini if super::has_schema(request) => {
                 let rest = request.extras.get(source, "generationConfig").map_or("", Json::as_str);
@@ -213,7 +216,8 @@ impl Spelled {
             return in_conversation(name, source);
         }
         if matches!(head, "tools" | "functions") {
-            let Some((place, member)) = rest.rsplit_once("].") else { return name.to_owned() };
+            let head = if source == Dialect::BedrockConverse { "toolConfig.tools" } else { head };
+            let Some((place, member)) = rest.rsplit_once("].") else { return format!("{head}{rest}") };
             if (source, member) == (Dialect::CohereV2, "strict") {
                 return "strict_tools".to_owned();
             }
@@ -307,6 +311,8 @@ mod tests {
             (Dialect::OpenAiChat, "functions[0].parameters", "functions[0].parameters"),
             (Dialect::OpenAiChat, "messages[1].content.citations", "messages[1].annotations"),
             (Dialect::OpenAiChat, "messages[1].content[0].detail", "messages[1].content[0].image_url.detail"),
+            (Dialect::BedrockConverse, "tools[0].parameters", "toolConfig.tools[0].toolSpec.inputSchema"),
+            (Dialect::BedrockConverse, "tools[1]", "toolConfig.tools[1]"),
             (Dialect::CohereV2, "top_p", "p"),
             (Dialect::CohereV2, "tools[1].strict", "strict_tools"),
             (Dialect::Ollama, "seed", "options.seed"),
