@@ -12,6 +12,8 @@ use crate::dialects::{DialectError, Place};
 
 /// Mark: the client speaks this dialect, and leaving `strict` out is its own word.
 const OURS: &str = "ours";
+/// Mark: the tool as the client wrote it, in chat's form. To its own dialect it goes as it came.
+const NESTED: &str = "nested";
 
 pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
     let place = Place::Document.member("tools");
@@ -19,12 +21,12 @@ pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, Di
     tools.into_iter().enumerate().map(|(index, raw)| parse(raw, place.item(index))).collect()
 }
 
-fn parse<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
-    let mut tool = Object::open(raw, place, Mode::Strict)?;
+fn parse<'a>(raw_tool: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+    let mut tool = Object::open(raw_tool, place, Mode::Strict)?;
     let kind = match tool.require_text("type")?.as_ref() {
         "function" => CallKind::Function,
         "custom" => CallKind::Custom,
-        _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) }),
+        _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw_tool) }),
     };
     // Some clients say a tool as chat does, with an object around it or half of it.
     let nested = tool.take_if(kind_name(kind), |raw| raw.get().starts_with('{').then_some(raw));
@@ -40,6 +42,7 @@ fn parse<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectErr
             }
             let mut callable = take_callable(&mut inner, kind)?;
             callable.extras.extend(inner.unspent(DIALECT, kind_name(kind)));
+            callable.extras.mark(DIALECT, NESTED, Json::from(raw_tool));
             callable
         }
     };
@@ -81,6 +84,9 @@ pub(super) fn write(request: &mut Members<'_>, tools: &[Tool<'_>]) {
 fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
     match tool {
         Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
+        Tool::Callable(callable) if callable.extras.marked(DIALECT, NESTED).is_some() => {
+            output::raw(out, callable.extras.marked(DIALECT, NESTED).map_or("{}", Json::as_str));
+        }
         Tool::Callable(callable) => output::object(out, |tool| {
             tool.text("type", kind_name(callable.kind));
             tool.text("name", &callable.name);
