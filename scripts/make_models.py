@@ -47,7 +47,11 @@ def make(litellm: Path, genai_prices: Path, families: Path = FAMILIES) -> dict[s
             model["mode"] = model["mode"] or mode
             for field, value in facts.items():
                 model["packages"].setdefault(mark, {}).setdefault(field, value)
-    rules = tomllib.loads(families.read_text(encoding="utf-8"))["rule"]
+    said = tomllib.loads(families.read_text(encoding="utf-8"))
+    rules = said["rule"]
+    for listed in said.get("listed", ()):
+        for name in listed["models"]:
+            models.setdefault(listed["provider"], {}).setdefault(name, {"mode": "chat", "packages": {}})
     return {
         "packages": marks,
         "rules": {rule["name"]: {"source": rule["source"], "facts": rule["facts"]} for rule in rules},

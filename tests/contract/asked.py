@@ -68,6 +68,15 @@ BEHIND = "(seethenextmessage)"
 """What a result says of which nothing else is left where it is."""
 
 
+def is_unsaid_in_chat(chat: bytes, target: str) -> bool:
+    """Whether a request in the form of chat has parts that chat as it is published has not when they come back."""
+    contents = [message.get("content") for message in json.loads(chat).get("messages") or []]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    # An address alone does not tell Gemini a picture from a file, and chat takes no address of a file.
+    pictures = [part for part in parts if part.get("type") == "image_url" and _medium(part).startswith("http")]
+    return any(part.get("type") in OTHER_WORDS for part in parts) or (target == "gemini" and bool(pictures))
+
+
 def _conversation(request: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Who says what, in order; texts of one speaker in a row are one, and no text is nothing."""
     for who, *what in _turns(request):
@@ -165,7 +174,8 @@ def missing(body: bytes, source: str, target: str) -> Iterator[str]:
     back = asked(core.translate_request(there.body, target, "openai_chat").body)
     notices = [*there.dropped, *there.changed]
     # Tools that the history calls are declared where the target wants them so; nobody is to call them.
-    added = {"tools", "tool_choice"} if not here["tools"] else set[str]()
+    # Without tools, how many are called at once says nothing.
+    added = {"tools", "tool_choice", "parallel_tool_calls"} if not here["tools"] else set[str]()
     back["tools"] = [tool for tool in back["tools"] if tool in here["tools"]]
     for part, words in PARTS.items():
         before, after = here.get(part), back.get(part)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract.asked import missing
+from contract.asked import is_unsaid_in_chat, missing
 from contract.recorded import CHAT_DIALECTS, SPOKEN, Line, lines
 from contract.said import LOSSES, Said, differences, read_stream, said_in_reply
 from fastroute import core
@@ -286,7 +286,9 @@ def test_what_was_asked_is_still_asked_in_every_dialect_or_named_as_gone(capsys:
             try:
                 parts = list(missing(body, source, target))
             except core.DialectError as unreadable:
-                parts = [f"cannot be read again: {unreadable.args[0]}"]
+                # Nothing is known of the provider here, so what only some servers of chat have a part for is not said.
+                unsaid = source == "openai_chat" and is_unsaid_in_chat(body, target)
+                parts = [] if unsaid else [f"cannot be read again: {unreadable.args[0]}"]
             failures += [f"{line.id}: {source} to {target}: {part}" for part in parts]
     with capsys.disabled():
         print("\nrequests\n" + table(crossed, CHAT_DIALECTS))

@@ -115,10 +115,16 @@ def test_capabilities_are_the_names_the_engine_reads() -> None:
         ("groq", "openai/gpt-oss-120b", "openai/gpt-oss-120b"),
         ("cohere", "command-r", "command-r-08-2024"),
         ("bedrock", "anthropic.claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
+        ("gemini", "gemini-2.5-pro-preview-12-31", "gemini-2.5-pro"),
     ],
 )
 def test_a_model_is_found_by_its_other_names(provider: str, model: str, same_as: str) -> None:
     assert facts(provider, model).capabilities() == facts(provider, same_as).capabilities()
+
+
+def test_a_model_that_no_package_lists_is_known_by_its_rules() -> None:
+    known = facts("gemini", "gemini-3-pro-preview")
+    assert (known.reasoning_style, known.reasoning_efforts, known.max_output) == ("level", ("low", "high"), 65536)
 
 
 @pytest.mark.parametrize("model", ["", "/", ":", "-", "ft:", "arn:aws", "gpt-999", "x" * 10_000, "ft::::", "@default"])
@@ -228,7 +234,7 @@ def run(packages: tuple[Path, Path], into: Path) -> list[str]:
 def test_the_script_says_what_two_packages_and_the_rules_say(packages: tuple[Path, Path], tmp_path: Path) -> None:
     into = tmp_path / "models.json"
     said = run(packages, into)
-    assert {"package None -> litellm 9.8.7", "openai/gpt-5 added", "6 models of 6 providers"} <= set(said)
+    assert {"package None -> litellm 9.8.7", "openai/gpt-5 added", "7 models of 6 providers"} <= set(said)
     made = json.loads(into.read_text())
     assert made["aliases"] == {"anthropic": {"claude-opus-latest": "claude-opus-5"}}
     assert made["models"]["openai"]["gpt-5"]["packages"] == {
@@ -247,7 +253,10 @@ def test_the_script_says_what_two_packages_and_the_rules_say(packages: tuple[Pat
     assert made["models"]["xai"] == {
         "grok-4": {"packages": {"g": {"context": 99}}, "rules": ["grok", "grok-without-effort"]}
     }
-    assert (set(made["models"]["gemini"]), set(made["models"]["vertex"])) == ({"gemini-9"}, {"claude-9"})
+    assert set(made["models"]["vertex"]) == {"claude-9"}
+    # One is listed with what rules say of it, though no package knows it.
+    assert set(made["models"]["gemini"]) == {"gemini-9", "gemini-3-pro-preview"}
+    assert "gemini-3-pro-levels" in made["models"]["gemini"]["gemini-3-pro-preview"]["rules"]
     assert "cost" not in into.read_text()
 
 
@@ -257,11 +266,11 @@ def test_the_script_says_the_same_twice_and_names_only_what_changed(
     into = tmp_path / "models.json"
     run(packages, into)
     first = into.read_bytes()
-    assert run(packages, into) == ["6 models of 6 providers"]
+    assert run(packages, into) == ["7 models of 6 providers"]
     assert into.read_bytes() == first
     source = packages[0] / "litellm" / "model_prices_and_context_window_backup.json"
     source.write_text(json.dumps({**LITELLM, "gpt-5": {**LITELLM["gpt-5"], "max_output_tokens": 6}}))
-    assert run(packages, into) == ["openai/gpt-5 changed", "6 models of 6 providers"]
+    assert run(packages, into) == ["openai/gpt-5 changed", "7 models of 6 providers"]
 
 
 def test_the_file_is_what_the_script_and_its_rules_make_of_its_own_content() -> None:

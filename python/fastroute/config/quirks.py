@@ -42,6 +42,16 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
         Meta(description="What ids of tool calls may be: anything, nine letters or digits, or a word of that length."),
     ] = None
     flatten_text: Annotated[bool | None, Meta(description="Content that is only text is a string, no list.")] = None
+    documents: Annotated[
+        Literal["file", "file_url", "document_url", "none"] | None,
+        Meta(
+            description="How documents are said: a `file` of PDF in bytes, a `file` of any type or an address, "
+            "`document_url`, or not at all."
+        ),
+    ] = None
+    sounds: Annotated[
+        Literal["named", "bare"] | None, Meta(description="Whether `input_audio` is an object with a format or bytes.")
+    ] = None
     user_first: Annotated[bool | None, Meta(description="The first turn must be the user's.")] = None
     alternates: Annotated[bool | None, Meta(description="User and assistant take turns.")] = None
     system_first: Annotated[bool | None, Meta(description="Instructions stand in front only.")] = None

@@ -1,4 +1,4 @@
-//! The names that one model goes by: dated snapshots, aliases for the latest, routes within a provider, regions.
+//! The names that one model goes by: dated snapshots, aliases for the latest, previews, routes within a provider, regions.
 //!
 //! The rule: a name is only ever shortened, so that nothing is concluded from a name beyond what it says itself. The
 //! surprise: a fine-tuned model and the model it was made of are the same here, because they take the same requests.
@@ -25,7 +25,24 @@ pub fn spellings(model: &str) -> Vec<Cow<'_, str>> {
         add(&mut found, before.into());
     }
     add(&mut found, bare(name).into());
+    let known = found.clone();
+    for name in &known {
+        if let Some(shorter) = without_preview(name).map(|name| name.to_owned().into())
+            && !found.contains(&shorter)
+        {
+            found.push(shorter);
+        }
+    }
     found
+}
+
+/// Ends of names that are given before a model has its own.
+const PREVIEWS: [&str; 2] = ["-preview", "-exp"];
+
+/// The name that a model comes to have once it is no preview. Looked for last: a preview that is known by itself is itself.
+fn without_preview(name: &str) -> Option<&str> {
+    let undated = without_end(name, "dd-dd").unwrap_or_else(|| family(name));
+    PREVIEWS.iter().find_map(|end| undated.strip_suffix(end)).filter(|shorter| !shorter.is_empty())
 }
 
 /// Without what tells one snapshot of a model from another.
@@ -132,5 +149,19 @@ mod tests {
         assert!(spellings("accounts/someone/models/name").contains(&"name".into()));
         assert!(spellings("maker/Name:route").contains(&"maker/Name".into()));
         assert!(spellings("").is_empty());
+    }
+
+    #[test]
+    fn a_preview_is_taken_for_what_it_previews_when_it_is_not_known_itself() {
+        for (name, of) in [
+            ("gemini-2.5-pro-preview-05-06", "gemini-2.5-pro"),
+            ("gemini-2.5-flash-preview-09-2025", "gemini-2.5-flash"),
+            ("models/gemini-9-pro-exp", "gemini-9-pro"),
+        ] {
+            assert_eq!(spellings(name).last().map(|name| &**name), Some(of), "{name}");
+        }
+        let image = spellings("gemini-2.5-flash-preview-tts");
+        assert!(!image.contains(&"gemini-2.5-flash".into()), "{image:?}");
+        assert_eq!(spellings("-preview"), ["-preview"]);
     }
 }

@@ -34,6 +34,10 @@ pub struct Quirks {
     pub call_ids: CallIdRule,
     /// Content is a string and never a list, where it is nothing but text.
     pub flatten_text: bool,
+    /// How documents are said.
+    pub documents: Documents,
+    /// How sounds are said.
+    pub sounds: Sounds,
     /// The first turn behind the instructions must be the user's.
     pub user_first: bool,
     /// User and assistant take turns; what follows in the same role is joined.
@@ -106,6 +110,30 @@ impl CallIdRule {
             Self::Word40 => Some(CallIds::Word(40)),
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Documents {
+    /// As `file`, in bytes alone, and only PDF (`OpenAI`).
+    #[default]
+    File,
+    /// As `file`, of any type, which may be an address as well (`OpenRouter`).
+    FileUrl,
+    /// As `document_url` (Mistral).
+    DocumentUrl,
+    /// There is no part for them; requests of other dialects that hold one are refused.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sounds {
+    /// With their format beside them (`OpenAI`).
+    #[default]
+    Named,
+    /// As bytes and nothing else (Mistral).
+    Bare,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -189,6 +217,8 @@ impl Quirks {
             system_role,
             call_ids,
             flatten_text,
+            documents,
+            sounds,
             user_first,
             alternates,
             system_first,
@@ -208,8 +238,9 @@ impl Quirks {
         let texts = *no_blank_text || *no_name_on_messages || *no_null_members || system_role.is_some();
         let tools = *arguments_are_objects || *strict_unsupported || tool_schema.is_some();
         let schemas = json_schema.is_some() || *json_word_needed;
+        let media = *documents == Documents::DocumentUrl || *sounds != Sounds::Named;
         let others = *call_ids != CallIdRule::Any || *history_reasoning != HistoryReasoning::Keep;
-        turns || texts || tools || schemas || others || prefill_mark.is_some()
+        turns || texts || tools || schemas || media || others || prefill_mark.is_some()
     }
 
     /// Whether members of the body's top level are to be edited.

@@ -250,11 +250,11 @@ fn what_a_vector_is_for_is_said_where_there_is_a_word_for_it() {
         "title": "T"});
     let cohere = asked(&gemini, GEMINI, COHERE).unwrap();
     assert_eq!(said(&cohere), json!({"model": "m", "texts": ["a"], "input_type": "search_query"}));
-    assert_eq!(cohere.dropped, ["title", "task"]);
+    assert_eq!(cohere.dropped, ["title", "taskType"]);
     let openai = asked(&gemini, GEMINI, OPENAI).unwrap();
     assert_eq!(
         (said(&openai), openai.dropped),
-        (json!({"model": "m", "input": "a"}), vec!["title".into(), "task".into()])
+        (json!({"model": "m", "input": "a"}), vec!["title".into(), "taskType".into()])
     );
     let cohere = json!({"model": "m", "texts": ["a"], "input_type": "clustering", "truncate": "START"});
     let gemini = asked(&cohere, COHERE, GEMINI).unwrap();
@@ -272,7 +272,7 @@ fn input_that_another_server_cannot_read_is_refused() {
     let image = json!({"model": "m", "images": ["data:image/png;base64,AA=="], "input_type": "image"});
     assert_eq!(
         asked(&image, COHERE, OPENAI).unwrap_err(),
-        "input: is more than text, which cannot be said in openai_embeddings"
+        "images: is more than text, which cannot be said in openai_embeddings"
     );
     for (body, source, expected) in [
         (json!({"model": "m", "texts": []}), COHERE, "texts: must hold at least one text"),

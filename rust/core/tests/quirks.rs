@@ -290,6 +290,34 @@ fn mistral_gets_ids_of_nine_letters_and_an_answer_behind_results() {
 }
 
 #[test]
+fn documents_and_sounds_stand_in_the_parts_that_each_provider_has() {
+    let pdf = "data:application/pdf;base64,JVBERi0x";
+    let file = json!({"type": "file", "file": {"filename": "a.pdf", "file_data": pdf}});
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}});
+    let part = |provider: &str, part: &Value| {
+        let (out, _) = sent(provider, &chat(&json!({"messages": [{"role": "user", "content": [part]}]})));
+        out["messages"][0]["content"][0].clone()
+    };
+    let url = json!({"type": "document_url", "document_url": pdf, "document_name": "a.pdf"});
+    assert_eq!((part("mistral", &file), part("openrouter", &file)), (url, file));
+    assert_eq!(part("mistral", &sound), json!({"type": "input_audio", "input_audio": "UklG"}));
+    assert_eq!(part("openrouter", &sound), sound);
+    let response = json!({"model": "m", "input": [{"role": "user", "content": [
+        {"type": "input_file", "file_url": "https://example.com/a.pdf"}]}]});
+    let asked = |provider: &str| {
+        let demands = demands(provider, &json!({}));
+        translate::request(response.to_string().as_bytes(), Dialect::OpenAiResponses, &demands, Address::default())
+    };
+    for provider in ["mistral", "openrouter"] {
+        assert!(asked(provider).is_ok(), "{provider}");
+    }
+    for provider in ["openai", "deepseek", "dashscope"] {
+        let error = asked(provider).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("input[0].content[0]"), "{provider}: {error}");
+    }
+}
+
+#[test]
 fn schemas_of_tools_hold_what_each_provider_reads() {
     let tools = json!([{"type": "function", "function": {"name": "f", "strict": true, "parameters": {"type": "object", "additionalProperties": false,
         "properties": {"p": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}}}}]);

@@ -90,6 +90,7 @@ impl Ingress {
             }
             Some(value.into())
         })
+        .heard(self.scan.media.audio > 0)
     }
 
     pub fn question(&self) -> Question {

@@ -72,6 +72,11 @@ pub fn parse_request(body: &[u8]) -> Result<Request<'_>, DialectError> {
     Ok(Request::Embeddings(request))
 }
 
+/// The member in which a client wrote what is to be embedded.
+pub(crate) fn member_of_inputs(request: &EmbeddingsRequest<'_>) -> &'static str {
+    if request.extras.marked(DIALECT, ALONE).is_some() { "content" } else { REQUESTS }
+}
+
 /// Takes from every request what the neutral form has a place for, where it says it of all of them.
 fn parse_items<'a>(items: &mut [Object<'a, '_>]) -> Result<EmbeddingsRequest<'a>, DialectError> {
     let mut extras = Extras::default();

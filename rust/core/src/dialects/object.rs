@@ -84,6 +84,12 @@ impl<'a, 'p> Object<'a, 'p> {
         Ok(())
     }
 
+    /// Says a member otherwise, or as well.
+    pub(crate) fn put(&mut self, name: &str, value: &'a RawValue) {
+        self.forget(name);
+        self.members.push((Text::Owned(name.to_owned()), value));
+    }
+
     pub(crate) fn forget(&mut self, name: &str) {
         self.members.retain(|(key, _)| key != name);
     }

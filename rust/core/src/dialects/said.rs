@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::Dialect;
+use super::openai_responses::LEAST_OUTPUT_TOKENS;
 use crate::json::member;
 
 /// What a request says that not every dialect can.
@@ -23,12 +24,22 @@ const LOGPROBS: u16 = 1 << 6;
 const ONE_CALL: u16 = 1 << 7;
 /// How much to think. Chat has a word for that, and no place for what was thought and proves it.
 const THOUGHT: u16 = 1 << 8;
+/// A limit that is lower than the lowest of Responses.
+const FEW_TOKENS: u16 = 1 << 9;
+/// Something to be heard. Who has no place for it refuses the request.
+const SOUND: u16 = 1 << 10;
 
 type Members = &'static [(&'static str, u16)];
 
-const ANTHROPIC: Members =
-    &[("stop_sequences", STOP), ("top_k", TOP_K), ("thinking", THOUGHT), ("output_config", THOUGHT)];
+const ANTHROPIC: Members = &[
+    ("max_tokens", FEW_TOKENS),
+    ("stop_sequences", STOP),
+    ("top_k", TOP_K),
+    ("thinking", THOUGHT),
+    ("output_config", THOUGHT),
+];
 const COHERE: Members = &[
+    ("max_tokens", FEW_TOKENS),
     ("stop_sequences", STOP),
     ("seed", SEED),
     ("frequency_penalty", PENALTIES),
@@ -39,6 +50,7 @@ const COHERE: Members = &[
 ];
 const GEMINI: Members = &[
     ("candidateCount", CHOICES),
+    ("maxOutputTokens", FEW_TOKENS),
     ("stopSequences", STOP),
     ("seed", SEED),
     ("frequencyPenalty", PENALTIES),
@@ -48,6 +60,9 @@ const GEMINI: Members = &[
     ("thinkingConfig", THOUGHT),
 ];
 const OPENAI: Members = &[
+    ("max_completion_tokens", FEW_TOKENS),
+    ("max_tokens", FEW_TOKENS),
+    ("num_predict", FEW_TOKENS),
     ("n", CHOICES),
     ("stop", STOP),
     ("seed", SEED),
@@ -99,7 +114,16 @@ impl Said {
             Dialect::OpenAiResponses => LOGPROBS | ONE_CALL | THOUGHT,
             _ => return 0,
         };
-        (self.0 & !words).count_ones()
+        let words = if dialect == Dialect::OpenAiResponses { words } else { words | FEW_TOKENS };
+        let deaf =
+            self.0 & SOUND != 0 && !matches!(dialect, Dialect::OpenAiChat | Dialect::Gemini | Dialect::BedrockConverse);
+        (self.0 & !words & !SOUND).count_ones() + if deaf { u32::from(u8::MAX) } else { 0 }
+    }
+
+    /// The same of a request that holds sounds.
+    #[must_use]
+    pub fn heard(self, sounds: bool) -> Self {
+        Self(if sounds { self.0 | SOUND } else { self.0 })
     }
 
     /// Without what a model refuses that thinks: nothing is lost of it by choosing a dialect.
@@ -111,7 +135,12 @@ impl Said {
 
 /// Whether a value is another one than what there is without it.
 fn says_something(name: &str, value: &[u8]) -> bool {
-    match value.trim_ascii() {
+    let value = value.trim_ascii();
+    if ["max_tokens", "max_completion_tokens", "maxOutputTokens", "num_predict"].contains(&name) {
+        let limit = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+        return limit.is_some_and(|limit| limit < LEAST_OUTPUT_TOKENS);
+    }
+    match value {
         b"null" | b"[]" | b"{}" => false,
         b"false" => name == "parallel_tool_calls",
         b"true" => name != "parallel_tool_calls",
@@ -135,7 +164,9 @@ mod tests {
     fn a_request_is_said_where_least_of_it_is_lost() {
         const BOTH: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::OpenAiResponses];
         for (client, body, said) in [
-            (Dialect::AnthropicMessages, r#"{"max_tokens":9}"#, Dialect::OpenAiResponses),
+            (Dialect::AnthropicMessages, r#"{"max_tokens":9}"#, Dialect::OpenAiChat),
+            (Dialect::AnthropicMessages, r#"{"max_tokens":16}"#, Dialect::OpenAiResponses),
+            (Dialect::Ollama, r#"{"options":{"num_predict":1}}"#, Dialect::OpenAiChat),
             (Dialect::AnthropicMessages, r#"{"stop_sequences":["x"]}"#, Dialect::OpenAiChat),
             (Dialect::AnthropicMessages, r#"{"stop_sequences":[]}"#, Dialect::OpenAiResponses),
             (Dialect::AnthropicMessages, r#"{"stop_sequences":["x"],"thinking":{}}"#, Dialect::OpenAiChat),
@@ -148,6 +179,8 @@ mod tests {
         ] {
             assert_eq!(best(client, body, &BOTH), said, "{body}");
         }
+        let sounds = Said::default().heard(true);
+        assert!(sounds.unsaid_in(Dialect::OpenAiChat) < sounds.unsaid_in(Dialect::OpenAiResponses));
         let three = [Dialect::OpenAiChat, Dialect::AnthropicMessages];
         assert_eq!(best(Dialect::OpenAiResponses, r#"{"reasoning":{"effort":"low"}}"#, &three), three[1]);
         assert_eq!(best(Dialect::Gemini, r#"{"generationConfig":{"seed":3}}"#, &three), three[0]);

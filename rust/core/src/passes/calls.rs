@@ -51,6 +51,38 @@ pub(super) fn fold_legacy(request: &mut ChatRequest<'_>) {
     }
 }
 
+/// Calls and results of a client whose dialect mostly gives them no ids (Ollama's): each call gets one of its own, and each
+/// result that of the first call of its tool, or of any, that has no result yet.
+pub(super) fn link(turns: &mut [Turn<'_>]) {
+    let mut open: Vec<(String, String)> = Vec::new();
+    for (at, turn) in turns.iter_mut().enumerate() {
+        let calls = turn.blocks.iter_mut().filter_map(|block| match &mut block.content {
+            Content::ToolCall(call) => Some(call),
+            _ => None,
+        });
+        for (number, call) in (0..).zip(calls) {
+            if number == 0 {
+                open.clear();
+            }
+            if call.id == mint::call_id("", 0, number) {
+                call.id = mint::call_id(&format!("{at}:{}", call.name), 0, number).into();
+            }
+            open.push((call.name.to_string(), call.id.to_string()));
+        }
+        for block in &mut turn.blocks {
+            let Content::ToolResult(result) = &mut block.content else { continue };
+            let is_of = |(name, id): &(String, String)| match result.name.as_deref() {
+                _ if !result.call_id.is_empty() => *id == result.call_id,
+                Some(named) => name == named,
+                None => true,
+            };
+            if let Some(found) = open.iter().position(is_of) {
+                result.call_id = open.remove(found).1.into();
+            }
+        }
+    }
+}
+
 /// Every call is answered in the turns behind it, and nothing else is.
 ///
 /// A call without a result gets one that says so; a result without a call becomes text of the user.
@@ -156,7 +188,7 @@ pub(super) fn declare_called(request: &mut ChatRequest<'_>) {
     if missing.is_empty() {
         return;
     }
-    if request.tools.is_empty() && request.tool_choice.is_none() {
+    if declared.is_empty() && request.tool_choice.is_none() {
         // They are there to make the history legal, and not to be called.
         request.tool_choice = Some(ToolChoice { kind: CallKind::Function, mode: ToolChoiceMode::None });
     }

@@ -1,7 +1,7 @@
 //! The choice among tools: what a model cannot be forced to.
 //!
 //! The rule: a tool that is forced and not declared is refused, whatever else may be dropped; a forced tool says more
-//! of what the client wants than the model's own habit to think.
+//! of what the client wants than a wish to think, let alone the model's own habit to.
 
 use super::demands::{Demands, Losses, OnLoss, refusal};
 use super::{instructions, reasoning};
@@ -17,10 +17,8 @@ pub(super) fn check(request: &mut ChatRequest<'_>, source: Dialect, target: Dial
         unread(request, source)?;
     }
     let request = &*request;
-    let told = |tool: &Tool<'_>| match tool {
-        Tool::Callable(_) => true,
-        Tool::Opaque { dialect, .. } => *dialect == target,
-    };
+    let told = |tool: &Tool<'_>| is_told(tool, target);
+    let is_of_provider = |name: &str| request.tools.iter().any(|tool| is_named(tool, name));
     let declared = |name: &str| {
         request.tools.iter().any(|tool| match tool {
             Tool::Callable(callable) => callable.name == name,
@@ -28,6 +26,9 @@ pub(super) fn check(request: &mut ChatRequest<'_>, source: Dialect, target: Dial
         })
     };
     match request.tool_choice.as_ref().map(|choice| &choice.mode) {
+        Some(ToolChoiceMode::Named(name)) if !declared(name) && is_of_provider(name) => {
+            Err(refusal(NAME, "names a tool that this model cannot be told of"))
+        }
         Some(ToolChoiceMode::Named(name)) if !declared(name) => {
             Err(refusal(NAME, "names a tool that is not among the tools"))
         }
@@ -41,6 +42,33 @@ pub(super) fn check(request: &mut ChatRequest<'_>, source: Dialect, target: Dial
             Err(refusal(NAME, "names no tool that is among the tools"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a target can be told of a tool.
+fn is_told(tool: &Tool<'_>, target: Dialect) -> bool {
+    match tool {
+        Tool::Callable(_) => true,
+        Tool::Opaque { dialect, .. } => *dialect == target,
+    }
+}
+
+/// Whether it is a tool of this name that the client's own provider would run.
+fn is_named(tool: &Tool<'_>, name: &str) -> bool {
+    let Tool::Opaque { raw, .. } = tool else { return false };
+    let raw = raw.as_raw();
+    let tool = raw.as_deref().and_then(Object::lenient);
+    tool.and_then(|tool| tool.peek("name").and_then(object::text)).is_some_and(|known| known == name)
+}
+
+/// A choice among no tools says nothing, and is refused in some dialects; how many of them may be called at once does neither.
+pub(super) fn forget(request: &mut ChatRequest<'_>, target: Dialect) {
+    if request.tools.iter().any(|tool| is_told(tool, target)) {
+        return;
+    }
+    request.parallel_tool_calls = None;
+    if !is_forced(request) {
+        request.tool_choice = None;
     }
 }
 
@@ -103,9 +131,13 @@ pub(super) fn suit(
     if capabilities.can_force(thinks) && !(thinks && thinking_forbids) {
         return Ok(());
     }
-    let wished = request.reasoning.is_some();
-    if capabilities.can_force(false) && !wished && capabilities.can_stop_thinking() {
-        losses.note("reasoning_effort");
+    // A program that forces a tool reads its call and nothing else: thinking is what it can do without.
+    if capabilities.can_force(false) && capabilities.can_stop_thinking() {
+        if request.reasoning.is_some() {
+            losses.lose("reasoning_effort")?;
+        } else {
+            losses.note("reasoning_effort");
+        }
         reasoning::stop_thinking(request);
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use super::demands::{Demands, Losses};
 use super::schema::{self, SchemaRules};
 use super::turns::is_result;
-use super::{calls, instructions};
+use super::{calls, instructions, media};
 use crate::dialects::message::{
     Block, ChatRequest, Content, Extra, Json, Origin, Reasoning, ReasoningField, ReasoningMode, Role, Spelling, Tool,
     Turn, Word,
@@ -32,6 +32,7 @@ pub(super) fn suit(
         return Ok(());
     }
     history_reasoning(request, quirks.history_reasoning, losses);
+    media::spell(request, source, demands);
     if quirks.no_null_members {
         request.turns.iter_mut().for_each(strip_nulls);
     }
@@ -98,14 +99,20 @@ fn history_reasoning(request: &mut ChatRequest<'_>, rule: HistoryReasoning, loss
         match rule {
             HistoryReasoning::Keep => {}
             HistoryReasoning::Strip => {
-                let before = turn.blocks.len();
-                turn.blocks.retain(|block| !matches!(block.content, Content::Reasoning(_)));
-                let mut lost = before > turn.blocks.len();
+                let here = turn.place(at);
+                let mut index = 0;
+                turn.blocks.retain(|block| {
+                    let goes = matches!(block.content, Content::Reasoning(_));
+                    if goes {
+                        losses.note(&block.place(here, index).to_string());
+                    }
+                    index += 1;
+                    !goes
+                });
                 for name in ["reasoning_content", "reasoning", "reasoning_details"] {
-                    lost |= turn.extras.take(CHAT, name).is_some_and(|value| value.as_str() != "null");
-                }
-                if lost {
-                    losses.note(&format!("{}.reasoning", turn.place(at)));
+                    if turn.extras.take(CHAT, name).is_some_and(|value| value.as_str() != "null") {
+                        losses.note(&format!("{here}.{name}"));
+                    }
                 }
             }
             HistoryReasoning::Require => {
@@ -206,8 +213,9 @@ fn answer_after_results(turns: &mut Vec<Turn<'_>>, losses: &mut Losses) {
         _ => false,
     };
     while let Some(at) = turns.windows(2).position(is_gap) {
-        if let Some(behind) = turns.get(at + 1) {
-            losses.note(&behind.place(at + 1).to_string());
+        // What nobody but us put there has no place.
+        if let Some(origin) = turns.get(at + 1).and_then(|behind| behind.extras.origin()) {
+            losses.note(&origin.to_string());
         }
         turns.insert(at + 1, Turn::new(Role::Assistant, vec![Block::text(ANSWER)]));
     }

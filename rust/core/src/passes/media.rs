@@ -3,24 +3,30 @@
 //!
 //! The rule: only what the model itself made before, and nobody else can make again, may be left out and named.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
+mod kinds;
+mod of_chat;
+mod settle;
 
 use super::Medium;
-use super::demands::{Demands, Losses, refusal};
-use crate::dialects::message::{Block, ChatRequest, Content, Json, MediaSource, Origin, Role, Text};
+use super::demands::{Demands, refusal};
+use crate::dialects::message::{Block, ChatRequest, Content, MediaSource, Origin, Role};
 use crate::dialects::object::{self, Object};
 use crate::dialects::{Dialect, DialectError};
+use crate::quirks::Documents;
+pub(super) use of_chat::spell;
+pub(super) use settle::settle;
+
+/// Items with which clients of the Responses API answer a tool of the provider's, and which no other dialect has.
+const ANSWERS: [&str; 2] = ["computer_call_output", "mcp_approval_response"];
 
 /// What a dialect has a place for, and whether it takes an address in it.
 fn by_dialect(dialect: Dialect) -> (&'static [Medium], bool) {
     match dialect {
-        Dialect::AnthropicMessages => (&[Medium::Image, Medium::Pdf], true),
+        Dialect::AnthropicMessages | Dialect::OpenAiResponses => (&[Medium::Image, Medium::Pdf], true),
         Dialect::CohereV2 => (&[Medium::Image], true),
         Dialect::Ollama => (&[Medium::Image], false),
         Dialect::BedrockConverse => (&[Medium::Image, Medium::Audio, Medium::Pdf], false),
-        Dialect::OpenAiResponses => (&[Medium::Image, Medium::Audio, Medium::Pdf], true),
+        Dialect::OpenAiChat => (&[Medium::Image, Medium::Audio, Medium::Pdf], true),
         _ => (&[Medium::Image, Medium::Audio, Medium::Video, Medium::Pdf], true),
     }
 }
@@ -30,124 +36,6 @@ pub(super) fn check(request: &ChatRequest<'_>, source: Dialect, demands: &Demand
         of_blocks(&turn.blocks, turn.place(at), turn.role, source, demands)?;
     }
     Ok(())
-}
-
-/// Says what media are. Documents of text become text where there is no place for any but PDF, and so does what only one
-/// dialect has a block for and is text all the same. Pictures that came as bytes where an address belongs are bytes.
-pub(super) fn settle(request: &mut ChatRequest<'_>, target: Dialect, losses: &mut Losses) {
-    for (at, turn) in request.turns.iter_mut().enumerate() {
-        let place = turn.place(at);
-        for (index, block) in turn.blocks.iter_mut().enumerate() {
-            settle_block(block, index, place, target, losses);
-        }
-    }
-}
-
-fn settle_block(block: &mut Block<'_>, index: usize, place: Origin, target: Dialect, losses: &mut Losses) {
-    let inlines = matches!(target, Dialect::OpenAiChat | Dialect::CohereV2 | Dialect::Ollama);
-    if let Content::Opaque { dialect, raw } = &block.content
-        && *dialect != target
-        && let Some(content) = understood(*dialect, raw, target)
-    {
-        if matches!(content, Content::Text { .. }) {
-            losses.note(&block.place(place, index).to_string());
-        }
-        block.content = content;
-    }
-    match &mut block.content {
-        Content::ToolResult(result) => {
-            for (index, block) in result.blocks.iter_mut().enumerate() {
-                settle_block(block, index, place, target, losses);
-            }
-        }
-        Content::Image { source, .. } => {
-            if let MediaSource::Url(text) = source
-                && !text.contains(':')
-            {
-                *source = MediaSource::picture(std::mem::take(text));
-            }
-        }
-        // OpenAI has a word for each of two formats, and it is not that of their type.
-        Content::Audio { source: MediaSource::Base64 { media_type, .. } } if is_openai(target) => {
-            match media_type.as_ref() {
-                "audio/mpeg" | "audio/mpga" | "audio/x-mp3" => *media_type = "audio/mp3".into(),
-                "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => *media_type = "audio/wav".into(),
-                _ => {}
-            }
-        }
-        Content::File { source: MediaSource::Base64 { media_type, data }, .. }
-            if inlines && media_type.starts_with("text/") =>
-        {
-            let text = STANDARD.decode(data.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            if let Some(text) = text {
-                block.content = Content::Text { text: text.into(), citations: Vec::new() };
-            }
-        }
-        _ => {}
-    }
-}
-
-/// What some servers of a dialect have a part for, as the neutral form has it.
-fn understood(dialect: Dialect, raw: &Json<'_>, target: Dialect) -> Option<Content<'static>> {
-    let raw = raw.as_raw()?;
-    let mut part = Object::lenient(&raw)?;
-    let kind = part.take_if("type", object::text)?;
-    match (dialect, kind.as_ref()) {
-        (Dialect::OpenAiChat, "image_url" | "audio_url" | "document_url") => {
-            let source = MediaSource::from_url(address(&mut part, &kind)?).into_owned();
-            Some(match kind.as_ref() {
-                "image_url" => Content::Image { source, detail: None },
-                "audio_url" => Content::Audio { source },
-                _ => Content::File { source, filename: None },
-            })
-        }
-        // Mistral has the bytes alone.
-        (Dialect::OpenAiChat, "input_audio") => {
-            let data = part.take_if("input_audio", object::text)?.into_owned();
-            let media_type = if data.starts_with("UklG") { "audio/wav" } else { "audio/mp3" };
-            Some(Content::Audio { source: MediaSource::Base64 { media_type: media_type.into(), data: data.into() } })
-        }
-        (Dialect::OpenAiChat, "video_url") if target == Dialect::Gemini => {
-            let source = MediaSource::from_url(address(&mut part, &kind)?).into_owned();
-            Some(Content::File { source, filename: None })
-        }
-        // What an earlier part of the conversation came to.
-        (Dialect::AnthropicMessages, "compaction") => {
-            let text = part.peek("content").and_then(texts)?;
-            Some(Content::Text { text: text.into(), citations: Vec::new() })
-        }
-        (Dialect::AnthropicMessages, "search_result") => {
-            let text = texts(part.peek("content")?)?;
-            let heads = ["title", "source"].into_iter().filter_map(|name| part.peek(name).and_then(object::text));
-            let lines: Vec<_> = heads.map(Text::into_owned).chain([text]).collect();
-            Some(Content::Text { text: lines.join("\n").into(), citations: Vec::new() })
-        }
-        (Dialect::AnthropicMessages, "document") => {
-            let source = part.peek("source").and_then(Object::lenient)?;
-            let is_content = source.peek("type").is_some_and(|kind| kind.get() == "\"content\"");
-            let text = source.peek("content").filter(|_| is_content).and_then(texts)?;
-            Some(Content::Text { text: text.into(), citations: Vec::new() })
-        }
-        _ => None,
-    }
-}
-
-/// The address of a part, bare or in an object.
-fn address<'a>(part: &mut Object<'a, '_>, name: &str) -> Option<Text<'a>> {
-    part.take_if(name, |raw| object::text(raw).or_else(|| Object::lenient(raw)?.take_if("url", object::text)))
-}
-
-/// A text, or a list of nothing but texts.
-fn texts(raw: &RawValue) -> Option<String> {
-    if let Some(text) = object::text(raw) {
-        return Some(text.into_owned());
-    }
-    let texts = object::list(raw)?.into_iter().map(|block| {
-        let block = Object::lenient(block)?;
-        let text = block.peek("text").and_then(object::text)?;
-        (block.peek("type")?.get() == "\"text\"").then(|| text.into_owned())
-    });
-    texts.collect::<Option<Vec<_>>>().map(|texts| texts.join("\n"))
 }
 
 /// Whether an id of a stored file names the same file in both dialects. OpenAI keeps one store for its two.
@@ -190,8 +78,12 @@ fn of_blocks(
             continue;
         };
         let (has_place, takes_addresses) = by_dialect(target);
-        let knows = demands.capabilities.media_in.as_deref().unwrap_or(has_place);
-        if !knows.contains(&medium) || (source != target && !has_place.contains(&medium)) {
+        let capabilities = &demands.capabilities;
+        let knows = capabilities.media_in.as_deref().unwrap_or(has_place);
+        // OpenAI's chat has no part for videos. Who sees them through it has one of the same name.
+        let is_film_of_chat = medium == Medium::Video && target == Dialect::OpenAiChat;
+        let is_read = knows.contains(&medium) && !(medium == Medium::Pdf && reads_no_documents(source, demands));
+        if !is_read || (source != target && !has_place.contains(&medium) && !is_film_of_chat) {
             return Err(refusal(&place.to_string(), words(medium)));
         }
         let store = match from {
@@ -202,12 +94,20 @@ fn of_blocks(
         if is_elsewhere || (from.is_stored() && !share_files(source, target, medium)) {
             return Err(refusal(&place.to_string(), "must not name a stored file: only its own provider has it"));
         }
-        let by_address = matches!(from, MediaSource::Url(_)) && store != Some(target);
-        let takes_addresses = takes_addresses && (medium != Medium::Audio || hears_addresses(source, target));
-        if by_address && !demands.capabilities.media_by_url.unwrap_or(takes_addresses) {
+        if let MediaSource::Url(url) = from
+            && source != target
+            && kinds::is_data(url)
+        {
+            return Err(refusal(&place.to_string(), "is no whole data address"));
+        }
+        // Google's models look at films where they are.
+        let is_fetched = |url: &str| store == Some(target) || (target == Dialect::Gemini && kinds::is_film(block, url));
+        let by_address = matches!(from, MediaSource::Url(url) if !is_fetched(url));
+        if by_address && !(takes(medium, source, demands) && capabilities.media_by_url.unwrap_or(takes_addresses)) {
             return Err(refusal(&place.to_string(), "must be sent as bytes: this model is not given addresses"));
         }
-        if role != Role::Assistant && source != target && !target.says(block, role) {
+        let is_known = target.says(block, role) && reads_kind(block, demands);
+        if role != Role::Assistant && source != target && !is_known {
             return Err(refusal(&place.to_string(), "is of a kind that this model does not read"));
         }
     }
@@ -219,19 +119,43 @@ fn is_lost(block: &Block<'_>, role: Role, target: Dialect) -> bool {
     let Content::Opaque { dialect, raw } = &block.content else {
         return false;
     };
-    if *dialect == target || role == Role::Assistant {
+    if *dialect == target {
         return false;
     }
     let raw = raw.as_raw();
     let part = raw.as_deref().and_then(Object::lenient);
+    if role == Role::Assistant {
+        // Items have no role: what the client answered to the model stands among what the model made.
+        let kind = part.and_then(|part| part.peek("type").and_then(object::text));
+        return *dialect == Dialect::OpenAiResponses && kind.is_some_and(|kind| ANSWERS.contains(&kind.as_ref()));
+    }
     // Which tools were found is told by the tools themselves.
     let of_tools = |part: &Object<'_, '_>| part.peek("type").is_some_and(|kind| kind.get() == "\"tool_reference\"");
     part.is_none_or(|part| !part.is_spent() && !of_tools(&part))
 }
 
-/// OpenAI's two dialects take sound as bytes alone.
-fn hears_addresses(source: Dialect, target: Dialect) -> bool {
-    source == target || !is_openai(target)
+/// Whether media of this kind may be an address, where the dialect takes addresses at all. OpenAI's two take sound as bytes
+/// alone, and its chat documents too.
+fn takes(medium: Medium, source: Dialect, demands: &Demands) -> bool {
+    let target = demands.dialect;
+    match medium {
+        _ if source == target => true,
+        Medium::Audio => !is_openai(target),
+        Medium::Pdf => target != Dialect::OpenAiChat || demands.quirks.documents != Documents::File,
+        Medium::Image | Medium::Video => true,
+    }
+}
+
+/// Whether a provider of chat reads no documents, whatever its models do elsewhere.
+fn reads_no_documents(source: Dialect, demands: &Demands) -> bool {
+    let none = demands.dialect == Dialect::OpenAiChat && demands.quirks.documents == Documents::None;
+    none && source != demands.dialect
+}
+
+/// Whether the type of bytes is one that is read there. Whoever takes more than PDF says what it is.
+fn reads_kind(block: &Block<'_>, demands: &Demands) -> bool {
+    let more = demands.dialect == Dialect::OpenAiChat && demands.quirks.documents != Documents::File;
+    (more && matches!(block.content, Content::File { .. })) || kinds::reads(demands.dialect, block)
 }
 
 fn medium_of<'b>(block: &'b Block<'_>) -> Option<(Medium, &'b MediaSource<'b>)> {
@@ -241,22 +165,17 @@ fn medium_of<'b>(block: &'b Block<'_>) -> Option<(Medium, &'b MediaSource<'b>)> 
         Content::File { source, .. } => {
             let medium = match source {
                 // Text is text, and every model reads it.
-                MediaSource::Base64 { media_type, .. } if media_type.starts_with("text/") => return None,
+                MediaSource::Base64 { media_type, data } if kinds::is_text(media_type) => {
+                    return kinds::text_of(data).is_none().then_some((Medium::Pdf, source));
+                }
                 MediaSource::Base64 { media_type, .. } if media_type.starts_with("video/") => Medium::Video,
-                MediaSource::Url(_) if is_film(block) => Medium::Video,
+                MediaSource::Url(url) if kinds::is_film(block, url) => Medium::Video,
                 _ => Medium::Pdf,
             };
             Some((medium, source))
         }
         _ => None,
     }
-}
-
-/// Whether the type that stands beside an address is that of a video.
-fn is_film(block: &Block<'_>) -> bool {
-    let rest = block.extras.get(Dialect::Gemini, "fileData").and_then(Json::as_raw);
-    let kind = rest.as_deref().and_then(Object::lenient).and_then(|rest| rest.peek("mimeType"));
-    kind.is_some_and(|kind| kind.get().starts_with("\"video/"))
 }
 
 fn words(medium: Medium) -> &'static str {

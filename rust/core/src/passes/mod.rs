@@ -18,6 +18,7 @@ mod format;
 mod habits;
 mod held;
 mod instructions;
+mod late;
 mod media;
 mod names;
 mod prepare;
@@ -184,12 +185,13 @@ pub fn shape_to(request: &mut ChatRequest<'_>, shape: &Shape) -> Result<Passed, 
         turns::drop_blank_text(&mut request.turns);
     }
     if shape.pairs_results {
+        late::bring_forward(&mut request.turns);
         calls::pair(&mut request.turns, &mut passed.changed);
     }
     turns::spell_bare_calls(&mut request.turns);
-    turns::place_results(&mut request.turns, shape.results_in_user_turns);
+    turns::place_results(&mut request.turns, shape.results_in_user_turns, &mut passed.changed);
     if shape.alternates {
-        turns::merge(&mut request.turns);
+        turns::merge(&mut request.turns, &mut passed.changed);
     }
     if shape.user_first {
         turns::begin_with_user(&mut request.turns, &mut passed.changed);

@@ -4,7 +4,7 @@
 use super::demands::{Demands, Losses, OnLoss};
 use super::way_back::WayBack;
 use super::{
-    MaxTokensField, Shape, builtins, custom, elsewhere, emptied, forced, format, habits, held, media, reasoning,
+    MaxTokensField, Shape, builtins, calls, custom, elsewhere, emptied, forced, format, habits, held, media, reasoning,
     sampling, shape_to, signatures,
 };
 use crate::dialects::message::ChatRequest;
@@ -32,6 +32,9 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     let mut dropped = Vec::new();
     if crosses {
         held::refuse(request)?;
+        if source == Dialect::Ollama {
+            calls::link(&mut request.turns);
+        }
         way_back.origin = Some(demands.dialect);
         way_back.bare_calls = signatures::hides_calls_proofs(source, request);
         way_back.proves = signatures::wants_proofs(source);
@@ -41,6 +44,9 @@ pub fn prepare(request: &mut ChatRequest<'_>, source: Dialect, demands: &Demands
     }
     forced::check(request, source, demands.dialect)?;
     if crosses {
+        forced::forget(request, demands.dialect);
+        // No sequences are none to stop at.
+        request.sampling.stop.take_if(|stop| stop.sequences.is_empty());
         media::settle(request, demands.dialect, &mut losses);
     }
     media::check(request, source, demands)?;

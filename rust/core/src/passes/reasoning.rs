@@ -54,9 +54,9 @@ pub(super) fn suit(
         thinks = beside_history(request, demands, losses)?;
     }
     limit(request, demands, losses)?;
-    let thinks = thinks && request.reasoning.as_ref().and_then(amount) != Some(Amount::Off);
-    forced::suit(request, thinks, demands, losses)?;
-    if thinks && wished && restrained(demands) {
+    let still = |request: &ChatRequest<'_>| thinks && request.reasoning.as_ref().and_then(amount) != Some(Amount::Off);
+    forced::suit(request, still(request), demands, losses)?;
+    if still(request) && wished && restrained(demands) {
         unsampled(request, losses)?;
     }
     Ok(())

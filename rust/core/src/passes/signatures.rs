@@ -100,8 +100,8 @@ pub(super) fn sort(
         if source == target && sweep(&mut turn.extras, source) {
             losses.lose(&format!("{here}.signature"))?;
         }
-        for place in of_turn(turn, here, source, target) {
-            losses.lose(&format!("{place}.signature"))?;
+        for lost in of_turn(turn, here, source, target) {
+            losses.lose(&lost)?;
         }
     }
     if target == Dialect::Gemini && demands.capabilities.reasoning_style == Some(ReasoningStyle::Level) {
@@ -131,8 +131,8 @@ fn sweep(extras: &mut Extras<'_>, source: Dialect) -> bool {
     !names.is_empty()
 }
 
-/// Sorts the proofs of one turn. Gives the places of the blocks that lost theirs.
-fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) -> Vec<Origin> {
+/// Sorts the proofs of one turn. Gives the names of those that are lost, or of what goes without them.
+fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) -> Vec<String> {
     let mut lost = Vec::new();
     let mut at = 0;
     // The proof of the next call, where its maker is asked again, and its place.
@@ -141,25 +141,31 @@ fn of_turn(turn: &mut Turn<'_>, here: Origin, source: Dialect, target: Dialect) 
         let place = block.place(here, at);
         at += 1;
         if let Some((origin, proof)) = proof_of_call(block) {
-            lost.extend(next.replace((place, (origin == target).then_some(proof))).map(|(unused, _)| unused));
+            let unused = next.replace((place, (origin == target).then_some(proof)));
+            lost.extend(unused.map(|(unused, _)| format!("{unused}.signature")));
             return false;
         }
         let swept = source == target && sweep(&mut block.extras, source);
+        let is_hidden = matches!(&block.content, Content::Reasoning(reasoning) if reasoning.text.is_empty());
         let (keep, whole) = of_block(block, source, target);
         if !whole || swept {
-            lost.push(place);
+            lost.push(match (keep, is_hidden) {
+                (true, _) => format!("{place}.signature"),
+                (false, true) => format!("{place}.redacted"),
+                (false, false) => place.to_string(),
+            });
         }
         if let Content::ToolCall(call) = &mut block.content
             && let Some((place, proof)) = next.take()
         {
             if proof.is_none() {
-                lost.push(place);
+                lost.push(format!("{place}.signature"));
             }
             call.signature = call.signature.take().or(proof.map(Text::Owned));
         }
         keep
     });
-    lost.extend(next.map(|(unused, _)| unused));
+    lost.extend(next.map(|(unused, _)| format!("{unused}.signature")));
     lost
 }
 

@@ -50,6 +50,24 @@ fn a_call_without_a_result_gets_one_that_says_so() {
 }
 
 #[test]
+fn a_result_that_comes_late_goes_to_its_call() {
+    let calls =
+        CALL.replace("]}", r#",{"id":"call_2","type":"function","function":{"name":"time","arguments":"{}"}}]}"#);
+    let messages = format!(
+        r#"{{"role":"user","content":"a"}},{calls},{{"role":"tool","tool_call_id":"call_2","content":"noon"}},
+        {{"role":"user","content":"well?"}},{{"role":"tool","tool_call_id":"call_1","content":"rain"}},
+        {{"role":"user","content":"and?"}}"#
+    );
+    let (turns, told) = anthropic(&messages);
+    let results = "User: result call_2 error=None | result call_1 error=None | well? | and?";
+    assert_eq!((turns[2].as_str(), turns.len()), (results, 3));
+    assert!(told.changed.is_empty(), "{:?}", told.changed);
+    let (turns, told) = passed(&format!(r#"{{"model":"m","messages":[{messages}]}}"#), &Shape::OPENAI_CHAT);
+    assert_eq!(turns[3..5], ["Tool: result call_1 error=None", "User: well?"]);
+    assert!(told.changed.is_empty(), "{:?}", told.changed);
+}
+
+#[test]
 fn a_call_at_the_end_stays_open() {
     let (turns, passed) = anthropic(&format!(r#"{{"role":"user","content":"a"}},{CALL}"#));
     assert_eq!(turns.len(), 2);

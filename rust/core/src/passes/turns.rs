@@ -61,14 +61,14 @@ pub(super) fn spell_bare_calls(turns: &mut [Turn<'_>]) {
 }
 
 /// Puts tool results where the target looks for them: in turns of their own, or in front of the user's.
-pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool) {
+pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool, changed: &mut Vec<String>) {
     if in_user_turns {
         // Each becomes a turn of the user; the merge behind this one brings them together.
         for turn in turns.iter_mut().filter(|turn| turn.role == Role::Tool) {
             turn.role = Role::User;
             turn.spelling = Spelling::Structured;
         }
-        gather_results(turns);
+        gather_results(turns, changed);
         return;
     }
     let mut placed = Vec::with_capacity(turns.len());
@@ -78,8 +78,15 @@ pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool) {
             continue;
         }
         let (results, rest): (Vec<_>, Vec<_>) = turn.blocks.drain(..).partition(is_result);
-        placed.extend(results.into_iter().map(|result| Turn::new(Role::Tool, vec![result])));
-        if !rest.is_empty() {
+        let mut results: Vec<_> = results.into_iter().map(|result| Turn::new(Role::Tool, vec![result])).collect();
+        if rest.is_empty() {
+            // What else the turn says stands with the first of them.
+            if let Some(first) = results.first_mut() {
+                first.extras = turn.extras;
+            }
+            placed.append(&mut results);
+        } else {
+            placed.append(&mut results);
             turn.blocks = rest;
             placed.push(turn);
         }
@@ -88,13 +95,12 @@ pub(super) fn place_results(turns: &mut Vec<Turn<'_>>, in_user_turns: bool) {
 }
 
 /// Turns of results alone, and the user's turn behind them, become one, results first.
-fn gather_results(turns: &mut Vec<Turn<'_>>) {
+fn gather_results(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     let mut gathered: Vec<Turn<'_>> = Vec::with_capacity(turns.len());
-    for turn in turns.drain(..) {
+    for (at, turn) in turns.drain(..).enumerate() {
         match gathered.last_mut() {
             Some(last) if last.role == Role::User && turn.role == Role::User && last.blocks.iter().all(is_result) => {
-                last.blocks.extend(turn.blocks);
-                last.spelling = Spelling::Structured;
+                join(last, turn, at, changed);
             }
             _ => gathered.push(turn),
         }
@@ -111,25 +117,42 @@ pub(super) fn is_result(block: &Block<'_>) -> bool {
 }
 
 /// Turns of one role in a row become one; instructions stay apart, because what is cached ends between them.
-pub(super) fn merge(turns: &mut Vec<Turn<'_>>) {
+pub(super) fn merge(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     let mut merged: Vec<Turn<'_>> = Vec::with_capacity(turns.len());
-    for turn in turns.drain(..) {
+    for (at, turn) in turns.drain(..).enumerate() {
         match merged.last_mut() {
-            Some(last) if last.role == turn.role && turn.role != Role::System => {
-                last.blocks.extend(turn.blocks);
-                last.spelling = Spelling::Structured;
-            }
+            Some(last) if last.role == turn.role && turn.role != Role::System => join(last, turn, at, changed),
             _ => merged.push(turn),
         }
     }
     *turns = merged;
 }
 
+/// Goes on with a turn in the one before it. What it says beside its content has no place there.
+fn join<'a>(last: &mut Turn<'a>, turn: Turn<'a>, at: usize, changed: &mut Vec<String>) {
+    let place = turn.place(at);
+    if turn.name.is_some() {
+        changed.push(format!("{place}.name"));
+    }
+    changed.extend(turn.extras.lost().map(|name| format!("{place}.{name}")));
+    last.blocks.extend(turn.blocks);
+    last.spelling = Spelling::Structured;
+}
+
 pub(super) fn begin_with_user(turns: &mut Vec<Turn<'_>>, changed: &mut Vec<String>) {
     let first = turns.iter().position(|turn| turn.role != Role::System).unwrap_or(turns.len());
-    if turns.get(first).is_none_or(|turn| turn.role != Role::User) {
-        changed
-            .push(turns.get(first).map_or_else(|| format!("messages[{first}]"), |turn| turn.place(first).to_string()));
+    let Some(begins) = turns.get(first) else {
+        // Instructions alone are what is to be answered.
+        if let Some(at) = first.checked_sub(1)
+            && let Some(last) = turns.last_mut()
+        {
+            last.role = Role::User;
+            changed.push(format!("{}.role", last.place(at)));
+        }
+        return;
+    };
+    if begins.role != Role::User {
+        changed.push(begins.place(first).to_string());
         turns.insert(first, Turn::new(Role::User, vec![Block::text(BEGIN)]));
     }
 }

@@ -6,8 +6,10 @@
 
 mod spelled;
 
+use std::collections::HashSet;
+
 use crate::dialects::message::{Block, CallKind, ChatRequest, Content, Origin, ReasoningField, Role, Tool, Turn, Word};
-use crate::dialects::message::{ResponseFormat, Spelling, ToolResult};
+use crate::dialects::message::{EmbeddingsRequest, ResponseFormat, Spelling, ToolResult};
 use crate::dialects::{Dialect, DialectError, gemini, openai_responses};
 use spelled::Spelled;
 
@@ -35,6 +37,11 @@ impl Places {
         Self { source, spelled }
     }
 
+    /// For texts that are to become vectors.
+    pub(super) fn of_inputs(request: &EmbeddingsRequest<'_>, source: Dialect) -> Self {
+        Self { source, spelled: Spelled::of_inputs(request, source) }
+    }
+
     /// For a request that is no conversation.
     pub(super) fn plain(source: Dialect) -> Self {
         Self { source, spelled: Spelled::default() }
@@ -44,8 +51,10 @@ impl Places {
         self.spelled.name(name, self.source)
     }
 
+    /// Each once: what one member of the client's says may be several of others'.
     pub(super) fn names(&self, names: Vec<String>) -> Vec<String> {
-        names.into_iter().map(|name| self.name(&name)).collect()
+        let mut known = HashSet::with_capacity(names.len());
+        names.into_iter().map(|name| self.name(&name)).filter(|name| known.insert(name.clone())).collect()
     }
 
     pub(super) fn error(&self, error: DialectError) -> DialectError {
@@ -138,7 +147,10 @@ fn of_messages(turns: &mut [Turn<'_>], source: Dialect) {
         let spelling = turn.spelling;
         let Some(at) = at.checked_sub(systems) else {
             turn.extras.place(Some(Origin::member(Word::System)));
+            let mut marks = 0;
             for (at, block) in turn.blocks.iter_mut().enumerate() {
+                let at = at + marks;
+                marks += usize::from(stands_behind(block, source));
                 let listed = numbered(spelling, at).map(|at| Origin::item(Word::System, at));
                 put(block, listed.unwrap_or(Origin::member(Word::System)));
             }
@@ -146,14 +158,21 @@ fn of_messages(turns: &mut [Turn<'_>], source: Dialect) {
         };
         let here = Origin::item(Word::Messages, at);
         turn.extras.place(Some(here));
+        let mut marks = 0;
         for (at, block) in turn.blocks.iter_mut().enumerate() {
-            let here = here.part(Word::Content, numbered(spelling, at));
+            let here = here.part(Word::Content, numbered(spelling, at + marks));
+            marks += usize::from(stands_behind(block, source));
             put(block, here);
             if let Content::ToolResult(result) = &mut block.content {
                 put_inside(result, here, Word::Content);
             }
         }
     }
+}
+
+/// Whether the mark of a block is a block of its own, behind it.
+fn stands_behind(block: &Block<'_>, source: Dialect) -> bool {
+    source == Dialect::BedrockConverse && block.cache_mark.is_some()
 }
 
 fn of_contents(turns: &mut [Turn<'_>]) {
@@ -218,7 +237,8 @@ fn of_items(request: &mut ChatRequest<'_>) {
                 (items, parts) = (items + 1, 0);
             }
             let is_part = openai_responses::is_part_of_message(block);
-            put(block, if is_part { here.part(Word::Content, Some(parts)) } else { here });
+            let at = (!openai_responses::is_whole_content(block)).then_some(parts);
+            put(block, if is_part { here.part(Word::Content, at) } else { here });
             parts += usize::from(is_part);
         }
     }

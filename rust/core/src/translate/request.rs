@@ -44,7 +44,8 @@ pub fn request(
     let mut request = source.parse_request(body)?;
     let places = match &mut request {
         Request::Chat(chat) => Places::of(chat, source),
-        _ => Places::plain(source),
+        Request::Embeddings(embeddings) => Places::of_inputs(embeddings, source),
+        Request::Rerank(_) => Places::plain(source),
     };
     let mut told = said(request, source, demands, address).map_err(|error| places.error(error))?;
     (told.dropped, told.changed) = (places.names(told.dropped), places.names(told.changed));

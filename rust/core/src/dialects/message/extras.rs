@@ -166,6 +166,11 @@ impl<'a> Extras<'a> {
         self.fields.iter().filter(move |extra| extra.dialect != dialect).flat_map(lost::names)
     }
 
+    /// The same where there is no place for any of them.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = String> + '_ {
+        self.fields.iter().flat_map(lost::names)
+    }
+
     pub fn into_owned(self) -> Extras<'static> {
         let own = |all: Vec<Extra<'a>>| {
             let owned = all.into_iter().map(|extra| Extra {

@@ -29,7 +29,17 @@ const OPENED: &[(Dialect, &[&str])] = &[
     ),
     (
         Dialect::OpenAiResponses,
-        &["input_audio", "message", "reasoning", "stream_options", "text", "text.format", "tool_choice"],
+        &[
+            "custom",
+            "function",
+            "input_audio",
+            "message",
+            "reasoning",
+            "stream_options",
+            "text",
+            "text.format",
+            "tool_choice",
+        ],
     ),
     (
         Dialect::AnthropicMessages,

@@ -18,11 +18,13 @@ use bytes::Bytes;
 
 use super::chatlike::usage::Counts;
 use super::message::{
-    Block, ChatRequest, Content, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request, Role, Turn,
+    Block, ChatRequest, Content, Envelope, ErrorReply, Event, Events, Json, Rendered, Reply, Request, Role, Turn,
 };
+use super::object::Object;
 use super::{Dialect, DialectError, openai_error};
 pub(crate) use items::MADE;
 pub use reader::Reader;
+pub(crate) use request::LEAST_OUTPUT_TOKENS;
 pub use writer::Writer;
 
 const DIALECT: Dialect = Dialect::OpenAiResponses;
@@ -77,6 +79,12 @@ pub(crate) fn stands_beside(turn: &Turn<'_>) -> bool {
 pub(crate) fn begins_item(block: &Block<'_>) -> bool {
     let is_part = block.extras.marked(DIALECT, parts::PART).is_some();
     block.extras.marked(DIALECT, items::ITEM).is_some() || (matches!(block.content, Content::Opaque { .. }) && !is_part)
+}
+
+/// Whether a block is the whole content of a message of the model's, as a text and no list.
+pub(crate) fn is_whole_content(block: &Block<'_>) -> bool {
+    let head = block.extras.marked(DIALECT, items::ITEM).and_then(Json::as_raw);
+    head.as_deref().and_then(Object::lenient).is_some_and(|head| head.has("content"))
 }
 
 /// Whether a block that the model made is a part of a message, and no item by itself.

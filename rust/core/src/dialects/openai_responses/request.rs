@@ -58,7 +58,7 @@ const TEXT: &str = "text";
 const FORMAT: &str = "format";
 const LOGPROBS: &str = "message.output_text.logprobs";
 /// Less than this is refused.
-const LEAST_OUTPUT_TOKENS: u64 = 16;
+pub(crate) const LEAST_OUTPUT_TOKENS: u64 = 16;
 
 /// They are wished for in a list of many things, which stays as it is.
 fn asks_for_logprobs(request: &Object<'_, '_>) -> Option<bool> {

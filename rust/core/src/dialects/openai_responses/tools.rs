@@ -12,6 +12,8 @@ use crate::dialects::{DialectError, Place};
 
 /// Mark: the client speaks this dialect, and leaving `strict` out is its own word.
 const OURS: &str = "ours";
+/// Mark: the tool as the client wrote it, in chat's form. To its own dialect it goes as it came.
+const NESTED: &str = "nested";
 
 pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, DialectError> {
     let place = Place::Document.member("tools");
@@ -19,24 +21,54 @@ pub(super) fn take<'a>(request: &mut Object<'a, '_>) -> Result<Vec<Tool<'a>>, Di
     tools.into_iter().enumerate().map(|(index, raw)| parse(raw, place.item(index))).collect()
 }
 
-fn parse<'a>(raw: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
-    let mut tool = Object::open(raw, place, Mode::Strict)?;
-    let (kind, parameters) = match tool.require_text("type")?.as_ref() {
-        "function" => (CallKind::Function, tool.take_object("parameters")?.map(Json::from)),
-        "custom" => (CallKind::Custom, tool.take_object("format")?.map(grammar)),
-        _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) }),
+fn parse<'a>(raw_tool: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+    let mut tool = Object::open(raw_tool, place, Mode::Strict)?;
+    let kind = match tool.require_text("type")?.as_ref() {
+        "function" => CallKind::Function,
+        "custom" => CallKind::Custom,
+        _ => return Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw_tool) }),
     };
-    let mut callable = Callable {
+    // Some clients say a tool as chat does, with an object around it or half of it.
+    let nested = tool.take_if(kind_name(kind), |raw| raw.get().starts_with('{').then_some(raw));
+    let mut callable = match nested {
+        None => take_callable(&mut tool, kind)?,
+        Some(raw) => {
+            let mut inner = Object::open(raw, place.member(kind_name(kind)), Mode::Strict)?;
+            for (name, value) in tool.members().filter(|(name, _)| CALLABLE.contains(name)) {
+                inner.put(name, value);
+            }
+            for name in CALLABLE {
+                tool.forget(name);
+            }
+            let mut callable = take_callable(&mut inner, kind)?;
+            callable.extras.extend(inner.unspent(DIALECT, kind_name(kind)));
+            callable.extras.mark(DIALECT, NESTED, Json::from(raw_tool));
+            callable
+        }
+    };
+    callable.cache_mark = tool.take_json("cache_control");
+    tool.spill(DIALECT, &mut callable.extras);
+    callable.extras.mark(DIALECT, OURS, Json::null());
+    Ok(Tool::Callable(callable))
+}
+
+/// What a callable tool is made of.
+const CALLABLE: [&str; 5] = ["name", "description", "parameters", "format", "strict"];
+
+fn take_callable<'a>(tool: &mut Object<'a, '_>, kind: CallKind) -> Result<Callable<'a>, DialectError> {
+    let parameters = match kind {
+        CallKind::Custom => tool.take_object("format")?.map(grammar),
+        _ => tool.take_object("parameters")?.map(Json::from),
+    };
+    Ok(Callable {
         kind,
         name: tool.require_text("name")?,
         description: tool.take_text("description")?,
         parameters,
         strict: tool.take_bool("strict")?,
-        cache_mark: tool.take_json("cache_control"),
-        extras: tool.into_extras(DIALECT),
-    };
-    callable.extras.mark(DIALECT, OURS, Json::null());
-    Ok(Tool::Callable(callable))
+        cache_mark: None,
+        extras: Extras::default(),
+    })
 }
 
 pub(super) fn write(request: &mut Members<'_>, tools: &[Tool<'_>]) {
@@ -52,6 +84,9 @@ pub(super) fn write(request: &mut Members<'_>, tools: &[Tool<'_>]) {
 fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
     match tool {
         Tool::Opaque { raw, .. } => output::raw(out, raw.as_str()),
+        Tool::Callable(callable) if callable.extras.marked(DIALECT, NESTED).is_some() => {
+            output::raw(out, callable.extras.marked(DIALECT, NESTED).map_or("{}", Json::as_str));
+        }
         Tool::Callable(callable) => output::object(out, |tool| {
             tool.text("type", kind_name(callable.kind));
             tool.text("name", &callable.name);
@@ -152,14 +187,19 @@ pub(super) fn take_choice<'a>(request: &mut Object<'a, '_>, rest: &mut Extras<'a
     })
 }
 
-fn named(raw: &RawValue) -> Option<(CallKind, Text<'_>, Option<Extra<'_>>)> {
+fn named<'a>(raw: &'a RawValue) -> Option<(CallKind, Text<'a>, Option<Extra<'a>>)> {
     let mut tool = Object::lenient(raw)?;
     let kind = match tool.take_if("type", object::text)?.as_ref() {
         "function" => CallKind::Function,
         "custom" => CallKind::Custom,
         _ => return None,
     };
-    let name = tool.take_if("name", object::text)?;
+    let named = |mut tool: Object<'a, 'static>| tool.take_if("name", object::text);
+    let name = match tool.take_if("name", object::text) {
+        Some(name) => name,
+        // As chat has it.
+        None => tool.take_if(kind_name(kind), |raw| named(Object::lenient(raw)?))?,
+    };
     Some((kind, name, tool.unspent(DIALECT, CHOICE)))
 }
 

@@ -1,7 +1,7 @@
 //! The names of a request's members in the dialects of clients, for those that chat calls otherwise.
 
-use crate::dialects::Dialect;
-use crate::dialects::message::{CallKind, ChatRequest, Json};
+use crate::dialects::message::{CallKind, ChatRequest, EmbeddingsRequest, Inputs, Json};
+use crate::dialects::{Dialect, gemini_embeddings};
 
 /// What of a request may stand under one of several names, and under which it does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,6 +11,7 @@ pub(super) struct Spelled {
     format: Option<&'static str>,
     choice: Option<&'static str>,
     user: Option<&'static str>,
+    inputs: Option<&'static str>,
 }
 
 /// Members that every dialect has under a name of its own, or where chat has it.
@@ -101,8 +102,15 @@ const RESPONSES: Renamed = &[
 const COMPLETIONS: Renamed =
     &[("max_completion_tokens", "max_tokens"), ("messages", "prompt"), ("top_logprobs", "logprobs")];
 
+const GEMINI_EMBEDDINGS: Renamed =
+    &[("dimensions", "outputDimensionality"), ("task", "taskType"), ("truncate", "autoTruncate")];
+const COHERE_EMBEDDINGS: Renamed =
+    &[("dimensions", "output_dimension"), ("encoding_format", "embedding_types"), ("task", "input_type")];
+
 fn renamed(source: Dialect) -> Renamed {
     match source {
+        Dialect::GeminiEmbeddings => GEMINI_EMBEDDINGS,
+        Dialect::CohereEmbeddings => COHERE_EMBEDDINGS,
         Dialect::AnthropicMessages => ANTHROPIC,
         Dialect::BedrockConverse => BEDROCK,
         Dialect::CohereV2 => COHERE,
@@ -119,6 +127,8 @@ fn member_of(source: Dialect, member: &str) -> &str {
     match (source, member) {
         (Dialect::OpenAiChat | Dialect::CohereV2, "detail") => "image_url.detail",
         (Dialect::OpenAiChat, "filename") => "file.filename",
+        (Dialect::OpenAiChat | Dialect::AnthropicMessages, "redacted") => "data",
+        (Dialect::BedrockConverse, "redacted") => "reasoningContent.redactedContent",
         (Dialect::AnthropicMessages, "filename") => "title",
         (Dialect::AnthropicMessages, "tool_call_id") => "tool_use_id",
         (Dialect::Gemini, "content") => "parts",
@@ -138,8 +148,9 @@ fn of_tool(source: Dialect, member: &str) -> &str {
         (Dialect::OpenAiChat | Dialect::CohereV2 | Dialect::Ollama, "parameters") => "function.parameters",
         (Dialect::OpenAiChat, "strict") => "function.strict",
         (Dialect::OpenAiChat, "format") => "custom.format",
+        (Dialect::BedrockConverse, "parameters") => "toolSpec.inputSchema",
+        (Dialect::BedrockConverse, "strict") => "toolSpec.strict",
         (Dialect::AnthropicMessages, "parameters") => "input_schema",
-        (Dialect::CohereV2, "strict") => "strict_tools",
         (_, member) => member,
     }
 }
@@ -148,6 +159,17 @@ const CONVERSATION: [&str; 7] =
     ["messages", "contents", "input", "system", "systemInstruction", "instructions", "prompt"];
 
 impl Spelled {
+    pub(super) fn of_inputs(request: &EmbeddingsRequest<'_>, source: Dialect) -> Self {
+        let inputs = match (source, &request.inputs) {
+            (Dialect::GeminiEmbeddings, _) => Some(gemini_embeddings::member_of_inputs(request)),
+            (Dialect::CohereEmbeddings, Inputs::Opaque { member, .. }) => Some(*member),
+            (Dialect::CohereEmbeddings, _) => Some("texts"),
+            (Dialect::TitanEmbeddings, _) => Some("inputText"),
+            _ => None,
+        };
+        Self { inputs, ..Self::default() }
+    }
+
     pub(super) fn of(request: &ChatRequest<'_>, source: Dialect) -> Self {
         let extra = |name: &str| request.extras.get(source, name).is_some();
         let wish = request.reasoning.as_ref();
@@ -169,6 +191,7 @@ impl Spelled {
                 let by_mode = wish.is_some_and(|wish| wish.mode.is_some());
                 spelled.effort = Some(if by_mode { "thinking" } else { "output_config.effort" });
                 spelled.user = request.safety_identifier.is_some().then_some("metadata.user_id");
+                spelled.format = extra("output_format").then_some("output_format");
             }
             Dialect::Gemini if super::has_schema(request) => {
                 let rest = request.extras.get(source, "generationConfig").map_or("", Json::as_str);
@@ -193,7 +216,11 @@ impl Spelled {
             return in_conversation(name, source);
         }
         if matches!(head, "tools" | "functions") {
-            let Some((place, member)) = rest.rsplit_once("].") else { return name.to_owned() };
+            let head = if source == Dialect::BedrockConverse { "toolConfig.tools" } else { head };
+            let Some((place, member)) = rest.rsplit_once("].") else { return format!("{head}{rest}") };
+            if (source, member) == (Dialect::CohereV2, "strict") {
+                return "strict_tools".to_owned();
+            }
             let member = if head == "functions" { member } else { of_tool(source, member) };
             return format!("{head}{place}].{member}");
         }
@@ -203,6 +230,7 @@ impl Spelled {
             "response_format" => self.format,
             "tool_choice" => self.choice,
             "user" => self.user,
+            "input" => self.inputs,
             _ => None,
         };
         if let Some(chosen) = chosen {
@@ -245,6 +273,13 @@ fn of_chat(spelled: Spelled, head: &str, rest: &str, name: &str) -> String {
 }
 
 fn in_conversation(name: &str, source: Dialect) -> String {
+    // What a message says beside its parts is kept with the first of them.
+    if source == Dialect::OpenAiResponses
+        && let Some((part, member)) = name.split_once(".message.")
+    {
+        let item = part.split_once('.').map_or(part, |(item, _)| item);
+        return format!("{item}.{member}");
+    }
     let Some((place, member)) = name.rsplit_once('.') else { return name.to_owned() };
     // Links stand beside the content that they are about.
     if member == "citations" && source == Dialect::OpenAiChat {
@@ -270,12 +305,16 @@ mod tests {
             (Dialect::AnthropicMessages, "tools[2].parameters", "tools[2].input_schema"),
             (Dialect::OpenAiResponses, "response_format.json_schema.schema", "text.format.schema"),
             (Dialect::OpenAiResponses, "reasoning.summary", "reasoning.summary"),
+            (Dialect::OpenAiResponses, "input[1].content[0].message.phase", "input[1].phase"),
             (Dialect::OpenAiChat, "response_format.strict", "response_format.json_schema.strict"),
             (Dialect::OpenAiChat, "tools[0].strict", "tools[0].function.strict"),
             (Dialect::OpenAiChat, "functions[0].parameters", "functions[0].parameters"),
             (Dialect::OpenAiChat, "messages[1].content.citations", "messages[1].annotations"),
             (Dialect::OpenAiChat, "messages[1].content[0].detail", "messages[1].content[0].image_url.detail"),
+            (Dialect::BedrockConverse, "tools[0].parameters", "toolConfig.tools[0].toolSpec.inputSchema"),
+            (Dialect::BedrockConverse, "tools[1]", "toolConfig.tools[1]"),
             (Dialect::CohereV2, "top_p", "p"),
+            (Dialect::CohereV2, "tools[1].strict", "strict_tools"),
             (Dialect::Ollama, "seed", "options.seed"),
         ] {
             assert_eq!(named(source, name), said, "{}", source.name());

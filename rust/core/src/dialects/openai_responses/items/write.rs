@@ -66,7 +66,7 @@ pub(in crate::dialects::openai_responses) fn items<'b>(blocks: &'b [Block<'b>], 
             _ if !is_said(block) => {}
             // What says nothing is no message beside what does; one of our own stays as it was.
             Content::Text { text, citations }
-                if in_reply && text.is_empty() && citations.is_empty() && !begins && !is_ours(items.last()) => {}
+                if text.is_empty() && citations.is_empty() && !begins && !is_ours(items.last()) => {}
             _ => match items.last_mut() {
                 Some(Item::Message(blocks)) if !begins => blocks.push(block),
                 _ => items.push(Item::Message(vec![block])),
@@ -185,7 +185,8 @@ fn bare_text<'b>(blocks: &[&'b Block<'_>]) -> Option<Text<'b>> {
             return None;
         };
         let more = block.extras.of(DIALECT).any(|extra| extra.name != "message");
-        if more || !citations.is_empty() || block.cache_mark.is_some() {
+        // What is no link is not said.
+        if more || citations.iter().any(parts::is_annotation) || block.cache_mark.is_some() {
             return None;
         }
         match &mut joined {

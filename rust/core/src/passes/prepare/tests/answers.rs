@@ -131,7 +131,7 @@ fn proofs_go_back_to_their_maker_and_to_nobody_else() {
     assert!(!said.to_string().contains("c2ln") && !said.to_string().contains("Signature"), "{said}");
     assert_eq!(
         elsewhere.changed,
-        ["messages[1].reasoning_details[0].signature", "messages[1].reasoning_details[1].signature"]
+        ["messages[1].reasoning_details[0].signature", "messages[1].reasoning_details[1].data"]
     );
 }
 

@@ -58,14 +58,27 @@ fn a_model_that_decides_by_itself_is_led_by_an_effort() {
 }
 
 #[test]
-fn while_it_thinks_it_is_neither_sampled_nor_forced() {
-    let tools = json!({"temperature": 0.2, "top_p": 0.5, "tool_choice": "required",
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]});
-    let model = json!({"reasoning_style": "budget", "forced_tool_choice": "without_thinking"});
-    let (said, told) = thinking("low", &model, &tools);
-    assert_eq!(said["tool_choice"]["type"], "auto");
+fn while_it_thinks_it_is_not_sampled() {
+    let model = json!({"reasoning_style": "budget"});
+    let (said, told) = thinking("low", &model, &json!({"temperature": 0.2, "top_p": 0.5}));
     assert!(said.get("temperature").is_none() && said.get("top_p").is_none());
-    assert_eq!(told.changed, ["tool_choice", "temperature", "top_p"]);
+    assert_eq!(told.changed, ["temperature", "top_p"]);
+}
+
+#[test]
+fn a_tool_stays_forced_and_the_wish_to_think_gives_way() {
+    let tools = json!({"temperature": 0.2, "tool_choice": "required",
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]});
+    for model in [json!({"reasoning_style": "budget", "forced_tool_choice": "without_thinking"}), json!({})] {
+        let (said, told) = thinking("low", &model, &tools);
+        assert_eq!((&said["tool_choice"]["type"], &said["thinking"]["type"]), (&json!("any"), &json!("disabled")));
+        assert_eq!((&said["temperature"], told.changed), (&json!(0.2), vec!["reasoning_effort".to_owned()]));
+    }
+    // Who cannot be kept from thinking cannot be forced.
+    let always = json!({"reasoning_style": "adaptive", "forced_tool_choice": "without_thinking", "reasoning_can_disable": false});
+    let (said, told) = thinking("low", &always, &tools);
+    assert_eq!(said["tool_choice"]["type"], "auto");
+    assert!(told.changed.contains(&"tool_choice".to_owned()), "{:?}", told.changed);
 }
 
 #[test]
