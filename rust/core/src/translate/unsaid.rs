@@ -7,7 +7,7 @@ use crate::dialects::Dialect;
 use crate::dialects::message::{ChatReply, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{AUDIO, LOGPROBS};
-use crate::dialects::openai_responses::MADE;
+use crate::dialects::openai_responses::{MADE, PART_ADDED};
 use crate::dialects::output::Buffer;
 
 /// Names of one answer; more say nothing more.
@@ -136,6 +136,7 @@ fn link(citation: &Citation<'_>, target: Dialect) -> Option<String> {
 fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String> {
     match (dialect, name) {
         (Dialect::AnthropicMessages, "content_block_start")
+        | (Dialect::OpenAiResponses, PART_ADDED)
         | (Dialect::Gemini, "part")
         | (Dialect::BedrockConverse, "contentBlockStart") => kind_of(dialect, raw),
         (Dialect::OpenAiResponses, "response.output_item.added") => {

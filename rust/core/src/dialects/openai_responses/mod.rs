@@ -22,6 +22,7 @@ use super::message::{
 };
 use super::{Dialect, DialectError, openai_error};
 pub(crate) use items::MADE;
+pub(crate) use reader::PART_ADDED;
 pub use reader::Reader;
 pub use writer::Writer;
 
