@@ -29,7 +29,7 @@ pub use errors::{error, error_event, quoted_event, told};
 pub use frames::Frames;
 pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
-pub(crate) use unsaid::Unsaid;
+pub(crate) use unsaid::{DROPPED, Unsaid};
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
 pub fn reply(
@@ -382,7 +382,7 @@ impl StreamTranslator {
         if self.source != self.target {
             self.unsaid.look(event, self.target);
             if matches!(event, Event::Done) {
-                self.unsaid.write(self.target, out);
+                self.unsaid.write(self.target, &mut self.writer, out);
             }
         }
         self.writer.render_event(event, out);

@@ -54,6 +54,11 @@ impl Reader {
                 self.ended = true;
                 events.push(Event::Error(error::parse(data)));
             }
+            // An error in the words of another server, in place of an event.
+            "" if ["error", "message", "detail"].iter().any(|name| event.has(name)) => {
+                self.ended = true;
+                events.push(Event::Error(error::parse(data)));
+            }
             // It is what it says it is, whatever its frame is called.
             other => {
                 let name = other.replace(['\n', '\r'], "").into();

@@ -63,6 +63,11 @@ impl Reader {
         if !self.started && kind == "keepalive" {
             return Ok(events);
         }
+        if kind.is_empty() && ["error", "message", "detail"].iter().any(|name| event.has(name)) {
+            // In the words of another server, in place of an event.
+            self.fail(openai_error::parse_document(DIALECT, event), &mut events);
+            return Ok(events);
+        }
         if !self.started && kind != "error" {
             self.start(&event, &mut events);
             if matches!(kind.as_ref(), "response.created" | "response.in_progress" | "response.queued") {

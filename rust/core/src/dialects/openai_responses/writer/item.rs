@@ -139,6 +139,11 @@ impl Writer {
     }
 
     pub(super) fn close_part(&mut self, out: &mut Buffer) {
+        let waiting =
+            self.open.as_mut().and_then(|item| item.part.as_mut()).map(|part| std::mem::take(&mut part.waiting));
+        for citation in waiting.into_iter().flatten() {
+            self.annotate(&citation, out);
+        }
         let Some(item) = self.open.as_mut() else {
             return;
         };

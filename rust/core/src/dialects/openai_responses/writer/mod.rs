@@ -24,6 +24,8 @@ use call::Call;
 use item::Item;
 use part::PartKind;
 
+/// Citations that wait for the end of their text. More go out at once, with the text as far as it has come.
+const MOST_WAITING: usize = 1024;
 /// More text than any model gives in one answer.
 const MOST_BYTES: usize = 64 << 20;
 
@@ -285,12 +287,27 @@ impl Writer {
         if std::mem::take(&mut self.text_begun) {
             self.part(PartKind::Text, true, out);
         }
-        let Some(item) = self.open.as_mut().filter(|_| parts::is_annotation(citation)) else {
+        let open = self.open.as_mut().filter(|_| parts::is_annotation(citation));
+        let Some(part) = open.and_then(|item| item.part.as_mut()).filter(|part| part.kind == PartKind::Text) else {
+            return;
+        };
+        // Of another dialect, without a place: it is about all of the text, which has not come to its end.
+        let of_all = citation.end_index.is_none() && citation.extras.of(DIALECT).next().is_none();
+        if of_all && part.waiting.len() < MOST_WAITING {
+            part.waiting.push(citation.clone().into_owned());
+        } else {
+            self.annotate(citation, out);
+        }
+    }
+
+    /// Tells a citation of the text as far as it has come.
+    pub(super) fn annotate(&mut self, citation: &Citation<'_>, out: &mut Buffer) {
+        let Some(item) = self.open.as_mut() else {
             return;
         };
         let (index, id) = (item.index, item.id.clone());
         let content_index = item.parts.len() as u64;
-        let Some(part) = item.part.as_mut().filter(|part| part.kind == PartKind::Text) else {
+        let Some(part) = item.part.as_mut() else {
             return;
         };
         let mut annotation = Buffer::new();
