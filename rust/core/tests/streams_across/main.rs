@@ -19,6 +19,7 @@ mod links;
 mod named;
 #[path = "../dialects/names.rs"]
 mod names;
+mod own;
 use names::{ANTHROPIC, BEDROCK, CHAT, COHERE, ENVELOPE, GEMINI, OLLAMA, RESPONSES};
 
 /// What each piece of a stream comes to, and what its end does.

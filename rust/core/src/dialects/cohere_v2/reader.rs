@@ -77,7 +77,9 @@ impl Reader {
     ) -> Result<(), DialectError> {
         let index = event.take_if("index", object::whole);
         let opaque = |events: &mut Events<'a>| {
-            events.push(Event::Opaque { dialect: DIALECT, name: kind.to_owned().into(), raw: Json::from(raw) });
+            // One that is called like ours goes on without a name, and says it inside.
+            let name = if matches!(kind, REST | PLAN) { Text::default() } else { kind.to_owned().into() };
+            events.push(Event::Opaque { dialect: DIALECT, name, raw: Json::from(raw) });
         };
         match kind {
             "message-start" => {
