@@ -241,7 +241,7 @@ impl Writer {
                     self.close_call(number, Some(tail), out);
                 }
             }
-            _ => return false,
+            _ => return self.close_at(index, out),
         }
         true
     }

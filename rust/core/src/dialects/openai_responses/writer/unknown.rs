@@ -1,4 +1,5 @@
-//! Parts of a message that only our own reader knows. They count among the others, whose numbers are ours.
+//! Parts of a message that only our own reader knows, which count among the others, whose numbers are ours; and ends that
+//! do not say of what.
 
 use super::Writer;
 use crate::dialects::message::Json;
@@ -38,5 +39,21 @@ impl Writer {
             event.whole("content_index", number);
             event.raw("part", raw.as_str());
         });
+    }
+
+    /// Ends what is open at a place whose end does not say what it is the end of. False where nothing is.
+    pub(super) fn close_at(&mut self, index: Option<u64>, out: &mut Buffer) -> bool {
+        let Some(index) = index else {
+            return false;
+        };
+        let call = self.calls.iter().find(|call| call.index == index).map(|call| call.number);
+        if self.open.as_ref().is_some_and(|item| item.index == index) {
+            self.close_open(out);
+        } else if let Some(number) = call {
+            self.close_call(number, None, out);
+        } else {
+            return false;
+        }
+        true
     }
 }
