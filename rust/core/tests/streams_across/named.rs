@@ -100,16 +100,19 @@ fn what_reads_no_comments_is_told_in_its_last_event() {
         chunk(1, json!({}), json!("stop")),
         done(),
     ];
-    let lost = "choices[0].redacted_reasoning";
+    let hidden = "choices[0].redacted_reasoning";
     let last = documents(&told(&stream, CHAT, GEMINI)).pop().unwrap();
-    assert_eq!((&last["x-fastroute-dropped"], &last["candidates"][0]["finishReason"]), (&json!(lost), &json!("STOP")));
+    assert_eq!(
+        (&last["x-fastroute-dropped"], &last["candidates"][0]["finishReason"]),
+        (&json!(hidden), &json!("STOP"))
+    );
     let last = documents(&told(&stream, CHAT, OLLAMA)).pop().unwrap();
-    assert_eq!((&last["x-fastroute-dropped"], &last["done"]), (&json!(format!("{lost}, choices[1]")), &json!(true)));
+    assert_eq!((&last["x-fastroute-dropped"], &last["done"]), (&json!(format!("{hidden}, choices[1]")), &json!(true)));
     let said = told(&stream, CHAT, BEDROCK).concat();
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains(r#"{"x-fastroute-dropped":"choices[1]"}"#), "{said}");
     let said = String::from_utf8(told(&stream, CHAT, COHERE).concat()).unwrap();
-    assert!(said.contains(&format!(": x-fastroute-dropped: {lost}, choices[1]\n\n")), "{said}");
+    assert!(said.contains(&format!(": x-fastroute-dropped: {hidden}, choices[1]\n\n")), "{said}");
     // Who was told all is told nothing of it.
     let all = [chunk(0, json!({"content": "Nine."}), Value::Null), chunk(0, json!({}), json!("stop")), done()];
     for target in [GEMINI, OLLAMA, BEDROCK, COHERE] {

@@ -96,7 +96,7 @@ fn positioned<'a>(mut segment: Object<'a, '_>, spoken: Option<Spoken<'_>>) -> Ci
     let cited_text = segment.take_if("text", object::text);
     let place = end.zip(spoken).and_then(|(end, spoken)| spoken.characters(start..end, cited_text.as_deref()));
     let (start_index, end_index) = place.unzip();
-    Citation { start_index, end_index, cited_text, ..Citation::default() }
+    Citation { cited_text, start_index, end_index, ..Citation::default() }
 }
 
 /// Whether the candidate said itself what it leans on.

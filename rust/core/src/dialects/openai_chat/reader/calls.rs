@@ -26,6 +26,7 @@ const NOTHING: &str = "{}";
 pub(super) struct Calls(Vec<Call>);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that has happened or not")]
 struct Call {
     kind: CallKind,
     wire_index: Option<u64>,
