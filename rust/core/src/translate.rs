@@ -29,7 +29,7 @@ pub use frames::Frames;
 pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
 pub use settled::{Settling, settle_reply};
-pub(crate) use unsaid::Unsaid;
+pub(crate) use unsaid::{DROPPED, Unsaid};
 use whole::NO_ARGUMENTS;
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.
@@ -347,7 +347,7 @@ impl StreamTranslator {
         if self.source != self.target {
             self.unsaid.look(event, self.target);
             if matches!(event, Event::Done) {
-                self.unsaid.write(self.target, out);
+                self.unsaid.write(self.target, &mut self.writer, out);
             }
         }
         self.writer.render_event(event, out);

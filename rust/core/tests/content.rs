@@ -13,13 +13,9 @@ use fastroute_core::quirks::Quirks;
 use fastroute_core::translate::{self, Address, Translated};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const COHERE: Dialect = Dialect::CohereV2;
-const OLLAMA: Dialect = Dialect::Ollama;
-const BEDROCK: Dialect = Dialect::BedrockConverse;
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, BEDROCK, CHAT, COHERE, GEMINI, OLLAMA, RESPONSES};
 const TARGETS: [Dialect; 7] = [CHAT, RESPONSES, ANTHROPIC, GEMINI, COHERE, OLLAMA, BEDROCK];
 const EVERY: [OnLoss; 3] = [OnLoss::Drop, OnLoss::Reject, OnLoss::Emulate];
 

@@ -11,11 +11,9 @@ use fastroute_core::passes::{Capabilities, Demands, OnLoss};
 use fastroute_core::translate::{self, Address};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const COHERE: Dialect = Dialect::CohereV2;
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, CHAT, COHERE, GEMINI, RESPONSES};
 
 fn said(body: &Value, source: Dialect, target: Dialect) -> (Value, Vec<String>) {
     let told = translate::request(body.to_string().as_bytes(), source, &Demands::of(target), Address::default());

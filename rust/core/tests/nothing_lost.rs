@@ -6,22 +6,14 @@
     reason = "a test fails where it meets a failure, and takes JSON as it is written"
 )]
 
-use fastroute_core::dialects::message::Envelope;
 use fastroute_core::dialects::{Dialect, DialectError};
 use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::translate::{self, Address, Translated};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const COHERE: Dialect = Dialect::CohereV2;
-const OLLAMA: Dialect = Dialect::Ollama;
-const BEDROCK: Dialect = Dialect::BedrockConverse;
-
-const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUg==";
-const ENVELOPE: Envelope<'static> = Envelope { id: "r1", model: "m", created_s: 1, include_usage: true };
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, BEDROCK, CHAT, COHERE, ENVELOPE, GEMINI, OLLAMA, PIXEL, RESPONSES};
 
 fn try_ask(body: &Value, source: Dialect, target: Dialect) -> Result<Translated, DialectError> {
     translate::request(body.to_string().as_bytes(), source, &Demands::of(target), Address::default())

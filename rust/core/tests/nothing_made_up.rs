@@ -2,18 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it meets a failure")]
 
 use fastroute_core::dialects::Dialect;
-use fastroute_core::dialects::message::Envelope;
 use fastroute_core::passes::{Demands, WayBack};
 use fastroute_core::sse::Limits;
 use fastroute_core::translate::{self, Address, StreamTranslator};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUg==";
-const ENVELOPE: Envelope<'static> = Envelope { id: "r1", model: "m", created_s: 1, include_usage: true };
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, CHAT, ENVELOPE, GEMINI, PIXEL, RESPONSES};
 
 fn ask(body: &Value, source: Dialect, target: Dialect) -> (Value, Vec<String>) {
     let told = translate::request(body.to_string().as_bytes(), source, &Demands::of(target), Address::default());

@@ -8,13 +8,9 @@ use fastroute_core::quirks::Quirks;
 use fastroute_core::translate::{self, Address};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const COHERE: Dialect = Dialect::CohereV2;
-const OLLAMA: Dialect = Dialect::Ollama;
-const BEDROCK: Dialect = Dialect::BedrockConverse;
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, BEDROCK, CHAT, COHERE, GEMINI, OLLAMA, RESPONSES};
 
 fn named(body: &Value, source: Dialect, target: Dialect) -> Vec<String> {
     let told = translate::request(body.to_string().as_bytes(), source, &Demands::of(target), Address::default());

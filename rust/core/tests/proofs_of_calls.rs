@@ -9,17 +9,15 @@
 
 use fastroute_core::dialects::Dialect;
 use fastroute_core::dialects::fold::Fold;
-use fastroute_core::dialects::message::{Envelope, Reply};
+use fastroute_core::dialects::message::Reply;
 use fastroute_core::passes::{Demands, WayBack, holds_marks};
 use fastroute_core::sse::Limits;
 use fastroute_core::translate::{self, Address, Frames, StreamTranslator};
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const ENVELOPE: Envelope<'static> = Envelope { id: "r1", model: "m", created_s: 1, include_usage: true };
+#[path = "dialects/names.rs"]
+mod names;
+use names::{ANTHROPIC, CHAT, ENVELOPE, GEMINI, RESPONSES};
 
 /// Two calls at once, of which Gemini proves the first, and what it thought before.
 fn answer() -> Value {

@@ -3,7 +3,8 @@
 //! Its rule: what nobody takes is still there at the end, as `Extras`. A null member is never taken, so an explicit null
 //! survives like any unknown field. Each level is scanned again when it is opened; nothing is copied.
 
-use std::borrow::Cow;
+mod values;
+
 use std::collections::HashSet;
 use std::fmt;
 
@@ -14,6 +15,8 @@ use serde_json::value::RawValue;
 use super::Dialect;
 use super::message::{Extra, Extras, Json, Text};
 use super::place::{DialectError, Place};
+use values::whole_text;
+pub(crate) use values::{list, number, text, whole};
 
 /// What to do about a member of the wrong type: requests are refused, replies and events are read around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,73 +227,6 @@ pub(crate) fn document(body: &[u8]) -> Result<&RawValue, DialectError> {
         let (line, column) = (fault.line(), fault.column());
         Place::Document.refuse(format!("is not JSON at line {line}, column {column}"))
     })
-}
-
-/// A string; borrowed when it holds no escapes. `None` for other types. Half a character, as servers write it that cut
-/// their texts anywhere, is U+FFFD.
-pub(crate) fn text(raw: &RawValue) -> Option<Text<'_>> {
-    whole_text(raw).or_else(|| {
-        let mended = with_whole_characters(raw.get().starts_with('"').then(|| raw.get())?);
-        serde_json::from_str(&mended).ok().map(Cow::Owned)
-    })
-}
-
-/// The same with U+FFFD for each escaped surrogate that has no partner.
-fn with_whole_characters(json: &str) -> String {
-    let unit =
-        |escape: &str| escape.strip_prefix("\\u").and_then(|digits| u16::from_str_radix(digits.get(..4)?, 16).ok());
-    let mut out = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        let next = escape.get(6..).and_then(unit);
-        let (said, length) = match (unit(escape), next) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (escape.get(..12), 12),
-            (Some(0xD800..=0xDFFF), _) => (Some("\u{FFFD}"), 6),
-            // Any other escape is two bytes, or begins with two that mean nothing by themselves.
-            _ => (escape.get(..2), 2),
-        };
-        out.push_str(said.unwrap_or_default());
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
-}
-
-/// A string of whole characters; borrowed when it holds no escapes. `None` for other types and for lone surrogates.
-fn whole_text(raw: &RawValue) -> Option<Text<'_>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
-}
-
-pub(crate) fn number(raw: &RawValue) -> Option<f64> {
-    let text = raw.get();
-    let numeric = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    let value: f64 = numeric.then(|| text.parse().ok())??;
-    value.is_finite().then_some(value)
-}
-
-/// A whole number, also when a server writes it as `12.0`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the value is checked to be whole, not negative and below 2^53"
-)]
-pub(crate) fn whole(raw: &RawValue) -> Option<u64> {
-    if let Ok(exact) = raw.get().parse() {
-        return Some(exact);
-    }
-    let value = number(raw)?;
-    let exact = value >= 0.0 && value.fract() == 0.0 && value < 9_007_199_254_740_992.0;
-    exact.then_some(value as u64)
-}
-
-pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(raw.get()).ok()
 }
 
 fn members(raw: &RawValue) -> Option<Vec<Member<'_>>> {

@@ -11,52 +11,11 @@ use super::find::{is_clean, text_end};
 use super::number::{Number, Step, short_whole};
 use super::path::{LEVELS, NAME_BYTES, Path};
 use super::reader::{Reader, Word};
+use super::state::{Literal, State};
 use super::text::{Text, Wanted};
 
 /// Bits of the stack of open containers.
 const MOST_DEPTH: u32 = 128;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Before the body's opening brace.
-    Start,
-    /// After `{`: a name or `}`.
-    FirstName,
-    /// After `,` in an object: a name.
-    Name,
-    Colon,
-    /// After `[`: a value or `]`.
-    FirstItem,
-    Value,
-    /// After a value: `,` or the end of the container.
-    Separator,
-    /// Inside a name that was cut or holds escapes.
-    NameText,
-    /// Inside a string value that was cut or holds escapes.
-    ValueText,
-    Number,
-    /// Inside `true`, `false` or `null`, which was cut.
-    Literal,
-    /// After the body's closing brace.
-    End,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Literal {
-    True,
-    False,
-    Null,
-}
-
-impl Literal {
-    fn text(self) -> &'static [u8] {
-        match self {
-            Self::True => b"true",
-            Self::False => b"false",
-            Self::Null => b"null",
-        }
-    }
-}
 
 /// Reads a body as pieces of whole characters; tells the reader what begins and ends where.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ mod scan;
 mod scanner;
 mod skip;
 mod splice;
+mod state;
 mod text;
 
 #[cfg(test)]

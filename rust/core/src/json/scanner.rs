@@ -6,8 +6,9 @@
 use super::Limits;
 use super::error::{JsonError, JsonErrorKind};
 use super::field::Shape;
-use super::grammar::{Grammar, State};
+use super::grammar::Grammar;
 use super::scan::Scan;
+use super::state::State;
 
 /// Scans a body as its frames arrive. After the first error every call gives that error again.
 #[derive(Debug)]

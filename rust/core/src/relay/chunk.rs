@@ -21,6 +21,8 @@ type Choices = u128;
 pub(super) struct Chunk<'a> {
     /// Value of the error member, of the object or of a choice, if it says anything.
     pub(super) error: Option<&'a [u8]>,
+    /// There is a message where choices would be: the whole object is an error.
+    pub(super) is_error: bool,
     pub(super) usage: Option<&'a [u8]>,
     pub(super) model: Option<&'a [u8]>,
     pub(super) choices: Choices,
@@ -44,7 +46,9 @@ impl<'a> Chunk<'a> {
         if !cursor.open_object() {
             return Err(Broken);
         }
+        let (mut says, mut has_choices) = (false, false);
         while let Some(key) = cursor.key()? {
+            has_choices |= key.as_ref() == b"choices";
             match key.as_ref() {
                 b"choices" if cursor.open_array() => {
                     chunk.has_choices = true;
@@ -58,6 +62,7 @@ impl<'a> Chunk<'a> {
                 b"usage" => chunk.note_usage(cursor.skip()?),
                 b"error" => chunk.note_error(cursor.skip()?),
                 b"base_resp" => chunk.note_outcome(text, cursor.skip()?),
+                b"message" | b"detail" => says |= matches!(cursor.skip()?, [b'"' | b'[', _, _, ..]),
                 b"obfuscation" | b"p" => {
                     if let Some(padding) = string(cursor.skip()?) {
                         chunk.padding = Some(inside_quotes(&cursor, padding));
@@ -77,6 +82,7 @@ impl<'a> Chunk<'a> {
                 }
             }
         }
+        chunk.is_error = says && !has_choices;
         if cursor.at_end() { Ok(chunk) } else { Err(Broken) }
     }
 

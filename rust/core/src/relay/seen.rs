@@ -243,7 +243,7 @@ impl Seen {
         if let Some(error) = chunk.error {
             return self.fail(spec, event, error);
         }
-        if event.name == b"error" {
+        if event.name == b"error" || chunk.is_error {
             return self.fail(spec, event, event.data);
         }
         if event.bare {

@@ -5,11 +5,13 @@
 
 use crate::dialects::message::{ChatReply, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
-use crate::dialects::openai_chat::{AUDIO, LOGPROBS};
-use crate::dialects::openai_responses::MADE;
-use crate::dialects::output::Buffer;
-use crate::dialects::{Dialect, gemini};
+use crate::dialects::openai_chat::{AUDIO, LOGPROBS, SOURCES};
+use crate::dialects::openai_responses::{MADE, PART_ADDED};
+use crate::dialects::output::{self, Buffer};
+use crate::dialects::{Dialect, Writer, gemini};
 
+/// Of the notice, wherever it stands.
+pub(crate) const DROPPED: &str = "x-fastroute-dropped";
 /// Names of one answer; more say nothing more.
 const MOST: usize = 16;
 const NAME_BYTES: usize = 48;
@@ -75,17 +77,28 @@ impl Unsaid {
         }
     }
 
-    /// The notice at the end of a stream: a comment, because its head has gone. Clients that read no comments, or other
-    /// frames than server-sent events, get none.
-    pub(super) fn write(&self, target: Dialect, out: &mut Buffer) {
-        let comments = matches!(
-            target,
-            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses | Dialect::AnthropicMessages
-        );
-        if comments && !self.0.is_empty() {
-            out.extend_from_slice(b": x-fastroute-dropped: ");
-            out.extend_from_slice(self.0.join(", ").as_bytes());
-            out.extend_from_slice(b"\n\n");
+    /// The notice at the end of a stream, whose head has gone: a comment, or a member of the last event where clients read
+    /// comments for events (Gemini) or have none (Ollama, Bedrock).
+    pub(super) fn write(&self, target: Dialect, writer: &mut Writer, out: &mut Buffer) {
+        if self.0.is_empty() {
+            return;
+        }
+        let names = self.0.join(", ");
+        let mut own = |name: &'static str, raw| {
+            writer.render_event(&Event::Opaque { dialect: target, name: name.into(), raw }, out);
+        };
+        match target {
+            Dialect::Gemini | Dialect::Ollama => own(DROPPED, Json::quoted(&names)),
+            Dialect::BedrockConverse => {
+                let mut raw = Buffer::new();
+                output::object(&mut raw, |metadata| metadata.text(DROPPED, &names));
+                own("metadata", Json::written(raw));
+            }
+            _ => {
+                for piece in [": ", DROPPED, ": ", &names, "\n\n"] {
+                    out.extend_from_slice(piece.as_bytes());
+                }
+            }
         }
     }
 }
@@ -139,6 +152,7 @@ fn link(citation: &Citation<'_>, target: Dialect) -> Option<String> {
 fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String> {
     match (dialect, name) {
         (Dialect::AnthropicMessages, "content_block_start")
+        | (Dialect::OpenAiResponses, PART_ADDED)
         | (Dialect::Gemini, "part")
         | (Dialect::BedrockConverse, "contentBlockStart") => kind_of(dialect, raw),
         (Dialect::OpenAiResponses, "response.output_item.added") => {
@@ -148,7 +162,7 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
         // Google recommends to send it back and does not require it, and hidden reasoning behind every answer would stand
         // where clients read the last of its text.
         (Dialect::Gemini, "proof") => Some("signature".to_owned()),
-        (Dialect::OpenAiChat, AUDIO | LOGPROBS) => Some(name.to_owned()),
+        (Dialect::OpenAiChat, AUDIO | LOGPROBS | SOURCES) => Some(name.to_owned()),
         _ => None,
     }
 }

@@ -31,17 +31,26 @@ pub use writer::Writer;
 const DIALECT: Dialect = Dialect::AnthropicMessages;
 
 /// Events of ours that have no neutral form travel as `Event::Opaque` under these names; under any other name they are
-/// whole frames. What a frame says of its position stays behind: the writer counts blocks itself.
+/// whole frames. What a frame says of its position stays behind: the writer counts blocks itself. No frame has a line
+/// break in its name, so none is taken for one of these.
 mod opaque {
     /// A block that only this dialect knows, as its `content_block` object.
     pub(super) const START: &str = "content_block_start";
-    /// A piece of the block that is open, as its `delta` object.
-    pub(super) const DELTA: &str = "content_block_delta";
-    pub(super) const STOP: &str = "content_block_stop";
-    /// What the neutral form leaves of the block that starts next.
-    pub(super) const REST: &str = "content_block";
+    /// A piece of the block that began last, as its `delta` object, by what that block is: whoever stands between
+    /// reader and writer may have taken it out or made another of it.
+    pub(super) const DELTA: &str = "\ndelta";
+    pub(super) const DELTA_OF_TEXT: &str = "\ndelta of text";
+    pub(super) const DELTA_OF_THINKING: &str = "\ndelta of thinking";
+    pub(super) const DELTA_OF_CALL: &str = "\ndelta of tool_use";
+    pub(super) const STOP: &str = "\nstop";
+    /// What the neutral form leaves of the block that starts next, by its type for the same reason.
+    pub(super) const REST: &str = "\nrest of ";
+    pub(super) const REST_OF_TEXT: &str = "\nrest of text";
+    pub(super) const REST_OF_THINKING: &str = "\nrest of thinking";
+    pub(super) const REST_OF_REDACTED: &str = "\nrest of redacted_thinking";
+    pub(super) const REST_OF_CALL: &str = "\nrest of tool_use";
     /// The refusal that follows is the explanation in `stop_details`, and no content.
-    pub(super) const EXPLANATION: &str = "stop_details";
+    pub(super) const EXPLANATION: &str = "\nstop_details";
 }
 
 /// Refuses what is not a request for a message, or says one of its fields in a type the contract does not know.

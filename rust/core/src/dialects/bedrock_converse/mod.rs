@@ -35,12 +35,15 @@ pub(crate) use tools::DECLARED;
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
 /// Events of ours that have no neutral form travel as `Event::Opaque` under these names; under any other name they are
-/// whole messages. What a message says of its position stays behind: the writer counts blocks itself.
+/// whole messages. What a message says of its position stays behind: the writer counts blocks itself. The name of a message
+/// that nobody knows gets a line break behind it, which goes no further, so that it is never one of these.
 mod opaque {
     /// A block that only this dialect knows, as its `start` object.
     pub(super) const START: &str = "contentBlockStart";
     /// A piece of the block that is open, as its `delta` object.
     pub(super) const DELTA: &str = "contentBlockDelta";
+    /// The same of the call that began last.
+    pub(super) const DELTA_OF_CALL: &str = "contentBlockDelta of toolUse";
     /// The end of a block that the neutral form does not end.
     pub(super) const STOP: &str = "contentBlockStop";
     /// What the neutral form leaves of the call that starts next.

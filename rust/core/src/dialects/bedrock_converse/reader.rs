@@ -104,7 +104,7 @@ impl Reader {
             "metadata" => self.metadata(event, events),
             _ => events.push(Event::Opaque {
                 dialect: DIALECT,
-                name: Text::Owned(name.to_owned()),
+                name: Text::Owned(name.replace(['\n', '\r'], "") + "\n"),
                 raw: Json::from(whole),
             }),
         }
@@ -198,7 +198,15 @@ impl Reader {
         if understood.is_none() && !self.open.iter().any(|open| open.index == index) {
             self.need(index, What::Opaque, events)?;
         }
-        events.push(understood.unwrap_or_else(|| own(opaque::DELTA, Json::from(raw))));
+        // Calls beside each other are counted anew: only the last is known again.
+        let of = self.open.iter().position(|open| open.index == index);
+        let is_last = of.is_some_and(|of| of + 1 == self.open.len());
+        let name = match of.and_then(|of| self.open.get(of)).map(|open| open.what) {
+            Some(What::Call { .. }) if is_last => Some(opaque::DELTA_OF_CALL),
+            Some(What::Call { .. }) => None,
+            _ => Some(opaque::DELTA),
+        };
+        events.extend(understood.or_else(|| Some(own(name?, Json::from(raw)))));
         Ok(())
     }
 

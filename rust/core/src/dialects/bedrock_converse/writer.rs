@@ -253,13 +253,13 @@ impl Writer {
                 self.block_message("contentBlockStart", index, out, |event| event.raw("start", raw.as_str()));
             }
             opaque::DELTA => {
-                let last_call = self.calls.last().map(|call| call.index);
-                let index = match (self.piece, last_call) {
-                    (Some(piece), _) => self.index_of_piece(piece.what),
-                    (None, Some(index)) => index,
-                    (None, None) => self.index_of_piece(What::Opaque),
-                };
+                let index = self.index_of_piece(self.piece.map_or(What::Opaque, |piece| piece.what));
                 self.block_message("contentBlockDelta", index, out, |event| event.raw("delta", raw.as_str()));
+            }
+            opaque::DELTA_OF_CALL => {
+                if let Some(index) = self.calls.last().map(|call| call.index) {
+                    self.block_message("contentBlockDelta", index, out, |event| event.raw("delta", raw.as_str()));
+                }
             }
             opaque::STOP => {
                 // Of a block without a piece, too.
@@ -267,7 +267,7 @@ impl Writer {
                 self.end_piece(out);
             }
             _ => {
-                let headers = headers(name);
+                let headers = headers(name.trim_end_matches('\n'));
                 eventstream::write(out, &headers, |out| output::raw(out, raw.as_str()));
             }
         }

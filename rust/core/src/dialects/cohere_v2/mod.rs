@@ -4,6 +4,7 @@
 //! holds as reasoning; the results of tools may be documents; and a reply names neither its model nor its time.
 
 mod citations;
+mod logprobs;
 mod message;
 mod parts;
 mod reader;

@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{DIALECT, citations, reply, usage};
+use super::{DIALECT, citations, logprobs, reply, usage};
 use crate::dialects::message::{CallKind, ErrorReply, Event, Events, Extras, FinishReason, Json, Text};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::{DialectError, Place, mint, openai_error};
@@ -77,7 +77,9 @@ impl Reader {
     ) -> Result<(), DialectError> {
         let index = event.take_if("index", object::whole);
         let opaque = |events: &mut Events<'a>| {
-            events.push(Event::Opaque { dialect: DIALECT, name: kind.to_owned().into(), raw: Json::from(raw) });
+            // One that is called like ours goes on without a name, and says it inside.
+            let name = if matches!(kind, REST | PLAN) { Text::default() } else { kind.to_owned().into() };
+            events.push(Event::Opaque { dialect: DIALECT, name, raw: Json::from(raw) });
         };
         match kind {
             "message-start" => {
@@ -93,8 +95,9 @@ impl Reader {
             }
             "content-delta" => {
                 let content = take_inner(&mut event, "content");
+                let logprobs = event.peek(logprobs::FIELD).and_then(logprobs::of_piece);
                 rest(event, events);
-                self.content_delta(content, events);
+                self.content_delta(content, logprobs, events);
             }
             "content-end" => {
                 rest(event, events);
@@ -104,7 +107,7 @@ impl Reader {
                 let message = take_message(&mut event);
                 let text = message.and_then(|mut message| message.take_if("tool_plan", object::text));
                 rest(event, events);
-                self.piece(Open::Plan, text, events);
+                self.piece(Open::Plan, text, None, events);
             }
             "tool-call-start" => {
                 let call = take_inner(&mut event, "tool_calls");
@@ -162,23 +165,28 @@ impl Reader {
         let thinks = content.peek("type").is_some_and(|kind| kind.get() == "\"thinking\"") || content.has("thinking");
         let (open, name) = if thinks { (Open::Thinking, "thinking") } else { (Open::Text, "text") };
         self.switch(open, events);
-        self.piece(open, content.take_if(name, object::text), events);
+        self.piece(open, content.take_if(name, object::text), None, events);
     }
 
-    fn content_delta<'a>(&mut self, content: Option<Object<'a, '_>>, events: &mut Events<'a>) {
+    fn content_delta<'a>(
+        &mut self,
+        content: Option<Object<'a, '_>>,
+        logprobs: Option<Json<'a>>,
+        events: &mut Events<'a>,
+    ) {
         if let Some(mut content) = content {
-            self.piece(Open::Thinking, content.take_if("thinking", object::text), events);
-            self.piece(Open::Text, content.take_if("text", object::text), events);
+            self.piece(Open::Thinking, content.take_if("thinking", object::text), None, events);
+            self.piece(Open::Text, content.take_if("text", object::text), logprobs, events);
         }
     }
 
-    fn piece<'a>(&mut self, open: Open, text: Option<Text<'a>>, events: &mut Events<'a>) {
+    fn piece<'a>(&mut self, open: Open, text: Option<Text<'a>>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return;
         };
         self.switch(open, events);
         events.push(match open {
-            Open::Text => Event::TextDelta { choice: 0, text, logprobs: None },
+            Open::Text => Event::TextDelta { choice: 0, text, logprobs },
             _ => Event::ReasoningDelta { choice: 0, text },
         });
     }
@@ -305,7 +313,7 @@ impl Reader {
 
 /// An error sent in place of an event: a message, and none of what events are made of.
 fn is_error(event: &Object<'_, '_>) -> bool {
-    !event.has("delta") && (event.peek("message").is_some() || event.peek("error").is_some())
+    !event.has("delta") && ["message", "error", "detail"].iter().any(|name| event.peek(name).is_some())
 }
 
 fn take_message<'a>(event: &mut Object<'a, '_>) -> Option<Object<'a, 'static>> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{DIALECT, message, usage};
+use super::{DIALECT, logprobs, message, usage};
 use crate::dialects::chatlike::or;
 use crate::dialects::message::{ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json};
 use crate::dialects::object::{self, Mode, Object};
@@ -22,7 +22,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
         index: 0,
         turn,
         finish: reply.take_if("finish_reason", |raw| finish(raw, called)),
-        logprobs: None,
+        logprobs: reply.peek(logprobs::FIELD).and_then(logprobs::of_reply),
         extras: Extras::default(),
     };
     Ok(ChatReply {

@@ -3,6 +3,8 @@
 //! Both say more than citations can, so they stay among the extras whole, and what Gemini itself said is said again from
 //! there. The surprise: Google's positions count bytes of a part, neutral ones characters.
 
+use std::ops::Range;
+
 use serde_json::value::RawValue;
 
 use super::DIALECT;
@@ -13,8 +15,37 @@ use crate::dialects::output::{self, Members};
 const GROUNDING: &str = "groundingMetadata";
 const CITATION: &str = "citationMetadata";
 
-/// The citations of a candidate. With `text`, the only text that they can be about, they get their positions.
-pub(super) fn of<'a>(candidate: &Object<'a, '_>, text: Option<&str>) -> Vec<Citation<'a>> {
+/// What a candidate said, and from which byte on it is the text that its citations hang on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spoken<'t> {
+    pub(super) text: &'t str,
+    pub(super) from: usize,
+}
+
+impl Spoken<'_> {
+    /// The characters, of the text that citations hang on, at these bytes of all that was said. Some servers count from
+    /// where that text begins: what is cited tells. `None` for what lies elsewhere.
+    fn characters(self, bytes: Range<usize>, cited: Option<&str>) -> Option<(u64, u64)> {
+        let last = self.text.get(self.from..)?;
+        let counts_anew = cited
+            .is_some_and(|cited| self.text.get(bytes.clone()) != Some(cited) && last.get(bytes.clone()) == Some(cited));
+        let from = if counts_anew { 0 } else { self.from };
+        let (start, end) = (bytes.start.checked_sub(from)?, bytes.end.checked_sub(from)?);
+        if start > end || end > last.len() {
+            return None;
+        }
+        let characters = |mut at: usize| {
+            while !last.is_char_boundary(at) {
+                at -= 1;
+            }
+            last.get(..at).unwrap_or_default().chars().count() as u64
+        };
+        Some((characters(start), characters(end)))
+    }
+}
+
+/// The citations of a candidate, with their positions in what it said.
+pub(super) fn of<'a>(candidate: &Object<'a, '_>, spoken: Option<Spoken<'_>>) -> Vec<Citation<'a>> {
     let mut citations = Vec::new();
     if let Some(mut metadata) = candidate.peek(GROUNDING).and_then(Object::lenient) {
         let list = |metadata: &mut Object<'a, '_>, name| metadata.take_if(name, object::list).unwrap_or_default();
@@ -23,7 +54,7 @@ pub(super) fn of<'a>(candidate: &Object<'a, '_>, text: Option<&str>) -> Vec<Cita
         for mut support in list(&mut metadata, "groundingSupports").into_iter().filter_map(Object::lenient) {
             let segment = support.take_if("segment", Object::lenient);
             let indices = support.take_if("groundingChunkIndices", object::list).unwrap_or_default();
-            let positions = segment.map(|segment| positioned(segment, text)).unwrap_or_default();
+            let positions = segment.map(|segment| positioned(segment, spoken)).unwrap_or_default();
             for index in indices.into_iter().filter_map(object::whole).filter_map(|index| usize::try_from(index).ok()) {
                 let Some(Some(chunk)) = chunks.get(index) else { continue };
                 if let Some(leaned_on) = leaned_on.get_mut(index) {
@@ -42,7 +73,7 @@ pub(super) fn of<'a>(candidate: &Object<'a, '_>, text: Option<&str>) -> Vec<Cita
             for mut source in sources.into_iter().filter_map(Object::lenient) {
                 let (url, title) = (source.take_if("uri", object::text), source.take_if("title", object::text));
                 if url.is_some() || title.is_some() {
-                    citations.push(Citation { url, title, ..positioned(source, text) });
+                    citations.push(Citation { url, title, ..positioned(source, spoken) });
                 }
             }
         }
@@ -58,19 +89,14 @@ fn source(raw: &RawValue) -> Option<Citation<'_>> {
     Some(Citation { url, title, ..Citation::default() })
 }
 
-fn positioned<'a>(mut segment: Object<'a, '_>, text: Option<&str>) -> Citation<'a> {
-    let mut characters = |name: &str| {
-        let bytes = usize::try_from(segment.take_if(name, object::whole)?).ok()?;
-        Some(text?.get(..bytes)?.chars().count() as u64)
-    };
-    let (start_index, end_index) = (characters("startIndex"), characters("endIndex"));
-    Citation {
-        // A start of zero is left out.
-        start_index: start_index.or(end_index.map(|_| 0)),
-        end_index,
-        cited_text: segment.take_if("text", object::text),
-        ..Citation::default()
-    }
+fn positioned<'a>(mut segment: Object<'a, '_>, spoken: Option<Spoken<'_>>) -> Citation<'a> {
+    let mut at = |name: &str| usize::try_from(segment.take_if(name, object::whole)?).ok();
+    // A start of zero is left out.
+    let (start, end) = (at("startIndex").unwrap_or(0), at("endIndex"));
+    let cited_text = segment.take_if("text", object::text);
+    let place = end.zip(spoken).and_then(|(end, spoken)| spoken.characters(start..end, cited_text.as_deref()));
+    let (start_index, end_index) = place.unzip();
+    Citation { cited_text, start_index, end_index, ..Citation::default() }
 }
 
 /// Whether the candidate said itself what it leans on.

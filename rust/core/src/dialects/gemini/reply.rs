@@ -2,11 +2,14 @@
 //!
 //! The surprise is protobuf's: an `index` of zero is left out, and most servers leave out all of them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::citations::{self, Spoken};
 use super::finish::{self, Said};
-use super::{DIALECT, citations, logprobs, turn, usage};
+use super::{DIALECT, logprobs, turn, usage};
 use crate::dialects::chatlike::or;
 use crate::dialects::message::{
     Block, ChatReply, Choice, Content, Envelope, Extra, Extras, Finish, FinishReason, Json, Role, Spelling, Text, Turn,
@@ -76,7 +79,7 @@ fn said(blocks: &[Block<'_>]) -> Said {
     Said { anything: !blocks.iter().all(is_empty), calls: blocks.iter().any(is_call) }
 }
 
-/// Hangs the citations on the text they are about: the only one, or else the last.
+/// Hangs the citations on the last text; which part of it they are about is told where that is known.
 fn cite<'a>(candidate: &Object<'a, '_>, blocks: &mut [Block<'a>]) {
     let mut texts = blocks.iter_mut().filter_map(|block| match &mut block.content {
         Content::Text { text, citations } => Some((text, citations)),
@@ -85,10 +88,14 @@ fn cite<'a>(candidate: &Object<'a, '_>, blocks: &mut [Block<'a>]) {
     let Some((text, cited)) = texts.next() else {
         return;
     };
-    match texts.last() {
-        None => *cited = citations::of(candidate, Some(text)),
-        Some((_, cited)) => *cited = citations::of(candidate, None),
+    let mut all = Cow::Borrowed(text.as_ref());
+    let (mut last, mut from) = (cited, 0);
+    for (text, cited) in texts {
+        from = all.len();
+        all.to_mut().push_str(text);
+        last = cited;
     }
+    *last = citations::of(candidate, Some(Spoken { text: &all, from }));
 }
 
 /// The choice that a blocked prompt comes to.
@@ -99,26 +106,26 @@ fn take_blocked<'a>(reply: &mut Object<'a, '_>) -> Option<Choice<'a>> {
     let reason = reason.or(message.as_ref().map(|_| NO_REASON.into()))?;
     let raw = Json::from(reply.peek(FEEDBACK)?);
     reply.forget(FEEDBACK);
-    let refusal = Content::Refusal { text: message.unwrap_or(reason.clone()), spelling: Spelling::Plain };
+    // The reason is for the finish. Only a message is words that could be told.
+    let refusal = message.map(|text| Block::new(Content::Refusal { text, spelling: Spelling::Plain }));
     let mut finish = Finish::new(FinishReason::ContentFilter, Some(reason));
     // Whole, because it tells the prompt's fault from the answer's.
     finish.extras.push(Extra { dialect: DIALECT, name: FEEDBACK.into(), value: raw });
     Some(Choice {
         index: 0,
-        turn: Turn::new(Role::Assistant, vec![Block::new(refusal)]),
+        turn: Turn::new(Role::Assistant, refusal.into_iter().collect()),
         finish: Some(finish),
         logprobs: None,
         extras: Extras::default(),
     })
 }
 
-/// What a stream's feedback says: why the prompt was blocked, and in which words.
-pub(super) fn blocked(feedback: &RawValue) -> Option<(Text<'_>, Text<'_>)> {
+/// What a stream's feedback says: why the prompt was blocked, and in which words, if in any.
+pub(super) fn blocked(feedback: &RawValue) -> Option<(Text<'_>, Option<Text<'_>>)> {
     let mut feedback = Object::lenient(feedback)?;
     let reason = feedback.take_if(BLOCK_REASON, filled);
     let message = feedback.take_if(BLOCK_MESSAGE, filled);
     let reason = reason.or(message.as_ref().map(|_| NO_REASON.into()))?;
-    let message = message.unwrap_or(reason.clone());
     Some((reason, message))
 }
 

@@ -20,8 +20,8 @@ use bytes::Bytes;
 use super::chatlike::usage::Counts;
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
-pub(crate) use reader::LOGPROBS;
 pub use reader::Reader;
+pub(crate) use reader::{LOGPROBS, SOURCES};
 pub(crate) use sounds::FIELD as AUDIO;
 pub use writer::Writer;
 

@@ -1,4 +1,5 @@
-//! Sources that stand beside the choices: Perplexity's `search_results` and `citations`, of which xAI has the latter.
+//! Sources that stand beside the choices: Perplexity's `search_results` and `citations`, of which xAI has the latter,
+//! Z.ai's `web_search` and Volcengine's `references`.
 //!
 //! To clients of other dialects they are citations of the answer. Here they stay among the extras as they came, so a
 //! citation that was one of them is marked and not written twice.
@@ -17,9 +18,11 @@ const MOST: usize = 256;
 /// The sources of a reply or a chunk: with titles, where they have them.
 pub(super) fn of<'a>(document: &Object<'a, '_>) -> Vec<Citation<'a>> {
     let list = |name: &str| document.peek(name).and_then(object::list).unwrap_or_default();
-    let found: Vec<_> = list("search_results").into_iter().filter_map(result).take(MOST).collect();
-    if !found.is_empty() {
-        return found;
+    for name in ["search_results", "web_search", "references"] {
+        let found: Vec<_> = list(name).into_iter().filter_map(result).take(MOST).collect();
+        if !found.is_empty() {
+            return found;
+        }
     }
     let urls = list("citations").into_iter().filter_map(object::text);
     urls.map(|url| source(Citation { url: Some(url), ..Citation::default() })).take(MOST).collect()
@@ -27,7 +30,7 @@ pub(super) fn of<'a>(document: &Object<'a, '_>) -> Vec<Citation<'a>> {
 
 fn result(raw: &RawValue) -> Option<Citation<'_>> {
     let mut result = Object::lenient(raw)?;
-    let url = result.take_if("url", object::text)?;
+    let url = result.take_if("url", object::text).or_else(|| result.take_if("link", object::text))?;
     Some(source(Citation { url: Some(url), title: result.take_if("title", object::text), ..Citation::default() }))
 }
 

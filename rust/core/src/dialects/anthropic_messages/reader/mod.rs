@@ -54,9 +54,15 @@ impl Reader {
                 self.ended = true;
                 events.push(Event::Error(error::parse(data)));
             }
+            // An error in the words of another server, in place of an event.
+            "" if ["error", "message", "detail"].iter().any(|name| event.has(name)) => {
+                self.ended = true;
+                events.push(Event::Error(error::parse(data)));
+            }
+            // It is what it says it is, whatever its frame is called.
             other => {
-                let name = if name.is_empty() { other } else { name };
-                events.push(Event::Opaque { dialect: DIALECT, name: name.to_owned().into(), raw: Json::from(whole) });
+                let name = other.replace(['\n', '\r'], "").into();
+                events.push(Event::Opaque { dialect: DIALECT, name, raw: Json::from(whole) });
             }
         }
         Ok(events)

@@ -72,7 +72,7 @@ impl OpenBlocks {
             "thinking" => start_thinking(block, events),
             "redacted_thinking" => match block.take_if("data", object::text) {
                 Some(data) => {
-                    push_rest(block, events);
+                    push_rest(block, opaque::REST_OF_REDACTED, events);
                     events.push(Event::ReasoningRedacted { choice: 0, data });
                     What::Redacted
                 }
@@ -120,7 +120,7 @@ impl OpenBlocks {
             _ => as_text(raw),
         });
         let signature = block.take_if(SIGNATURE, object::text);
-        push_rest(block, events);
+        push_rest(block, opaque::REST_OF_CALL, events);
         events.push(Event::ToolCallStart { choice: 0, call, kind: CallKind::Function, id, name, signature });
         let input = input.filter(|input| input != "{}").unwrap_or_default().into_owned();
         What::Call { call, told: false, input }
@@ -137,38 +137,49 @@ impl OpenBlocks {
         let kind = delta.take_if("type", object::text).unwrap_or_default();
         self.start_unsaid(index, &kind, events);
         let known = self.open.iter().rposition(|block| index.is_none_or(|index| block.index == index));
-        let block = known.and_then(|position| self.open.get_mut(position));
+        // What belongs to no block has no place in any stream.
+        let Some(known) = known else { return };
+        let is_last = known + 1 == self.open.len();
+        let Some(block) = self.open.get_mut(known) else { return };
+        let name = match &block.what {
+            What::Text => opaque::DELTA_OF_TEXT,
+            What::Reasoning => opaque::DELTA_OF_THINKING,
+            What::Call { .. } => opaque::DELTA_OF_CALL,
+            What::Redacted | What::Opaque => opaque::DELTA,
+        };
+        // Some servers say an object that holds nothing before the real one; it counts when nothing follows.
+        if matches!(block.what, What::Call { told: false, .. })
+            && delta.peek("partial_json").and_then(object::text).is_some_and(|piece| piece.trim() == "{}")
+        {
+            return;
+        }
         // An empty piece says nothing to others.
         let piece = |delta: &mut Object<'a, '_>, name: &str| {
             delta.take_if(name, object::text).filter(|text: &Text<'a>| !text.is_empty())
         };
         let choice = 0;
-        let understood = match (block.map(|block| &mut block.what), kind.as_ref()) {
-            (Some(What::Text), "text_delta") => {
+        let understood = match (&mut block.what, kind.as_ref()) {
+            (What::Text, "text_delta") => {
                 piece(&mut delta, "text").map(|text| Event::TextDelta { choice, text, logprobs: None })
             }
-            (Some(What::Text), "citations_delta") => {
+            (What::Text, "citations_delta") => {
                 delta.take_if("citation", citations::parse).map(|citation| Event::Citation { choice, citation })
             }
-            (Some(What::Reasoning), "thinking_delta") => {
+            (What::Reasoning, "thinking_delta") => {
                 piece(&mut delta, "thinking").map(|text| Event::ReasoningDelta { choice, text })
             }
-            (Some(What::Reasoning), "signature_delta") => {
+            (What::Reasoning, "signature_delta") => {
                 piece(&mut delta, "signature").map(|signature| Event::ReasoningSignature { choice, signature })
             }
-            (Some(What::Call { call, told, .. }), "input_json_delta") => {
-                piece(&mut delta, "partial_json").map(|arguments| {
-                    *told = true;
-                    Event::ToolCallDelta { choice, call: *call, kind: CallKind::Function, arguments }
-                })
-            }
+            (What::Call { call, told, .. }, "input_json_delta") => piece(&mut delta, "partial_json").map(|arguments| {
+                *told = true;
+                Event::ToolCallDelta { choice, call: *call, kind: CallKind::Function, arguments }
+            }),
             _ => None,
         };
-        events.push(understood.unwrap_or_else(|| Event::Opaque {
-            dialect: DIALECT,
-            name: opaque::DELTA.into(),
-            raw: Json::from(raw),
-        }));
+        // Only the last block is known again by whoever counts them anew; calls beside each other are of others' making.
+        let only_ours = || is_last.then(|| Event::Opaque { dialect: DIALECT, name: name.into(), raw: Json::from(raw) });
+        events.extend(understood.or_else(only_ours));
     }
 
     pub(super) fn stop(&mut self, mut event: Object<'_, '_>, events: &mut Events<'_>) {
@@ -201,7 +212,7 @@ impl OpenBlocks {
 
 fn start_text<'a>(mut block: Object<'a, '_>, events: &mut Events<'a>) -> What {
     let text = block.take_if("text", object::text).unwrap_or_default();
-    push_rest(block, events);
+    push_rest(block, opaque::REST_OF_TEXT, events);
     events.push(Event::TextStart { choice: 0 });
     if !text.is_empty() {
         events.push(Event::TextDelta { choice: 0, text, logprobs: None });
@@ -212,7 +223,7 @@ fn start_text<'a>(mut block: Object<'a, '_>, events: &mut Events<'a>) -> What {
 fn start_thinking<'a>(mut block: Object<'a, '_>, events: &mut Events<'a>) -> What {
     let text = block.take_if("thinking", object::text).unwrap_or_default();
     let signature = block.take_if("signature", object::text).unwrap_or_default();
-    push_rest(block, events);
+    push_rest(block, opaque::REST_OF_THINKING, events);
     events.push(Event::ReasoningStart { choice: 0 });
     if !text.is_empty() {
         events.push(Event::ReasoningDelta { choice: 0, text });
@@ -229,9 +240,9 @@ fn start_opaque<'a>(raw: Json<'a>, events: &mut Events<'a>) -> What {
 }
 
 /// What the neutral form leaves of a block goes before its start.
-fn push_rest<'a>(block: Object<'a, '_>, events: &mut Events<'a>) {
+fn push_rest<'a>(block: Object<'a, '_>, of: &'static str, events: &mut Events<'a>) {
     if !block.is_empty() {
-        let rest = block.into_rest(DIALECT, opaque::REST);
+        let rest = block.into_rest(DIALECT, of);
         events.push(Event::Opaque { dialect: DIALECT, name: rest.name, raw: rest.value });
     }
 }

@@ -116,6 +116,26 @@ fn blocks_that_a_server_does_not_stop_end_where_others_begin_and_with_the_messag
 }
 
 #[test]
+fn a_piece_that_nobody_knows_goes_on_in_its_block_or_not_at_all() {
+    let (text, unknown) = (start(0, r#"{"type":"text","text":"A"}"#), |index| delta(index, r#"{"type":"sigh","x":1}"#));
+    assert_eq!(read(&[&text, &unknown(0)]).unwrap()[2..], ["opaque \ndelta of text"]);
+    assert_eq!(read(&[&text, &stop(0), &unknown(0), &unknown(7)]).unwrap()[2..], ["text_end"]);
+    // Beside each other only the last is known again by whoever numbers them anew.
+    let other = TIDE.replace("t-1", "t-2");
+    let calls = read(&[&start(0, TIDE), &start(1, &other), &unknown(0), &unknown(1)]).unwrap();
+    assert_eq!(calls, ["call 0 tide id=t-1", "call 1 tide id=t-2", "opaque \ndelta of tool_use"]);
+}
+
+#[test]
+fn an_event_that_nobody_knows_is_what_it_says_it_is() {
+    let mut reader = Dialect::AnthropicMessages.reader().unwrap();
+    for name in ["content_block_delta", "ping"] {
+        let told: Vec<_> = reader.parse_event(name, br#"{"type":"si\ngh"}"#).unwrap().iter().map(line).collect();
+        assert_eq!(told, ["opaque sigh"]);
+    }
+}
+
+#[test]
 fn the_second_usage_is_cumulative_and_overrides_only_what_it_says() {
     let mut reader = Dialect::AnthropicMessages.reader().unwrap();
     let begin = br#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":3,"cache_read_input_tokens":10,"cache_creation_input_tokens":100,"output_tokens":1}}}"#;
@@ -142,7 +162,7 @@ fn the_second_usage_is_cumulative_and_overrides_only_what_it_says() {
 #[test]
 fn the_explanation_of_a_refusal_is_a_refusal_where_nothing_else_was_said() {
     let end = r#"{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"type":"refusal","explanation":"No."}}}"#;
-    assert_eq!(read(&[end]).unwrap(), ["opaque stop_details", "refusal No.", "finish ContentFilter"]);
+    assert_eq!(read(&[end]).unwrap(), ["opaque \nstop_details", "refusal No.", "finish ContentFilter"]);
     let text = start(0, r#"{"type":"text","text":"A"}"#);
     assert_eq!(read(&[&text, end]).unwrap()[2..], ["text_end", "finish ContentFilter"]);
 }

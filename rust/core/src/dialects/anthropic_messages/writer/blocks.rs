@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::frame;
 use crate::dialects::anthropic_messages::blocks::SIGNATURE;
 use crate::dialects::anthropic_messages::input::{Progress, free_text, says_nothing};
-use crate::dialects::anthropic_messages::{DIALECT, citations};
+use crate::dialects::anthropic_messages::{DIALECT, citations, opaque};
 use crate::dialects::message::{CallKind, Event, Extras, Json, Text};
 use crate::dialects::mint;
 use crate::dialects::output::{Buffer, Members};
@@ -23,8 +23,8 @@ pub(super) struct Blocks {
     waiting: VecDeque<Block>,
     next_index: u64,
     held: usize,
-    /// What the neutral form left of the block that starts next.
-    rest: Extras<'static>,
+    /// What the neutral form left of the block that starts next, and the type of that block.
+    rest: (String, Extras<'static>),
     /// A text that has no words yet: an empty block is never opened.
     text_begun: bool,
 }
@@ -67,7 +67,7 @@ impl Blocks {
             }
             Event::TextEnd { .. } => {
                 if std::mem::take(&mut self.text_begun) {
-                    self.rest = Extras::default();
+                    self.rest = (String::new(), Extras::default());
                 }
                 self.end(is_text, out);
             }
@@ -82,16 +82,14 @@ impl Blocks {
             }
             Event::ReasoningEnd { .. } => self.end(is_reasoning, out),
             // It is whole, and ends where the next block begins: others tell no end of it.
-            Event::ReasoningRedacted { data, .. } => self.start(What::Opaque, out, |block| {
-                block.text("type", "redacted_thinking");
-                block.text("data", data);
-            }),
+            Event::ReasoningRedacted { data, .. } => {
+                self.start(What::Opaque, "redacted_thinking", out, |block| block.text("data", data));
+            }
             Event::ToolCallStart { choice, call, kind, id, name, signature } => {
                 let minted = id.is_empty().then(|| mint::call_id(reply_id, *choice, *call));
                 let what =
                     What::Call { call: *call, kind: *kind, progress: Progress::default(), told: false, empty: false };
-                self.start(what, out, |block| {
-                    block.text("type", "tool_use");
+                self.start(what, "tool_use", out, |block| {
                     block.text("id", minted.as_deref().unwrap_or(id));
                     block.text("name", name);
                     block.object("input", |_| {});
@@ -124,10 +122,7 @@ impl Blocks {
     fn need_text(&mut self, out: &mut Buffer) {
         self.text_begun = false;
         if !self.is_open(is_text) {
-            self.start(What::Text, out, |block| {
-                block.text("type", "text");
-                block.text("text", "");
-            });
+            self.start(What::Text, "text", out, |block| block.text("text", ""));
         }
     }
 
@@ -144,15 +139,14 @@ impl Blocks {
     }
 
     fn start_reasoning(&mut self, out: &mut Buffer) {
-        self.start(What::Reasoning, out, |block| {
-            block.text("type", "thinking");
+        self.start(What::Reasoning, "thinking", out, |block| {
             block.text("thinking", "");
             block.text("signature", "");
         });
     }
 
-    pub(super) fn keep_rest(&mut self, rest: Extras<'static>) {
-        self.rest = rest;
+    pub(super) fn keep_rest(&mut self, of: &str, rest: Extras<'static>) {
+        self.rest = (of.to_owned(), rest);
     }
 
     pub(super) fn start_opaque(&mut self, raw: &Json<'_>, out: &mut Buffer) {
@@ -165,9 +159,18 @@ impl Blocks {
         });
     }
 
-    pub(super) fn delta_opaque(&mut self, raw: &Json<'_>, out: &mut Buffer) {
-        self.open_begun(out);
-        let Some(block) = self.waiting.back_mut().filter(|block| !block.ended) else {
+    /// A piece of the block that began last, if that is what the piece is of.
+    pub(super) fn delta_opaque(&mut self, of: &str, raw: &Json<'_>, out: &mut Buffer) {
+        if of == opaque::DELTA_OF_TEXT {
+            self.open_begun(out);
+        }
+        let fits = |what: &What| match what {
+            What::Text => of == opaque::DELTA_OF_TEXT,
+            What::Reasoning => of == opaque::DELTA_OF_THINKING,
+            What::Call { .. } => of == opaque::DELTA_OF_CALL,
+            What::Opaque => of == opaque::DELTA,
+        };
+        let Some(block) = self.waiting.back_mut().filter(|block| !block.ended && fits(&block.what)) else {
             return;
         };
         let index = block.index;
@@ -209,15 +212,18 @@ impl Blocks {
         self.waiting.iter().any(|block| !block.ended && is(&block.what))
     }
 
-    fn start(&mut self, what: What, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
-        let rest = std::mem::take(&mut self.rest);
+    fn start(&mut self, what: What, kind: &'static str, out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
+        let (of, rest) = std::mem::take(&mut self.rest);
         let index = self.begin(what, out);
         self.write(index, out, |out| {
             frame(out, "content_block_start", |event| {
                 event.whole("index", index);
                 event.object("content_block", |block| {
+                    block.text("type", kind);
                     fill(block);
-                    block.extras(DIALECT, &rest);
+                    if of == kind {
+                        block.extras(DIALECT, &rest);
+                    }
                 });
             });
         });

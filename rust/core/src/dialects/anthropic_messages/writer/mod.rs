@@ -141,10 +141,12 @@ impl Writer {
     fn opaque(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
         match name {
             opaque::START => self.blocks.start_opaque(raw, out),
-            opaque::DELTA => self.blocks.delta_opaque(raw, out),
+            opaque::DELTA | opaque::DELTA_OF_TEXT | opaque::DELTA_OF_THINKING | opaque::DELTA_OF_CALL => {
+                self.blocks.delta_opaque(name, raw, out);
+            }
             opaque::STOP => self.blocks.stop_opaque(out),
-            opaque::REST => self.blocks.keep_rest(rest(raw)),
             opaque::EXPLANATION => self.explains = true,
+            _ if let Some(of) = name.strip_prefix(opaque::REST) => self.blocks.keep_rest(of, rest(raw)),
             _ => {
                 self.blocks.open_begun(out);
                 out.extend_from_slice(b"event: ");

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::super::opaque;
 use crate::dialects::message::{
-    CallKind, Citation, Envelope, ErrorReply, Event, Extras, Finish, FinishReason, TokenUsage, Usage,
+    CallKind, Citation, Envelope, ErrorReply, Event, Extras, Finish, FinishReason, Json, Text, TokenUsage, Usage,
 };
 use crate::dialects::mint::SplitMix64;
 use crate::dialects::{Dialect, Writer};
@@ -277,4 +278,28 @@ fn blocks_come_one_behind_the_other_whatever_is_told() {
             }
         }
     }
+}
+
+#[test]
+fn what_the_reader_left_of_a_block_that_became_another_is_not_said_of_that_one() {
+    let own = |name, raw| {
+        let raw = Json::parse(raw).unwrap();
+        Event::Opaque { dialect: Dialect::AnthropicMessages, name: Text::Borrowed(name), raw }
+    };
+    let (mut writer, mut out) = (writer(), Vec::new());
+    let events = [
+        own(opaque::REST_OF_CALL, r#"{"caller":{"type":"direct"}}"#),
+        Event::TextStart { choice: 0 },
+        own(opaque::DELTA_OF_CALL, r#"{"type":"input_json_delta","partial_json":""}"#),
+        text("A"),
+        own(opaque::DELTA_OF_CALL, r#"{"type":"input_json_delta","partial_json":""}"#),
+        own(opaque::DELTA_OF_TEXT, r#"{"type":"sigh"}"#),
+    ];
+    for event in &events {
+        writer.render_event(event, &mut out);
+    }
+    let said = String::from_utf8(out).unwrap();
+    assert!(!said.contains("caller") && !said.contains("input_json_delta"), "{said}");
+    assert_eq!(said.matches("content_block_delta\n").count(), 2, "{said}");
+    assert!(said.contains(r#""index":0,"delta":{"type":"sigh"}"#), "{said}");
 }

@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
+use super::super::citations::{self, Spoken};
 use super::super::finish::{self, Said};
-use super::super::{citations, ids, logprobs, parts, reply};
+use super::super::{ids, logprobs, parts, reply};
 use super::frame::Frame;
 use super::streamed::{Piece, Streamed};
 use super::{DIALECT, refuse};
@@ -16,6 +17,8 @@ use crate::dialects::{DialectError, Place};
 /// More candidates than any model gives, and more calls than any makes; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
 const MOST_CALLS: u32 = 1024;
+/// Bytes of text in which positions are looked up; what leans on more is told without them.
+const MOST_TEXT: usize = 1 << 20;
 /// The name of the event of a part that only this dialect knows.
 const PART: &str = "part";
 /// That of a proof over a text or a picture, which the frame holds: for others, so that they can name it.
@@ -30,6 +33,10 @@ pub(super) struct ChoiceState {
     open: Open,
     calls: u32,
     said: bool,
+    /// All its text, for positions are told in it, and where the block begins that came last.
+    text: String,
+    text_from: usize,
+    too_long: bool,
     /// A call whose arguments come in pieces.
     streamed: Option<Streamed>,
     ended: Option<Ended>,
@@ -84,7 +91,6 @@ impl Choices {
             frame.item(raw);
             return Ok(());
         };
-        let cited = citations::of(&candidate, None);
         let members = Object::lenient(raw);
         let state = self.state(reply::take_index(&mut candidate, position)?)?;
         let finishes = candidate.peek("finishReason").is_some();
@@ -110,6 +116,8 @@ impl Choices {
             *last = candidate.peek(logprobs::FIELD).and_then(logprobs::parse);
         }
         let choice = state.index;
+        let spoken = Spoken { text: &state.text, from: state.text_from };
+        let cited = citations::of(&candidate, Some(spoken).filter(|_| !state.too_long));
         events.extend(cited.into_iter().map(|citation| Event::Citation { choice, citation }));
         let said = Said { anything: state.said, calls: state.calls > 0 };
         if let Some(finish) = finish::take(&mut candidate, said) {
@@ -190,6 +198,11 @@ impl ChoiceState {
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
         if let Some(piece) = Piece::of(raw, self.streamed.is_some()) {
+            if self.streamed.is_none() && piece.says_nothing() {
+                // The end of a call that has ended already.
+                frame.item(raw);
+                return Ok(());
+            }
             if piece.opens() {
                 self.end_streamed(stream_id, frame, events)?;
             }
@@ -229,6 +242,10 @@ impl ChoiceState {
         match content {
             Content::Text { text, .. } => {
                 self.switch(Open::Text, events);
+                self.too_long |= self.text.len() + text.len() > MOST_TEXT;
+                if !self.too_long {
+                    self.text.push_str(&text);
+                }
                 events.push(Event::TextDelta { choice, text, logprobs: None });
             }
             Content::Reasoning(Reasoning { text, signature, .. }) => {
@@ -287,7 +304,10 @@ impl ChoiceState {
         }
         match open {
             Open::Nothing => {}
-            Open::Text => events.push(Event::TextStart { choice }),
+            Open::Text => {
+                self.text_from = self.text.len();
+                events.push(Event::TextStart { choice });
+            }
             Open::Reasoning => events.push(Event::ReasoningStart { choice }),
         }
         self.open = open;

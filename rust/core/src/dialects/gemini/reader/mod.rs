@@ -140,7 +140,7 @@ impl Reader {
             return Ok(());
         };
         if self.choices.block(reason.into_owned(), Json::from(feedback).into_owned())? {
-            pieces.push(Event::RefusalDelta { choice: 0, text });
+            pieces.extend(text.map(|text| Event::RefusalDelta { choice: 0, text }));
         }
         Ok(())
     }

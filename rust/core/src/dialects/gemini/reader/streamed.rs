@@ -32,6 +32,8 @@ pub(super) struct Piece<'a> {
     id: Text<'a>,
     name: Text<'a>,
     signature: Option<Text<'a>>,
+    /// What stands in `args`.
+    whole: Option<&'a RawValue>,
     arguments: Vec<&'a RawValue>,
     goes_on: bool,
 }
@@ -44,18 +46,22 @@ impl<'a> Piece<'a> {
         let name = call.take_if("name", object::text).unwrap_or_default();
         let goes_on = call.take_if("willContinue", |raw| (raw.get() == "true").then_some(())).is_some();
         let arguments = call.take_if("partialArgs", object::list);
-        let in_pieces = goes_on || arguments.is_some() || (open && name.is_empty());
-        in_pieces.then(|| Self {
-            id: call.take_if("id", object::text).unwrap_or_default(),
-            name,
-            signature: part.take_if("thoughtSignature", object::text),
-            arguments: arguments.unwrap_or_default(),
-            goes_on,
-        })
+        let id = call.take_if("id", object::text).unwrap_or_default();
+        let whole = call.take_if("args", Some).filter(|raw| !matches!(raw.get(), "{}" | "null"));
+        let signature = part.take_if("thoughtSignature", object::text);
+        let empty = name.is_empty() && id.is_empty() && whole.is_none() && signature.is_none();
+        let in_pieces = goes_on || arguments.is_some() || (open && name.is_empty()) || empty;
+        in_pieces.then(|| Self { id, name, signature, whole, arguments: arguments.unwrap_or_default(), goes_on })
     }
 
     pub(super) fn opens(&self) -> bool {
         !self.name.is_empty()
+    }
+
+    /// By itself it is no call.
+    pub(super) fn says_nothing(&self) -> bool {
+        let named = self.opens() || !self.id.is_empty() || self.signature.is_some();
+        !named && self.whole.is_none() && self.arguments.is_empty()
     }
 }
 
@@ -69,6 +75,15 @@ impl Streamed {
             self.id = piece.id.into_owned();
         }
         self.signature = self.signature.take().or(piece.signature.map(Text::into_owned));
+        if let Some(raw) = piece.whole {
+            // Two bytes of text may be a value.
+            self.bytes += raw.get().len().saturating_mul(VALUE / 2);
+            if self.bytes > MOST_BYTES {
+                return Err(refuse("holds more arguments than a call may have"));
+            }
+            let whole: Option<Map<String, Value>> = serde_json::from_str(raw.get()).ok();
+            self.arguments.extend(whole.into_iter().flatten());
+        }
         for raw in piece.arguments {
             self.bytes += raw.get().len() + VALUE;
             if self.bytes > MOST_BYTES {

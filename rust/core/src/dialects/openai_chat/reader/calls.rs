@@ -16,12 +16,17 @@ use crate::dialects::{DialectError, mint};
 
 /// More calls than any model makes; beyond them a server would only make us remember.
 const MOST_CALLS: usize = 1024;
+/// Bytes of a name that comes in pieces.
+const MOST_NAME: usize = 1024;
+/// Arguments that say nothing.
+const NOTHING: &str = "{}";
 
 /// The calls of one choice, in order of appearance.
 #[derive(Debug, Default)]
 pub(super) struct Calls(Vec<Call>);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that has happened or not")]
 struct Call {
     kind: CallKind,
     wire_index: Option<u64>,
@@ -30,6 +35,10 @@ struct Call {
     signature: Option<String>,
     progress: Progress,
     started: bool,
+    /// Its arguments began with an object that holds nothing, which some servers say before the real one.
+    empty: bool,
+    /// Arguments were told.
+    told: bool,
     ended: bool,
 }
 
@@ -113,6 +122,7 @@ impl Calls {
                 return Err(refuse("holds more tool calls than a stream may have"));
             }
             None => {
+                events.extend(self.start_named(choice, stream_id));
                 self.end_whole(choice, events);
                 self.0.push(Call {
                     kind: piece.kind,
@@ -122,6 +132,8 @@ impl Calls {
                     signature: None,
                     progress: Progress::default(),
                     started: false,
+                    empty: false,
+                    told: false,
                     ended: false,
                 });
                 self.0.len() - 1
@@ -135,21 +147,26 @@ impl Calls {
             if call.wire_id.is_empty() {
                 call.wire_id = piece.id.into_owned();
             }
-            if call.name.is_empty() {
-                call.name = piece.name.into_owned();
-            }
+            let name_is_over = piece.name.is_empty() && !call.name.is_empty();
+            call.add_name(&piece.name);
             call.signature = call.signature.take().or(piece.signature.map(Text::into_owned));
-            // A name may come one chunk late, but never after the first piece of the arguments.
-            if !call.name.is_empty() || !piece.arguments.is_empty() {
+            // A name may come late and in pieces, but never after the first piece of the arguments.
+            if name_is_over || !piece.arguments.is_empty() {
                 events.push(call.start(choice, number, stream_id));
             }
         }
         // Behind a whole object there is nothing that could belong to it.
         if !piece.arguments.is_empty() && !call.ended {
-            call.progress.add(&piece.arguments);
-            events.push(Event::ToolCallDelta { choice, call: number, kind: call.kind, arguments: piece.arguments });
+            call.arguments(choice, number, piece.arguments, events);
         }
         Ok(())
+    }
+
+    /// The starts of calls that have a name and wait for the rest of it: something else comes first.
+    pub(super) fn start_named<'a>(&mut self, choice: u32, stream_id: &str) -> Vec<Event<'a>> {
+        let waits = |(_, call): &(u32, &mut Call)| !call.started && !call.name.is_empty();
+        let waiting = (0..).zip(&mut self.0).filter(waits);
+        waiting.map(|(number, call)| call.start(choice, number, stream_id)).collect()
     }
 
     /// Which call a piece belongs to; `None` for a new one.
@@ -177,7 +194,9 @@ impl Calls {
         };
         let known = self.0.get(candidate)?;
         // Behind a whole object a name with arguments is another call, though both have one number and neither an id.
-        let behind = known.progress.is_whole() && known.kind == CallKind::Function && !piece.arguments.is_empty();
+        let fills = known.waits_empty() && known.name == piece.name && piece.arguments.trim() != NOTHING;
+        let behind =
+            known.progress.is_whole() && known.kind == CallKind::Function && !piece.arguments.is_empty() && !fills;
         let another = if piece.id.is_empty() { behind } else { !known.wire_id.is_empty() };
         (!(opens && another)).then_some(candidate)
     }
@@ -186,24 +205,67 @@ impl Calls {
     fn end_whole(&mut self, choice: u32, events: &mut Events<'_>) {
         let is_whole = |call: &Call| call.kind == CallKind::Function && !call.ended && call.progress.is_whole();
         for (number, call) in (0..).zip(&mut self.0).filter(|(_, call)| is_whole(call)) {
-            call.ended = true;
-            events.push(Event::ToolCallEnd { choice, call: number });
+            call.end(choice, number, events);
         }
     }
 
     /// Ends every call; one that never got a name or an argument starts here, so that it is not lost.
     pub(super) fn finish(&mut self, choice: u32, stream_id: &str, events: &mut Events<'_>) {
         for (number, call) in (0..).zip(&mut self.0).filter(|(_, call)| !call.ended) {
-            call.ended = true;
             if !call.started {
                 events.push(call.start(choice, number, stream_id));
             }
-            events.push(Event::ToolCallEnd { choice, call: number });
+            call.end(choice, number, events);
         }
     }
 }
 
 impl Call {
+    /// Some servers repeat the name, some say it piece by piece, and some say it as far as it has come.
+    fn add_name(&mut self, piece: &str) {
+        if piece.starts_with(&self.name) {
+            piece.clone_into(&mut self.name);
+        } else if self.name.len() + piece.len() <= MOST_NAME {
+            self.name.push_str(piece);
+        }
+    }
+
+    fn waits_empty(&self) -> bool {
+        self.empty && !self.told
+    }
+
+    /// Says arguments; an object that holds nothing waits, for it may be no more than what stands in front of the real one.
+    fn arguments<'a>(&mut self, choice: u32, number: u32, arguments: Text<'a>, events: &mut Events<'a>) {
+        let kind = self.kind;
+        if !self.told && kind != CallKind::Custom {
+            let piece = arguments.trim();
+            if piece == NOTHING && !self.empty {
+                self.progress.add(piece);
+                self.empty = true;
+            }
+            if piece == NOTHING || (self.empty && piece.is_empty()) {
+                return;
+            }
+            if self.empty && piece.starts_with('{') {
+                self.progress = Progress::default();
+            } else if self.empty {
+                events.push(Event::ToolCallDelta { choice, call: number, kind, arguments: NOTHING.into() });
+            }
+        }
+        self.told = true;
+        self.progress.add(&arguments);
+        events.push(Event::ToolCallDelta { choice, call: number, kind, arguments });
+    }
+
+    fn end(&mut self, choice: u32, number: u32, events: &mut Events<'_>) {
+        self.ended = true;
+        if self.waits_empty() {
+            let arguments = NOTHING.into();
+            events.push(Event::ToolCallDelta { choice, call: number, kind: self.kind, arguments });
+        }
+        events.push(Event::ToolCallEnd { choice, call: number });
+    }
+
     fn start<'a>(&mut self, choice: u32, number: u32, stream_id: &str) -> Event<'a> {
         self.started = true;
         let id = if self.wire_id.is_empty() && self.kind != CallKind::LegacyFunction {

@@ -27,6 +27,8 @@ pub(super) struct ChoiceState {
     thought: Thought,
     /// The answer has said itself what it leans on.
     cited: bool,
+    /// What it leans on was known when it finished.
+    leaned: bool,
     begun: bool,
     finished: bool,
     /// `finish_reason: ""`, which some servers send with every chunk and some only at the end.
@@ -67,6 +69,11 @@ impl Thought {
 impl Choices {
     pub(super) fn lowest(&self) -> Option<u32> {
         self.0.iter().map(|state| state.index).min()
+    }
+
+    /// Its sources are told where they came before.
+    pub(super) fn first_has_finished(&self) -> bool {
+        self.0.iter().any(|state| state.index == 0 && state.finished && !state.leaned)
     }
 
     pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {
@@ -153,6 +160,9 @@ impl ChoiceState {
             self.switch(Open::Nothing, events);
             events.push(Event::Media { choice: self.index, content: picture.content });
         }
+        if events.len() > before {
+            events.insert_many(before, self.calls.start_named(self.index, stream_id));
+        }
         let entries = delta.take_if("tool_calls", object::list).unwrap_or_default();
         let pieces = entries.into_iter().filter_map(Piece::from_entry);
         let legacy = delta.peek("function_call").map(Piece::from_function_call);
@@ -166,6 +176,7 @@ impl ChoiceState {
 
     /// What the whole answer leans on, if it has not said so itself. It must have a text to stand with.
     pub(super) fn lean_on(&mut self, sources: Vec<Citation<'static>>, events: &mut Events<'_>) {
+        self.leaned = self.cited || !sources.is_empty();
         if self.open == Open::Text && !self.cited {
             events.extend(sources.into_iter().map(|citation| Event::Citation { choice: self.index, citation }));
         }

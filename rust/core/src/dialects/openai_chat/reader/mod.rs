@@ -13,12 +13,15 @@ use serde_json::value::RawValue;
 use super::{DIALECT, USAGE, sources};
 use crate::dialects::chatlike::finish;
 use crate::dialects::chatlike::usage::{self, Counts};
-use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason};
+use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason, Json};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::openai_completions::logprobs;
 use crate::dialects::{Dialect, DialectError, Place, openai_error};
 use choice::Choices;
 pub(crate) use choice::LOGPROBS;
+
+/// The name of an event that says that sources came behind the end of the answer that leans on them.
+pub(crate) const SOURCES: &str = "citations";
 
 #[derive(Debug)]
 pub struct Reader {
@@ -81,7 +84,8 @@ impl Reader {
 
     fn chunk<'a>(&mut self, mut chunk: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
-        let bare = !chunk.has("choices") && chunk.has("message");
+        // FastAPI's servers say `detail`.
+        let bare = !chunk.has("choices") && (chunk.has("message") || chunk.has("detail"));
         if bare || chunk.peek("error").is_some() {
             self.fail(openai_error::parse_document(self.dialect, chunk), events);
             return Ok(());
@@ -91,6 +95,10 @@ impl Reader {
         let sources = sources::of(&chunk);
         if !sources.is_empty() {
             self.sources = sources.into_iter().map(Citation::into_owned).collect();
+            if self.choices.first_has_finished() {
+                // Too late to be told, so that others can name it.
+                events.push(Event::Opaque { dialect: DIALECT, name: SOURCES.into(), raw: Json::null() });
+            }
         }
         let usage = chunk.take_object("usage")?.or_else(|| usage::elsewhere(&chunk, &choices));
         let usage = usage.map(|raw| self.usage.parse(raw));

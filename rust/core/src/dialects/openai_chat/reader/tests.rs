@@ -130,7 +130,7 @@ fn interleaved_calls_are_numbered_by_first_appearance() {
             "null",
         ),
     ]);
-    assert_eq!(lines, ["0 call 0 one id=a", "0 call 1 two id=b", "0 call 0 += 1", "0 call 1 += 2"]);
+    assert_eq!(lines, ["0 call 0 one id=a", "0 call 0 += 1", "0 call 1 two id=b", "0 call 1 += 2"]);
 }
 
 #[test]

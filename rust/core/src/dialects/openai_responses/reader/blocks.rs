@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::super::items::BETWEEN;
 use super::item::{Kind, Open, State};
-use super::{Reader, opaque};
+use super::{PART_ADDED, PART_DONE, Reader, opaque};
 use crate::dialects::message::{CallKind, Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_responses::DIALECT;
@@ -86,13 +86,38 @@ impl Reader {
             }
             Some("refusal") => self.switch(Open::Nothing, events),
             Some("reasoning_text") => self.thought_begins(Open::Content, events),
-            _ => events.push(opaque("response.content_part.added", document)),
+            _ => self.unknown_part([PART_ADDED, "response.content_part.added"], event, document, events),
         }
     }
 
-    pub(super) fn part_done(&mut self, events: &mut Events<'_>) {
+    pub(super) fn part_done<'a>(&mut self, event: &Object<'a, '_>, document: &'a RawValue, events: &mut Events<'a>) {
         if self.open == Open::Text {
             self.close(self.current, events);
+        }
+        let part = event.peek("part").and_then(Object::lenient);
+        let kind = part.and_then(|mut part| part.take_if("type", object::text));
+        if kind.is_some_and(|kind| !matches!(kind.as_ref(), "output_text" | "refusal" | "reasoning_text")) {
+            self.unknown_part([PART_DONE, "response.content_part.done"], event, document, events);
+        }
+    }
+
+    /// In a message it has a number among the others, which are counted anew. In what only this dialect knows, events go on
+    /// as they are.
+    fn unknown_part<'a>(
+        &mut self,
+        [ours, theirs]: [&'static str; 2],
+        event: &Object<'a, '_>,
+        document: &'a RawValue,
+        events: &mut Events<'a>,
+    ) {
+        let of = self.items.get(self.current).filter(|item| !item.done).map(|item| item.kind);
+        match (of, event.peek("part")) {
+            (Some(Kind::Message), Some(part)) => {
+                self.switch(Open::Nothing, events);
+                events.push(opaque(ours, part));
+            }
+            (Some(Kind::Other), _) => events.push(opaque(theirs, document)),
+            _ => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::super::items;
-use super::{MOST_ITEMS, Reader, opaque};
+use super::{MOST_ITEMS, PART_ADDED, Reader, opaque};
 use crate::dialects::message::{CallKind, Content, Event, Events, Json};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_responses::DIALECT;
@@ -266,6 +266,10 @@ impl Reader {
                 Content::Reasoning(reasoning) => {
                     let open = if reasoning.summary { Open::Summary } else { Open::Content };
                     self.thought(open, reasoning.text, events);
+                }
+                Content::Opaque { raw, .. } if self.say_kind(Kind::Message).is_some() => {
+                    self.switch(Open::Nothing, events);
+                    events.push(Event::Opaque { dialect: DIALECT, name: PART_ADDED.into(), raw });
                 }
                 _ => {}
             }

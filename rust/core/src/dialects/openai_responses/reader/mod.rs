@@ -21,6 +21,10 @@ use item::{Kind, Open, State};
 /// More items than any response has; beyond them a server would only make us remember.
 const MOST_ITEMS: usize = 4096;
 
+/// The names of events that hold a part of a message which only this dialect knows, as it began and as it ended.
+pub(crate) const PART_ADDED: &str = "\npart added";
+pub(super) const PART_DONE: &str = "\npart done";
+
 /// Marks on the start and the finish: the number of the first event, and an `output` that was left empty at the end.
 pub(super) const FIRST: &str = "sequence_number";
 pub(super) const OUTPUT: &str = "output";
@@ -57,6 +61,11 @@ impl Reader {
         let kind = event.peek("type").and_then(object::text).unwrap_or(Text::Borrowed(""));
         let kind = if kind.is_empty() { Text::Owned(name.to_owned()) } else { kind };
         if !self.started && kind == "keepalive" {
+            return Ok(events);
+        }
+        if kind.is_empty() && ["error", "message", "detail"].iter().any(|name| event.has(name)) {
+            // In the words of another server, in place of an event.
+            self.fail(openai_error::parse_document(DIALECT, event), &mut events);
             return Ok(events);
         }
         if !self.started && kind != "error" {
@@ -105,7 +114,7 @@ impl Reader {
             "response.output_item.added" => self.item_added(index, &event, document, events)?,
             "response.output_item.done" => self.item_done(index, &event, document, events)?,
             "response.content_part.added" => self.part_added(&event, document, events),
-            "response.content_part.done" => self.part_done(events),
+            "response.content_part.done" => self.part_done(&event, document, events),
             "response.output_text.delta" => {
                 let text = text("delta");
                 let logprobs = event.take_if("logprobs", object::list).filter(|list| !list.is_empty());
@@ -149,7 +158,7 @@ impl Reader {
                 error.extras.mark(DIALECT, "error", Json::quoted(if flat { "flat" } else { "wrapped" }));
                 self.fail(error, events);
             }
-            _ => events.push(opaque(kind, document)),
+            _ => events.push(unknown(kind, document)),
         }
         Ok(())
     }
@@ -240,4 +249,10 @@ fn as_choice(list: Vec<&RawValue>) -> Json<'static> {
 
 fn opaque<'a>(kind: &str, raw: &'a RawValue) -> Event<'a> {
     Event::Opaque { dialect: DIALECT, name: kind.to_owned().into(), raw: Json::from(raw) }
+}
+
+/// An event that nobody knows. A line break, which goes no further, keeps its name from being one that our writer knows.
+fn unknown<'a>(kind: &str, raw: &'a RawValue) -> Event<'a> {
+    let name = kind.replace(['\n', '\r'], "") + "\n";
+    Event::Opaque { dialect: DIALECT, name: name.into(), raw: Json::from(raw) }
 }

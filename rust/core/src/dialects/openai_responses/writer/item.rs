@@ -21,6 +21,8 @@ pub(super) struct Item {
     pub(super) part: Option<Part>,
     /// Those that are done.
     pub(super) parts: Vec<Buffer>,
+    /// The last of `parts` is one that only our own reader knows.
+    pub(super) unknown: bool,
     in_content: bool,
     encrypted: Option<String>,
 }
@@ -93,7 +95,7 @@ impl Writer {
         self.item_is_done(index, whole, out);
     }
 
-    fn open_item(&mut self, is_reasoning: bool, out: &mut Buffer) {
+    pub(super) fn open_item(&mut self, is_reasoning: bool, out: &mut Buffer) {
         self.begin(out);
         let fits = self.open.as_ref().is_some_and(|item| item.is_reasoning == is_reasoning);
         if fits {
@@ -136,7 +138,12 @@ impl Writer {
         });
     }
 
-    fn close_part(&mut self, out: &mut Buffer) {
+    pub(super) fn close_part(&mut self, out: &mut Buffer) {
+        let waiting =
+            self.open.as_mut().and_then(|item| item.part.as_mut()).map(|part| std::mem::take(&mut part.waiting));
+        for citation in waiting.into_iter().flatten() {
+            self.annotate(&citation, out);
+        }
         let Some(item) = self.open.as_mut() else {
             return;
         };
@@ -148,6 +155,7 @@ impl Writer {
         let mut whole = Buffer::new();
         part.write(&mut whole);
         item.parts.push(whole.clone());
+        item.unknown = false;
         let place = |event: &mut Members<'_>| {
             event.text("item_id", &id);
             event.whole("output_index", index);
@@ -233,7 +241,7 @@ impl Writer {
                     self.close_call(number, Some(tail), out);
                 }
             }
-            _ => return false,
+            _ => return self.close_at(index, out),
         }
         true
     }
@@ -334,7 +342,17 @@ impl Writer {
 
 impl Item {
     fn new(index: u64, id: String, is_reasoning: bool, head: Option<Json<'static>>) -> Self {
-        Self { index, id, is_reasoning, head, part: None, parts: Vec::new(), in_content: false, encrypted: None }
+        Self {
+            index,
+            id,
+            is_reasoning,
+            head,
+            part: None,
+            parts: Vec::new(),
+            unknown: false,
+            in_content: false,
+            encrypted: None,
+        }
     }
 
     fn write_said(&self, item: &mut Members<'_>) {

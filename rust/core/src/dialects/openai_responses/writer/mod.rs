@@ -10,9 +10,10 @@ mod item;
 mod part;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use super::items::BETWEEN;
-use super::reader::FIRST;
+use super::reader::{FIRST, PART_ADDED, PART_DONE};
 use super::reply::{Response, State, list_of_logprobs};
 use super::{DIALECT, parts};
 use crate::dialects::chatlike::or;
@@ -23,6 +24,8 @@ use call::Call;
 use item::Item;
 use part::PartKind;
 
+/// Citations that wait for the end of their text. More go out at once, with the text as far as it has come.
+const MOST_WAITING: usize = 1024;
 /// More text than any model gives in one answer.
 const MOST_BYTES: usize = 64 << 20;
 
@@ -51,6 +54,8 @@ pub struct Writer {
     namespace: Option<Box<Json<'static>>>,
     /// Our own reader says that what begins is reasoning itself, not a summary.
     in_content: bool,
+    /// Items of our own reader that stand elsewhere than where their server put them, and where.
+    moved: Vec<(u64, u64)>,
     /// The items that are done, by place.
     done: Vec<(u64, Buffer)>,
     finish: Option<Box<Finish<'static>>>,
@@ -79,6 +84,7 @@ impl Writer {
             announced: None,
             namespace: None,
             in_content: false,
+            moved: Vec::new(),
             done: Vec::new(),
             finish: None,
             usage: None,
@@ -193,6 +199,8 @@ impl Writer {
         match name {
             "namespace" => self.namespace = Some(Box::new(raw.clone().into_owned())),
             "item" => self.whole_item(raw, out),
+            PART_ADDED => self.part_added(raw, out),
+            PART_DONE => self.part_done(raw, out),
             _ => self.told(name, raw, out),
         }
     }
@@ -220,14 +228,15 @@ impl Writer {
             }
             return;
         };
-        let place = event.peek("output_index").and_then(object::whole);
+        let place = event.peek("output_index").and_then(object::whole).map(|place| self.place(name, place));
         let item = event.peek("item");
         match (name, item.and_then(Object::lenient)) {
             ("response.completed", _) => self.beside = Some(Box::new(raw.clone().into_owned())),
             ("response.output_item.added", Some(head)) => {
-                self.index = self.index.max(place.map_or(0, |place| place.saturating_add(1)));
-                if !self.announce(place.unwrap_or(self.index), head, out) {
-                    self.repeat(name, &mut event, out);
+                let place = place.unwrap_or(self.index);
+                self.index = self.index.max(place.saturating_add(1));
+                if !self.announce(place, head, out) {
+                    self.repeat(name, place.into(), &mut event, out);
                 }
             }
             ("response.output_item.done", Some(tail)) => {
@@ -235,23 +244,40 @@ impl Writer {
                     let whole = item.map(|item| item.get().as_bytes().to_vec()).unwrap_or_default();
                     self.bytes += whole.len();
                     self.done.push((place.unwrap_or(self.index), whole));
-                    self.repeat(name, &mut event, out);
+                    self.repeat(name, place, &mut event, out);
                     self.told_before = Some(self.sequence);
                 }
             }
-            _ => self.repeat(name, &mut event, out),
+            _ => self.repeat(name, place, &mut event, out),
         }
+    }
+
+    /// The place of an item that its server put at `place`: another one where one of ours stands there already.
+    fn place(&mut self, name: &str, place: u64) -> u64 {
+        let taken = || {
+            let mut calls = self.calls.iter().map(|call| call.index);
+            self.done.iter().any(|(index, _)| *index == place)
+                || self.open.as_ref().is_some_and(|item| item.index == place)
+                || calls.any(|index| index == place)
+        };
+        if name == "response.output_item.added" && taken() {
+            self.moved.push((place, self.index));
+        }
+        self.moved.iter().rev().find(|(from, _)| *from == place).map_or(place, |(_, to)| *to)
     }
 
     /// The event as it was, under a number of ours. Padding against the guessing of lengths belonged to the frame it
     /// came in.
-    fn repeat(&mut self, name: &str, event: &mut Object<'_, '_>, out: &mut Buffer) {
+    fn repeat(&mut self, name: &str, place: Option<u64>, event: &mut Object<'_, '_>, out: &mut Buffer) {
         for name in ["type", "sequence_number", "obfuscation"] {
             event.forget(name);
         }
-        self.frame(name, out, |members| {
+        self.frame(name.trim_end_matches('\n'), out, |members| {
             for (name, value) in event.members() {
-                members.fill(name, value.get());
+                match place.filter(|_| name == "output_index") {
+                    Some(place) => members.whole("output_index", place),
+                    None => members.fill(name, value.get()),
+                }
             }
         });
     }
@@ -261,12 +287,27 @@ impl Writer {
         if std::mem::take(&mut self.text_begun) {
             self.part(PartKind::Text, true, out);
         }
-        let Some(item) = self.open.as_mut().filter(|_| parts::is_annotation(citation)) else {
+        let open = self.open.as_mut().filter(|_| parts::is_annotation(citation));
+        let Some(part) = open.and_then(|item| item.part.as_mut()).filter(|part| part.kind == PartKind::Text) else {
+            return;
+        };
+        // Of another dialect, without a place: it is about all of the text, which has not come to its end.
+        let of_all = citation.end_index.is_none() && citation.extras.of(DIALECT).next().is_none();
+        if of_all && part.waiting.len() < MOST_WAITING {
+            part.waiting.push(citation.clone().into_owned());
+        } else {
+            self.annotate(citation, out);
+        }
+    }
+
+    /// Tells a citation of the text as far as it has come.
+    pub(super) fn annotate(&mut self, citation: &Citation<'_>, out: &mut Buffer) {
+        let Some(item) = self.open.as_mut() else {
             return;
         };
         let (index, id) = (item.index, item.id.clone());
         let content_index = item.parts.len() as u64;
-        let Some(part) = item.part.as_mut().filter(|part| part.kind == PartKind::Text) else {
+        let Some(part) = item.part.as_mut() else {
             return;
         };
         let mut annotation = Buffer::new();

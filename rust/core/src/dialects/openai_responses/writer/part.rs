@@ -1,6 +1,7 @@
 //! The parts of an item: texts, refusals, and the summaries and texts of a reasoning.
 
 use super::super::items::write_thought;
+use crate::dialects::message::Citation;
 use crate::dialects::output::{self, Buffer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(super) struct Part {
     pub(super) kind: PartKind,
     pub(super) text: String,
     pub(super) annotations: Vec<String>,
+    /// Citations that are told when the text has come to its end.
+    pub(super) waiting: Vec<Citation<'static>>,
     /// The inside of the list.
     pub(super) logprobs: String,
     /// A part of the same reasoning went before: the empty line between the two is not part of either.
@@ -64,7 +67,14 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(kind: PartKind) -> Self {
-        Self { kind, text: String::new(), annotations: Vec::new(), logprobs: String::new(), after_another: false }
+        Self {
+            kind,
+            text: String::new(),
+            annotations: Vec::new(),
+            waiting: Vec::new(),
+            logprobs: String::new(),
+            after_another: false,
+        }
     }
 
     pub(super) fn add_logprobs(&mut self, list: Option<&str>) {

@@ -2,27 +2,25 @@
 //! where nobody looks.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::needless_pass_by_value,
     reason = "a test fails where it meets a failure, and takes JSON as it is written"
 )]
 
 use fastroute_core::dialects::Dialect;
-use fastroute_core::dialects::message::Envelope;
 use fastroute_core::passes::WayBack;
-use fastroute_core::relay;
 use fastroute_core::sse::Limits;
 use fastroute_core::translate::{self, StreamTranslator};
-use fastroute_core::usage::UsageRule;
 use serde_json::{Value, json};
 
-const CHAT: Dialect = Dialect::OpenAiChat;
-const RESPONSES: Dialect = Dialect::OpenAiResponses;
-const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
-const GEMINI: Dialect = Dialect::Gemini;
-const COHERE: Dialect = Dialect::CohereV2;
-const OLLAMA: Dialect = Dialect::Ollama;
-const ENVELOPE: Envelope<'static> = Envelope { id: "r1", model: "m", created_s: 1, include_usage: true };
+mod calls;
+mod links;
+mod named;
+#[path = "../dialects/names.rs"]
+mod names;
+mod own;
+use names::{ANTHROPIC, BEDROCK, CHAT, COHERE, ENVELOPE, GEMINI, OLLAMA, RESPONSES};
 
 /// What each piece of a stream comes to, and what its end does.
 fn told(pieces: &[Vec<u8>], source: Dialect, target: Dialect) -> Vec<Vec<u8>> {
@@ -63,60 +61,6 @@ fn call(index: u32, id: &str, arguments: &str) -> Value {
         id => json!({"index": index, "id": id, "type": "function", "function": {"name": "f", "arguments": arguments}}),
     };
     json!({"tool_calls": [entry]})
-}
-
-#[test]
-fn calls_that_come_beside_each_other_are_one_behind_the_other_in_cohere() {
-    let stream = [
-        chunk(0, call(0, "a", ""), Value::Null),
-        chunk(0, call(1, "b", ""), Value::Null),
-        chunk(0, call(1, "", "{\"x\":"), Value::Null),
-        chunk(0, call(0, "", "{\"y\":1}"), Value::Null),
-        chunk(0, call(1, "", "2}"), Value::Null),
-        chunk(0, json!({}), json!("tool_calls")),
-        done(),
-    ];
-    let events = documents(&told(&stream, CHAT, COHERE));
-    let of_calls: Vec<_> = events
-        .iter()
-        .filter(|event| event["type"].as_str().unwrap().starts_with("tool-call"))
-        .map(|event| {
-            let arguments = event["delta"]["message"]["tool_calls"]["function"]["arguments"].as_str().unwrap_or("");
-            format!("{} {} {arguments}", event["type"].as_str().unwrap(), event["index"])
-        })
-        .collect();
-    assert_eq!(
-        of_calls,
-        [
-            "tool-call-start 0 ",
-            "tool-call-delta 0 {\"y\":1}",
-            "tool-call-end 0 ",
-            "tool-call-start 1 ",
-            "tool-call-delta 1 {\"x\":2}",
-            "tool-call-end 1 "
-        ]
-    );
-}
-
-#[test]
-fn a_call_is_told_as_soon_as_the_next_begins() {
-    let stream = [
-        chunk(0, call(0, "a", "{\"y\":"), Value::Null),
-        chunk(0, call(0, "", "1}"), Value::Null),
-        chunk(0, call(1, "b", "{}"), Value::Null),
-        chunk(0, json!({}), json!("tool_calls")),
-        done(),
-    ];
-    for (target, end) in [
-        (GEMINI, r#""functionCall":{"id":"a""#),
-        (COHERE, "tool-call-end"),
-        (RESPONSES, "response.function_call_arguments.done"),
-        (OLLAMA, r#""arguments":{"y":1}"#),
-    ] {
-        let told = told(&stream, CHAT, target);
-        let at = told.iter().position(|out| String::from_utf8_lossy(out).contains(end));
-        assert_eq!(at, Some(2), "{}", target.name());
-    }
 }
 
 #[test]
@@ -199,39 +143,6 @@ fn a_character_that_is_cut_in_two_is_whole_again() {
 }
 
 #[test]
-fn calls_without_ids_have_other_ones_in_every_answer() {
-    let stream = |id: &str| {
-        let entry = json!({"index": 0, "type": "function", "function": {"name": "f", "arguments": "{}"}});
-        let chunk = |delta: Value, finish: Value| {
-            frame(json!({"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
-        };
-        let pieces =
-            [chunk(json!({"tool_calls": [entry]}), Value::Null), chunk(json!({}), json!("tool_calls")), done()];
-        let envelope = Envelope { id, ..ENVELOPE };
-        let mut stream =
-            StreamTranslator::new(CHAT, ANTHROPIC, WayBack::default(), &envelope, Limits::default()).unwrap();
-        let mut out = Vec::new();
-        for piece in pieces {
-            stream.push(&piece, &mut out);
-        }
-        let told = documents(&[out]);
-        told.iter().find_map(|event| event["content_block"]["id"].as_str().map(str::to_owned)).unwrap()
-    };
-    assert_eq!(stream("r1"), stream("r1"));
-    assert_ne!(stream("r1"), stream("r2"));
-    let gemini = json!({"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}, "finishReason": "STOP"}]});
-    let whole = |id: &str| {
-        let envelope = Envelope { id, ..ENVELOPE };
-        let said =
-            translate::reply(gemini.to_string().as_bytes(), GEMINI, CHAT, &WayBack::default(), &envelope).unwrap();
-        let said: Value = serde_json::from_slice(&said).unwrap();
-        said["choices"][0]["message"]["tool_calls"][0]["id"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(whole("r1"), whole("r1"));
-    assert_ne!(whole("r1"), whole("r2"));
-}
-
-#[test]
 fn a_response_that_fails_tells_what_was_said_and_a_code_that_sdks_know() {
     let stream = [chunk(0, json!({"content": "Half an ans"}), Value::Null)];
     let last = documents(&told(&stream, CHAT, RESPONSES)).pop().unwrap();
@@ -284,46 +195,7 @@ fn a_text_without_words_is_no_message() {
 }
 
 #[test]
-fn a_stream_names_at_its_end_what_its_client_was_not_told() {
-    let anthropic: Vec<_> = [
-        json!({"type": "message_start", "message": {"id": "msg_1", "model": "m", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}}),
-        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use", "id": "s", "name": "code_execution", "input": {}}}),
-        json!({"type": "content_block_stop", "index": 0}),
-        json!({"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
-        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Nine."}}),
-        json!({"type": "content_block_stop", "index": 1}),
-        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}),
-        json!({"type": "message_stop"}),
-    ]
-    .into_iter()
-    .map(frame)
-    .collect();
-    for target in [CHAT, RESPONSES] {
-        let said = String::from_utf8(told(&anthropic, ANTHROPIC, target).concat()).unwrap();
-        assert!(said.contains(": x-fastroute-dropped: choices[0].server_tool_use\n\n"), "{}: {said}", target.name());
-    }
-    let own = String::from_utf8(told(&anthropic, ANTHROPIC, ANTHROPIC).concat()).unwrap();
-    assert!(!own.contains("x-fastroute"), "{own}");
-    let sound = [
-        chunk(0, json!({"audio": {"id": "a", "transcript": "Nine."}}), Value::Null),
-        chunk(0, json!({"audio": {"data": "UklGRg=="}}), Value::Null),
-        chunk(0, json!({}), json!("stop")),
-        done(),
-    ];
-    let said = String::from_utf8(told(&sound, CHAT, ANTHROPIC).concat()).unwrap();
-    assert!(said.contains("Nine.") && said.contains("dropped: choices[0].audio\n\n"), "{said}");
-    let code = [
-        frame(
-            json!({"candidates": [{"content": {"parts": [{"executableCode": {"language": "PYTHON", "code": "9"}}]}}]}),
-        ),
-        frame(json!({"candidates": [{"content": {"parts": [{"text": "Nine."}]}, "finishReason": "STOP"}]})),
-    ];
-    let said = String::from_utf8(told(&code, GEMINI, CHAT).concat()).unwrap();
-    assert!(said.contains("dropped: choices[0].executableCode\n\n"), "{said}");
-}
-
-#[test]
-fn a_prompt_that_was_blocked_is_a_refusal_and_not_an_answer() {
+fn a_prompt_that_was_blocked_is_filtered_and_no_word_of_an_answer() {
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "modelVersion": "m", "responseId": "r",
         "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4}});
     let whole = |target| {
@@ -333,20 +205,18 @@ fn a_prompt_that_was_blocked_is_a_refusal_and_not_an_answer() {
     };
     let anthropic = whole(ANTHROPIC);
     assert_eq!((&anthropic["content"], &anthropic["stop_reason"]), (&json!([]), &json!("refusal")));
-    assert_eq!(anthropic["stop_details"]["explanation"], "PROHIBITED_CONTENT");
     let chat = whole(CHAT);
     let choice = &chat["choices"][0];
     assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&Value::Null, &json!("content_filter")));
-    assert_eq!(choice["message"]["refusal"], "PROHIBITED_CONTENT");
+    assert_eq!(choice["message"]["refusal"], Value::Null);
     let responses = whole(RESPONSES);
     assert_eq!(responses["incomplete_details"]["reason"], "content_filter");
-    assert_eq!(responses["output"][0]["content"][0]["type"], "refusal");
+    assert_eq!(responses["output"], json!([]));
     let streamed = |target| documents(&told(&[frame(blocked.clone())], GEMINI, target));
     let events = streamed(ANTHROPIC);
     assert!(!events.iter().any(|event| event["type"] == "content_block_start"), "{events:?}");
     let delta = events.iter().find(|event| event["type"] == "message_delta").unwrap();
     assert_eq!(delta["delta"]["stop_reason"], "refusal");
-    assert_eq!(delta["delta"]["stop_details"]["explanation"], "PROHIBITED_CONTENT");
     let events = streamed(CHAT);
     assert!(
         !events
@@ -370,46 +240,6 @@ fn a_refusal_of_the_models_own_is_text_where_there_is_no_block_for_it() {
     let cut = documents(&told(&stream[..2], CHAT, ANTHROPIC));
     let text: String = cut.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
     assert_eq!((text.as_str(), &cut.last().unwrap()["type"]), ("I won't.", &json!("error")));
-}
-
-#[test]
-fn a_reply_names_what_its_client_was_not_told() {
-    let crossed = |reply: Value, source: Dialect, target: Dialect| {
-        let (said, facts) = relay::cross_reply(
-            reply.to_string().as_bytes(),
-            [source, target],
-            UsageRule::default(),
-            &WayBack::default(),
-            None,
-            &ENVELOPE,
-        )
-        .unwrap();
-        (String::from_utf8(said.to_vec()).unwrap(), facts.unsaid)
-    };
-    let anthropic = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [
-        {"type": "redacted_thinking", "data": "YmxvYg=="},
-        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
-        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
-        {"type": "text", "text": "Nine.", "citations": [{"type": "char_location", "document_index": 0,
-            "document_title": "Numbers", "cited_text": "nine", "start_char_index": 0, "end_char_index": 4}]}],
-        "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1}});
-    let tools = ["choices[0].server_tool_use", "choices[0].web_search_tool_result"];
-    let (said, lost) = crossed(anthropic.clone(), ANTHROPIC, CHAT);
-    assert_eq!(lost, [tools[0], tools[1], "choices[0].citations"]);
-    assert!(!said.contains("url_citation"), "a link without an address is none: {said}");
-    let (said, lost) = crossed(anthropic.clone(), ANTHROPIC, RESPONSES);
-    assert_eq!(lost, [tools[0], tools[1], "choices[0].citations"]);
-    assert!(!said.contains("url_citation"), "{said}");
-    let (_, lost) = crossed(anthropic.clone(), ANTHROPIC, GEMINI);
-    assert_eq!(lost, ["choices[0].redacted_reasoning", tools[0], tools[1]]);
-    assert_eq!(crossed(anthropic, ANTHROPIC, ANTHROPIC).1, Vec::<String>::new());
-    // What says nothing is not named.
-    let responses = json!({"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "output": [
-        {"type": "reasoning", "id": "rs_1", "summary": []},
-        {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "9"}},
-        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-            "content": [{"type": "output_text", "text": "Nine.", "annotations": [], "logprobs": []}]}]});
-    assert_eq!(crossed(responses, RESPONSES, CHAT).1, ["choices[0].web_search_call"]);
 }
 
 #[test]
@@ -438,61 +268,6 @@ fn thoughts_with_log_probabilities_are_one_thought() {
 }
 
 #[test]
-fn links_that_come_before_their_text_are_of_that_text() {
-    let link = json!({"type": "citations_delta", "citation": {"type": "web_search_result_location",
-        "url": "https://example.com", "title": "T", "cited_text": "x", "encrypted_index": "e"}});
-    let text = |index: u32, deltas: Vec<Value>| {
-        let mut events = vec![
-            json!({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": "", "citations": []}}),
-        ];
-        events.extend(
-            deltas.into_iter().map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})),
-        );
-        events.push(json!({"type": "content_block_stop", "index": index}));
-        events
-    };
-    let said = |text: &str| json!({"type": "text_delta", "text": text});
-    let mut events = vec![
-        json!({"type": "message_start", "message": {"id": "msg_1", "model": "m", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}}),
-    ];
-    events.extend(text(0, vec![said("So: ")]));
-    events.extend(text(1, vec![link, said("Ni"), said("ne.")]));
-    events.push(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}));
-    events.push(json!({"type": "message_stop"}));
-    let stream: Vec<_> = events.into_iter().map(frame).collect();
-    let told_to = |target| documents(&told(&stream, ANTHROPIC, target));
-    let chat = told_to(CHAT);
-    let at = chat.iter().find_map(|chunk| chunk["choices"][0]["delta"]["annotations"][0].get("url_citation")).unwrap();
-    assert_eq!((&at["start_index"], &at["end_index"]), (&json!(4), &json!(9)));
-    let last = told_to(RESPONSES).pop().unwrap();
-    let content = &last["response"]["output"][0]["content"];
-    assert_eq!((&content[0]["annotations"], &content[0]["text"]), (&json!([]), &json!("So: ")));
-    assert_eq!(
-        (&content[1]["annotations"][0]["url"], &content[1]["text"]),
-        (&json!("https://example.com"), &json!("Nine."))
-    );
-}
-
-#[test]
-fn a_call_without_arguments_has_an_object_for_them() {
-    for nothing in ["", "null"] {
-        let stream = [chunk(0, call(0, "a", nothing), Value::Null), chunk(0, json!({}), json!("tool_calls")), done()];
-        let last = documents(&told(&stream, CHAT, RESPONSES)).pop().unwrap();
-        assert_eq!(last["response"]["output"][0]["arguments"], "{}", "{last}");
-    }
-    let part = json!({"functionCall": {"name": "f"}});
-    let reply = json!({"responseId": "r", "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}]});
-    let events = documents(&told(&[frame(reply.clone())], GEMINI, CHAT));
-    let pieces = events
-        .iter()
-        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str());
-    assert_eq!(pieces.collect::<String>(), "{}");
-    let said = translate::reply(reply.to_string().as_bytes(), GEMINI, CHAT, &WayBack::default(), &ENVELOPE).unwrap();
-    let said: Value = serde_json::from_slice(&said).unwrap();
-    assert_eq!(said["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], "{}");
-}
-
-#[test]
 fn an_empty_proof_before_the_real_one_is_none() {
     let detail = |text: &str, signature: &str| {
         let detail = json!({"type": "reasoning.text", "text": text, "signature": signature, "index": 0});
@@ -503,4 +278,42 @@ fn an_empty_proof_before_the_real_one_is_none() {
     let thoughts = events.iter().filter(|event| event["content_block"]["type"] == "thinking").count();
     let proofs: Vec<_> = events.iter().filter_map(|event| event["delta"]["signature"].as_str()).collect();
     assert_eq!((thoughts, proofs), (1, vec!["c2ln"]));
+}
+
+#[test]
+fn an_error_in_the_words_of_another_server_is_one() {
+    for error in [json!({"detail": "No such model"}), json!({"detail": [{"loc": ["body"], "msg": "No such model"}]})] {
+        for source in [CHAT, RESPONSES, ANTHROPIC, COHERE] {
+            for stream in [frame(error.clone()), error.to_string().into_bytes()] {
+                let target = if source == CHAT { ANTHROPIC } else { CHAT };
+                let said = String::from_utf8(told(&[stream], source, target).concat()).unwrap();
+                assert!(said.contains("No such model") && said.contains("error"), "{}: {said}", source.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn log_probabilities_of_cohere_are_told() {
+    let piece = json!({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Nine"}}},
+        "logprobs": {"text": "Nine", "token_ids": [4], "logprobs": [-0.5]}});
+    let stream = [
+        json!({"type": "message-start", "id": "r", "delta": {"message": {"role": "assistant"}}}),
+        json!({"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}}),
+        piece,
+        json!({"type": "content-end", "index": 0}),
+        json!({"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}),
+    ];
+    let stream: Vec<_> = stream.into_iter().map(frame).collect();
+    let expected = json!([{"token": "Nine", "logprob": -0.5, "bytes": null, "top_logprobs": []}]);
+    let events = documents(&told(&stream, COHERE, CHAT));
+    let told_there = events.iter().find_map(|event| event["choices"][0]["logprobs"].get("content"));
+    assert_eq!(told_there, Some(&expected));
+    let own = String::from_utf8(told(&stream, COHERE, COHERE).concat()).unwrap();
+    assert!(own.contains(r#""token_ids":[4]"#), "{own}");
+    let reply = json!({"id": "r", "message": {"role": "assistant", "content": [{"type": "text", "text": "Nine"}]},
+        "finish_reason": "COMPLETE", "logprobs": [{"text": "Nine", "token_ids": [4], "logprobs": [-0.5]}]});
+    let said = translate::reply(reply.to_string().as_bytes(), COHERE, CHAT, &WayBack::default(), &ENVELOPE).unwrap();
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said["choices"][0]["logprobs"]["content"], expected);
 }
