@@ -367,6 +367,26 @@ async fn a_request_that_got_one_byte_of_an_answer_is_never_sent_twice() {
 }
 
 #[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn an_answer_that_comes_before_the_request_was_read_is_heard() {
+    let address = upstream_of(|_, mut stream| async move {
+        let (mut head, body) = ([0; 1024], r#"{"error":{"message":"too much","type":"request_too_large"}}"#);
+        let _some = stream.read(&mut head).await;
+        let length = body.len();
+        let head = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\ncontent-length";
+        // What is left unread has the kernel reset the connection.
+        stream.write_all(format!("{head}: {length}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    })
+    .await;
+    let rig = Rig::new(table(1, &[address, playing(WELL).await], &Patience::default()), at_once(&[0, 1])).await;
+    let body = chat("m", false).replace("hi", &"h".repeat(3 << 20));
+    assert!(body.len() > 3 << 20);
+    for _ in 0..10 {
+        let reply = rig.ask(&body).await;
+        assert_eq!((reply.status(), reply.header("x-fastroute-attempts")), (413, Some("1")));
+    }
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
 async fn an_error_reply_whose_body_never_comes_does_not_hold_up_the_next_target() {
     let slow = playing(r#"[{"head": {"status": 503, "framing": {"length": 100}}}, {"send": {"utf8": "{"}}, "stall"]"#);
     let (slow, well) = (slow.await, playing(WELL).await);
