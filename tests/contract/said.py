@@ -40,6 +40,7 @@ LOSSES: dict[tuple[str, str], str] = {
     ("anthropic_messages", "usage of nothing"): "requires two counts: where nothing was told they are zero",
     ("anthropic_messages", "arguments"): "has objects alone for the input of a tool: free text is a member of one",
     ("openai_responses", "choices"): "a response is one choice, never none and never two",
+    ("openai_responses", "no finish"): "a response has a status; one that came whole is completed",
     ("gemini", "refusal"): "a refusal is text, because there is nothing else to say it as",
     ("gemini", "cache writes"): "cache writes have no count",
     ("gemini", "usage details"): "reasoning that a server counts beside the completion is cut to it",
@@ -165,7 +166,9 @@ def _of_choice(there: Choice, here: Choice) -> Iterator[tuple[str, str]]:
         yield "text", f"{len(there.text)} characters, were {len(here.text)}"
     if there.calls != here.calls:
         yield ("arguments", "in an object") if _wrapped(there.calls, here.calls) else ("calls", "differ")
-    if there.finish != here.finish:
+    if (there.finish, here.finish) == ("stop", None):
+        yield "no finish", "is completed"
+    elif there.finish != here.finish:
         yield "finish", f"{there.finish}, was {here.finish}"
 
 

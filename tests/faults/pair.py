@@ -61,7 +61,11 @@ def between(case: Case, pair: Pair) -> Case | None:
     if case.phase is Phase.DELIVERED and case.way is Way.PLAIN:
         return msgspec.structs.replace(case, steps=steps, phase=Phase.BEGUN, alone=_held(case.record), elsewhere=True)
     alone, record = (case.alone, case.record) if other is None else (other.alone, other.record)
-    return msgspec.structs.replace(case, steps=steps, alone=_told(alone, pair), record=record)
+    # Google's SDKs take a comment for an event: their streams have none, and their status waits for the first content.
+    early = case.early and pair.client != "gemini"
+    if case.early and not early:
+        alone = Seen(ending=Ending.ERROR, status=504, code="upstream_timeout")
+    return msgspec.structs.replace(case, steps=steps, alone=_told(alone, pair), record=record, early=early)
 
 
 def _held(record: Record) -> Seen:

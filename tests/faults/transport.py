@@ -78,9 +78,9 @@ TRANSPORT = (
         name="closed-while-idle",
         title="A connection that rested turns out to be closed when it is used again",
         rule=(
-            "It was unused for a second, and ended within 250 ms without a byte, most likely before it was read: sent again "
-            "on a fresh one as the same attempt, but not where `ambiguous_retry` is `never`. One that ends later may have "
-            "had the request."
+            "It was unused for a second, and ended within 250 ms without a byte, most likely before it was read: sent "
+            "again on a fresh one as the same attempt, but not where `ambiguous_retry` is `never`. One that ends later "
+            "may have had the request."
         ),
         cases=tuple(
             Case(
@@ -128,8 +128,8 @@ TRANSPORT = (
     Fault(
         name="slow-first-token",
         title="No content before the soft limit",
-        rule="Streams only. Another target in service is asked, and the first let go once that has not failed at once. Where "
-        "there is no other, or no budget for it, the hard limit holds.",
+        rule="Streams only. Another target in service is asked, and the first let go once that has not failed at once. "
+        "Where there is no other, or no budget for it, the hard limit holds.",
         cases=(
             Case(
                 phase=Phase.WRITTEN,
