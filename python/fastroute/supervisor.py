@@ -36,6 +36,8 @@ OWN_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIG
 """Signals that a process earns by itself; every other one was sent to it."""
 SHUT_LATE_S = 0.1
 """It has stopped accepting by then."""
+KILL_LATE_S = 20.0
+"""It has said its last words, settled and synced long before; one that has not ended by then hangs."""
 BACKOFF_S = 0.1
 BACKOFF_CAP_S = 0.5
 """With a start of a second, whoever is killed over and over serves again within two."""
@@ -90,6 +92,9 @@ class Supervisor:
         self._stopping = False
         self._shut_at_s: float | None = None
         """When whoever connects is to be refused."""
+        self._kill_at_s: float | None = None
+        """When a data process that was told to stop has hung for too long."""
+        self._signals = 0
         self._hung_up = False
         self._terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
         self._bell, self._wake = socket.socketpair()
@@ -209,7 +214,8 @@ class Supervisor:
                 return status
             wait_s = LOOK_S if self._watch else None
             if self._stopping:
-                wait_s = self._shut_doors()
+                due = [left for left in (self._shut_doors(), self._kill()) if left is not None]
+                wait_s = min(due, default=None)
             else:
                 self._look_for_another_configuration()
             heard = [self._bell] if self._channel is None else [self._bell, self._channel]
@@ -239,6 +245,18 @@ class Supervisor:
             if listener.name != "admin":
                 with contextlib.suppress(OSError):
                     listener.socket.shutdown(socket.SHUT_RDWR)
+        return None
+
+    def _kill(self) -> float | None:
+        """Kills a data process that does not stop; the seconds until then. What it left open the next start settles."""
+        if self._kill_at_s is None or self._child is None:
+            return None
+        left_s = self._kill_at_s - time.monotonic()
+        if left_s > 0:
+            return left_s
+        self._kill_at_s = None
+        log.critical("the data process does not stop and is killed")
+        self._child.kill()
         return None
 
     def _pause(self, pause_s: float) -> None:
@@ -345,6 +363,11 @@ class Supervisor:
         if at_once or self._shut_at_s is None:
             self._shut_at_s = time.monotonic() + SHUT_LATE_S + (0.0 if at_once else LAME_DUCK_S)
         self._stopping = True
+        self._signals += 1
+        # The second one makes it hurry, the third one makes it end what runs.
+        drain_s = self._config.limits.drain_timeout_s if self._signals < 3 else 0.0
+        kill_at_s = time.monotonic() + LAME_DUCK_S + drain_s + KILL_LATE_S
+        self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)
 

@@ -278,6 +278,16 @@ def test_a_killed_data_process_is_replaced_on_the_same_ports(upstream: Upstream,
     assert "ended with status -9" in gateway.command.output
 
 
+@pytest.mark.long
+def test_a_data_process_that_hangs_does_not_keep_its_supervisor_from_stopping(upstream: Upstream, serve: Serve) -> None:
+    config = configuration(upstream.origin, free_port())
+    gateway = serve({**config, "limits": {**config.get("limits", {}), "drain_timeout_s": 1}})
+    os.kill(gateway.process, signal.SIGSTOP)
+    gateway.command.process.send_signal(signal.SIGTERM)
+    assert gateway.command.process.wait(60) == 1
+    assert "is killed" in gateway.command.output
+
+
 def test_a_data_process_does_not_outlive_its_supervisor(upstream: Upstream, serve: Serve) -> None:
     gateway = serve(configuration(upstream.origin, free_port()))
     child = gateway.process
