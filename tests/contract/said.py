@@ -43,7 +43,6 @@ LOSSES: dict[tuple[str, str], str] = {
     ("openai_responses", "no finish"): "a response has a status; one that came whole is completed",
     ("gemini", "refusal"): "a refusal is text, because there is nothing else to say it as",
     ("gemini", "cache writes"): "cache writes have no count",
-    ("gemini", "usage details"): "reasoning that a server counts beside the completion is cut to it",
     ("cohere_v2", "choices"): "a reply is one message, no more and no less",
     ("cohere_v2", "refusal"): "a refusal is text like any other",
     ("cohere_v2", "cache writes"): "usage counts what was read from a cache alone",
