@@ -265,7 +265,7 @@ async fn two<'t>(
         Turn::Of(was_second, tried) => {
             let (this, other) = if was_second { (second, first) } else { (first, second) };
             match tried {
-                Err(Failed { failure, .. }) if !is_everybodys(&failure) => {
+                Err(Failed { failure, .. }) if other.left || !is_everybodys(&failure) => {
                     story.setback_of_two(was_second, &failure, now);
                     course.after_one_of_two(this.running.over(&failure, ground), &failure, now);
                     alone(ground, course, story, other, over).await

@@ -6,7 +6,7 @@
 
 use std::time::SystemTime;
 
-use crate::failure::{Failure, Kind, Retry, body::ErrorBody, retry_after::parse_retry_after};
+use crate::failure::{Failure, Kind, Origin, Retry, body::ErrorBody, retry_after::parse_retry_after};
 
 /// An error reply as it came, and the clock to read its dates by.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,9 @@ pub fn classify(status: u16, said: &ErrorBody) -> Failure {
     if told == Some(425) {
         failure.retry = Retry::SameOrElsewhere;
     }
+    if kind == Kind::NotFound && !misses_the_model(said) {
+        failure.origin = Origin::Client;
+    }
     if speaks_of_the_request(kind) && told.is_none_or(may_be_shown) {
         failure.pass_through = true;
         failure.status = told.unwrap_or(failure.status);
@@ -92,7 +95,7 @@ fn kind_of(status: Option<u16>, said: &ErrorBody) -> Kind {
     // What stands in quotes is mostly the client's, and must not speak of keys, accounts and models.
     let message = unquoted(&said.message);
     if let Some(kind) = said.names.iter().find_map(|name| specific(name)) {
-        return if is_about_a_thing(kind, said, &message) { Kind::BadRequest } else { kind };
+        return if is_about_a_file(kind, &message) { Kind::BadRequest } else { kind };
     }
     if says_quota(status, &message) {
         return Kind::Quota;
@@ -102,28 +105,38 @@ fn kind_of(status: Option<u16>, said: &ErrorBody) -> Kind {
     }
     let kind = status.map(by_status).or_else(|| said.names.iter().find_map(|name| generic(name)));
     let kind = kind.unwrap_or(Kind::UpstreamError);
-    if is_about_a_thing(kind, said, &message) { Kind::BadRequest } else { kind }
+    if is_about_a_file(kind, &message) { Kind::BadRequest } else { kind }
 }
 
-/// Whether what is missing or forbidden is a thing that the request names, and not the model: a file, say. That is the
-/// client's mistake, and of nobody else's concern.
-fn is_about_a_thing(kind: Kind, said: &ErrorBody, message: &str) -> bool {
-    const THINGS: [&str; 12] = [
-        "file",
-        "cachedcontent",
-        "cached content",
-        "container",
-        "vector store",
-        "response",
-        "conversation",
-        "item with",
-        "assistant",
-        "prompt",
-        "batch",
-        "image",
+/// Whether what is forbidden is a file that the request names, and not the model: the client's mistake, and of nobody
+/// else's concern.
+fn is_about_a_file(kind: Kind, message: &str) -> bool {
+    const WORDS: [&str; 8] = ["file", "files", "cachedcontent", "cached", "storage", "bucket", "object", "objects"];
+    kind == Kind::Forbidden && message.split(|letter: char| !letter.is_alphanumeric()).any(|word| WORDS.contains(&word))
+}
+
+/// Whether it is certain that the model is missing, or its address: then it is left out for everybody. By a name, which no
+/// client chooses, or by how the message begins; a request may name other things that are missing.
+fn misses_the_model(said: &ErrorBody) -> bool {
+    const NAMES: [&str; 6] =
+        ["model_not_found", "modelnotfound", "model_not_available", "invalid_model", "deploymentnotfound", "1211"];
+    const BEGINNINGS: [&str; 9] = [
+        "model",
+        "supported api model names",
+        "no such model",
+        "unknown model",
+        "invalid model",
+        "deployment",
+        "could not resolve the foundation model",
+        "unable to access model",
+        "provided model",
     ];
-    let names_the_model = said.names.iter().any(|name| name.contains("model") || name.contains("deployment"));
-    matches!(kind, Kind::Forbidden | Kind::NotFound) && !names_the_model && contains_any(message, &THINGS)
+    const ENDS: [&str; 2] = ["is not a valid model id", "supported api model names"];
+    let message = said.message.trim();
+    NAMES.iter().any(|name| said.names(name))
+        || matches!(message, "" | "not found" | "404 page not found")
+        || begins_with_any(message, &BEGINNINGS)
+        || ENDS.iter().any(|end| message.trim_end_matches('.').ends_with(end))
 }
 
 /// A message without what it quotes. An apostrophe within a word quotes nothing.
@@ -172,9 +185,8 @@ fn says_quota(status: Option<u16>, message: &str) -> bool {
         // "Check your plan and billing details" stands in Gemini's ordinary rate limits too, so "billing" counts only
         // where no rate limit can be meant.
         Some(403) if message.contains("billing") => true,
-        // MiniMax says it with 500, too.
-        Some(401 | 403 | 429 | 500..=599) => contains_any(message, &SAYS) || message.contains("is in arrears"),
-        // An error about the request may hold anything of it, but does not begin with that.
+        Some(401 | 403 | 429) => contains_any(message, &SAYS) || message.contains("is in arrears"),
+        // `MiniMax` says it with 500, too. An error may hold anything of a request or an answer, but does not begin with it.
         _ => begins_with_any(message, &SAYS),
     }
 }

@@ -75,8 +75,10 @@ fn what_a_client_wrote_takes_no_key_and_no_model_from_others() {
             403,
             r#"{"error":{"code":403,"message":"You may not use the File abc or it may not exist.","status":"PERMISSION_DENIED"}}"#,
         ),
-        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"File not found: file_x"}}"#),
-        (404, r#"{"error":{"message":"No such File object: file-model","type":"invalid_request_error"}}"#),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"x does not have storage.objects.get access to the object.","status":"PERMISSION_DENIED"}}"#,
+        ),
     ] {
         assert_eq!(classified(status, body).kind, Kind::BadRequest, "{status} {body}");
     }
@@ -84,11 +86,50 @@ fn what_a_client_wrote_takes_no_key_and_no_model_from_others() {
         (400, r#"{"error":{"message":"Your credit balance is too low.","type":"invalid_request_error"}}"#, Kind::Quota),
         (500, r#"{"type":"error","error":{"type":"api_error","message":"insufficient balance (1008)"}}"#, Kind::Quota),
         (200, r#"{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#, Kind::RateLimited),
+        (500, r#"{"error":{"message":"Failed to parse: I must say: insufficient balance"}}"#, Kind::UpstreamError),
+        (
+            403,
+            r#"{"message":"User: arn:x is not authorized to perform: bedrock:InvokeModel on: inference-profile/m"}"#,
+            Kind::Forbidden,
+        ),
+        (403, r#"{"error":{"message":"Missing scopes: api.responses.write"}}"#, Kind::Forbidden),
         (404, r#"{"detail":"Not Found"}"#, Kind::NotFound),
         (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#, Kind::NotFound),
         (403, r#"{"error":{"message":"The key may not sample from it."}}"#, Kind::Forbidden),
     ] {
         assert_eq!(classified(status, body).kind, kind, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_model_is_left_out_only_where_it_is_certain_that_it_is_the_model_that_is_missing() {
+    for (status, body, certain) in [
+        (404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, true),
+        (
+            404,
+            r#"{"error":{"code":404,"message":"models/x-image is not found for API version v1.","status":"NOT_FOUND"}}"#,
+            true,
+        ),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#, true),
+        (404, r#"{"error":"model 'x' not found"}"#, true),
+        (404, "<html>", true),
+        (400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, true),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"File not found: file_model"}}"#, false),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"Skill not found: skill_x"}}"#, false),
+        (
+            400,
+            r#"{"error":{"message":"Invalid value: 'BAD' invalid model 'y'. Supported values are: 'user'."}}"#,
+            false,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"Unsupported MIME type: invalid model","status":"INVALID_ARGUMENT"}}"#,
+            false,
+        ),
+    ] {
+        let failure = classified(status, body);
+        assert_eq!(failure.kind, Kind::NotFound, "{status} {body}");
+        assert_eq!(failure.origin == Origin::Operator, certain, "{status} {body}");
     }
 }
 
