@@ -10,6 +10,7 @@ use super::message::{ErrorReply, Text};
 use super::object::{self, Mode, Object};
 use super::output::{self, Buffer, Members};
 use super::{Dialect, Place};
+use crate::cursor::is_something;
 
 const NOT_JSON: &str = "the upstream answered with an error that is not JSON";
 const NO_MESSAGE: &str = "the upstream answered with an error without a message";
@@ -31,7 +32,8 @@ pub(super) fn parse_error(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
 
 /// Reads an object that is an error, or holds one under `error` or under a name that others have for it.
 pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>) -> ErrorReply<'a> {
-    match document.peek("error") {
+    let speaks = |raw: &&RawValue| raw.get().starts_with(['{', '[', '"']) && is_something(raw.get().as_bytes());
+    match document.peek("error").filter(speaks) {
         // {"error": {…}}: nearly everybody.
         Some(raw) if raw.get().starts_with('{') => match Object::lenient(raw) {
             Some(object) => parse_object(dialect, within(object)),
@@ -73,6 +75,12 @@ fn within<'a, 'b>(object: Object<'a, 'b>) -> Object<'a, 'b> {
 fn elsewhere<'a>(document: &Object<'a, '_>) -> Option<Object<'a, 'static>> {
     let first = document.peek("errors").and_then(object::list).and_then(|errors| errors.first().copied());
     Object::lenient(first.or_else(|| document.peek("base_resp"))?)
+}
+
+/// Whether `MiniMax` says so.
+pub(super) fn went_wrong(document: &Object<'_, '_>) -> bool {
+    let outcome = document.peek("base_resp").and_then(Object::lenient);
+    outcome.and_then(|mut outcome| outcome.take_if("status_code", object::whole)).is_some_and(|code| code != 0)
 }
 
 /// What the sentence for people is called, best first.
@@ -281,6 +289,8 @@ mod tests {
             None,
         ),
         (r#"{"Message":"slow","__type":"ThrottlingException"}"#, "slow", Some("ThrottlingException"), None, None, None),
+        (r#"{"error":true,"message":"x"}"#, "x", None, None, None, None),
+        (r#"{"error":"","message":"x"}"#, "x", None, None, None, None),
         (r#"{"code":1001,"msg":"no"}"#, "no", None, Some("1001"), None, None),
         (r#"{"error_code":"BAD","message":"no"}"#, "no", None, Some("BAD"), None, None),
         (r#"{"error":{"error":{"message":"inner","code":"429"}}}"#, "inner", None, Some("429"), None, Some(429)),

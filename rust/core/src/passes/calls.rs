@@ -53,7 +53,16 @@ pub(super) fn fold_legacy(request: &mut ChatRequest<'_>) {
 
 /// Calls and results of a client whose dialect mostly gives them no ids (Ollama's): each call gets one of its own, and each
 /// result that of the first call of its tool, or of any, that has no result yet.
-pub(super) fn link(turns: &mut [Turn<'_>]) {
+pub(super) fn link(turns: &mut Vec<Turn<'_>>) {
+    turns.dedup_by(|turn, before| {
+        let calls = |turn: &Turn<'_>| turn.role == Role::Assistant && turn.blocks.iter().any(is_call);
+        // What a stream told piece by piece may stand in several turns.
+        let goes_on = calls(before) && calls(turn);
+        if goes_on {
+            before.blocks.append(&mut turn.blocks);
+        }
+        goes_on
+    });
     let mut open: Vec<(String, String)> = Vec::new();
     for (at, turn) in turns.iter_mut().enumerate() {
         let calls = turn.blocks.iter_mut().filter_map(|block| match &mut block.content {
@@ -81,6 +90,10 @@ pub(super) fn link(turns: &mut [Turn<'_>]) {
             }
         }
     }
+}
+
+fn is_call(block: &Block<'_>) -> bool {
+    matches!(block.content, Content::ToolCall(_))
 }
 
 /// Every call is answered in the turns behind it, and nothing else is.

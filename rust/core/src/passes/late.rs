@@ -1,7 +1,7 @@
 //! Results that a client tells late: somebody spoke between a call and its result.
 //!
 //! The rule: a result belongs directly behind its call, and wherever it stands it is the result; nothing is made up in its
-//! place. Its text is not touched, so nothing is lost.
+//! place. Its text is not touched, so nothing is lost. The surprise: one at the very end, behind an answer, stays there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -61,6 +61,11 @@ fn moves(turns: &[Turn<'_>]) -> HashMap<usize, Move> {
                 continue;
             }
             let Some(before) = late.get(id).copied() else { continue };
+            // What comes last is what is to be answered, and would be hidden behind what was said since.
+            let since = turns.get(before..at).unwrap_or_default();
+            if is_last(turns, at) && since.iter().any(|turn| turn.role == Role::Assistant) {
+                continue;
+            }
             // The results of one turn go to one place.
             let to = moves.entry(at).or_insert(Move { blocks: Vec::new(), before });
             if to.before == before {
@@ -77,6 +82,12 @@ fn moves(turns: &[Turn<'_>]) -> HashMap<usize, Move> {
         }
     }
     moves
+}
+
+/// Whether nothing but results stands here and behind.
+fn is_last(turns: &[Turn<'_>], at: usize) -> bool {
+    let mut rest = turns.get(at..).unwrap_or_default().iter().flat_map(|turn| &turn.blocks);
+    rest.all(|block| is_result(block) || is_blank(block))
 }
 
 fn call_of<'b>(block: &'b Block<'_>) -> Option<&'b str> {

@@ -56,7 +56,7 @@ pub(super) fn inspect(body: &[u8], rule: UsageRule, talks: bool) -> Result<Reply
     if let Some(failure) = failed_finish(&chunk) {
         return Err(failure);
     }
-    if talks && !chunk.has_choices {
+    if talks && !chunk.has_choices && !is_deferred(body) {
         return Err(no_reply(body));
     }
     Ok(ReplyFacts {
@@ -67,6 +67,17 @@ pub(super) fn inspect(body: &[u8], rule: UsageRule, talks: bool) -> Result<Reply
         empty: !chunk.has_content(),
         unsaid: Vec::new(),
     })
+}
+
+/// xAI answers a request that it will work on later with an id to ask for it, and nothing else.
+fn is_deferred(body: &[u8]) -> bool {
+    let mut cursor = Cursor::new(body);
+    let mut names = cursor.open_object().then_some(0_u32);
+    while let (Some(seen), Ok(Some(name))) = (names, cursor.key()) {
+        let is_id = name.as_ref() == b"request_id" && cursor.skip().is_ok_and(|value| text(value).is_some());
+        names = is_id.then_some(seen + 1);
+    }
+    names == Some(1)
 }
 
 /// What an object means that is no reply: an error in words of its own, or nothing.

@@ -49,16 +49,27 @@ pub(super) fn parse(body: &[u8]) -> Result<ChatRequest<'_>, DialectError> {
 fn name_calls(turns: &mut [Turn<'_>]) {
     // Name and id of the calls that no result has answered yet.
     let mut open: Vec<(String, String)> = Vec::new();
+    let mut before = None;
     for (at, turn) in (0..).zip(turns) {
         let mut number = 0;
-        if turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_))) {
+        // Google's SDKs keep each piece of a stream as a turn of its own.
+        let goes_on = before.replace(turn.role) == Some(turn.role);
+        if !goes_on && turn.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_))) {
             open.clear();
+        }
+        // Those that say whom they answer go first.
+        for block in &mut turn.blocks {
+            if let Content::ToolResult(result) = &mut block.content
+                && !result.call_id.is_empty()
+            {
+                answer(&mut open, result);
+            }
         }
         for block in &mut turn.blocks {
             number += turn::name_call(block, "", at, number);
             match &mut block.content {
                 Content::ToolCall(call) => open.push((call.name.to_string(), call.id.to_string())),
-                Content::ToolResult(result) => {
+                Content::ToolResult(result) if result.call_id.is_empty() => {
                     answer(&mut open, result);
                     if result.call_id.is_empty() {
                         result.call_id = ids::mint("", at, number).into();

@@ -88,6 +88,18 @@ pub(super) fn unescape(data: &mut Text<'_>) {
     }
 }
 
+/// Google's SDKs write base64 in the alphabet that is safe in addresses, which others do not read.
+pub(super) fn respell(data: &mut Text<'_>) {
+    if data.contains(['-', '_']) {
+        let mut plain = data.replace('-', "+").replace('_', "/");
+        let odd = plain.trim_end_matches('=').len() % 4;
+        if odd > 1 && !plain.ends_with('=') {
+            plain.push_str(if odd == 2 { "==" } else { "=" });
+        }
+        *data = plain.into();
+    }
+}
+
 /// `%20` and its like as the bytes they stand for; a sign that begins none stays.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());

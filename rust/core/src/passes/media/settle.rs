@@ -93,6 +93,7 @@ fn settle_source(content: &mut Content<'_>) {
     if let MediaSource::Base64 { media_type, data } = source {
         kinds::spell(media_type);
         kinds::unescape(data);
+        kinds::respell(data);
         if kinds::says_nothing(media_type)
             && let Some(told) = kinds::of_bytes(data, filename)
         {

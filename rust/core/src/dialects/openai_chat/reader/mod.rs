@@ -11,6 +11,7 @@ mod tests;
 use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, sources};
+use crate::cursor::is_something;
 use crate::dialects::chatlike::finish;
 use crate::dialects::chatlike::usage::{self, Counts};
 use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason, Json};
@@ -84,9 +85,10 @@ impl Reader {
 
     fn chunk<'a>(&mut self, mut chunk: Object<'a, '_>, events: &mut Events<'a>) -> Result<(), DialectError> {
         // OpenRouter sends an error beside choices; others send one in place of a chunk, wrapped or bare.
-        // FastAPI's servers say `detail`.
-        let bare = !chunk.has("choices") && (chunk.has("message") || chunk.has("detail"));
-        if bare || chunk.peek("error").is_some() {
+        // FastAPI's servers say `detail`, and `MiniMax` how it went, in each chunk. Some say that there is no error.
+        let says = |name| chunk.peek(name).is_some_and(|raw| is_something(raw.get().as_bytes()));
+        let bare = !chunk.has("choices") && (says("message") || says("detail"));
+        if bare || says("error") || openai_error::went_wrong(&chunk) {
             self.fail(openai_error::parse_document(self.dialect, chunk), events);
             return Ok(());
         }
