@@ -29,7 +29,7 @@ pub use frames::Frames;
 pub use ids::{name_event, name_reply};
 pub use request::{Address, Translated, request};
 pub use settled::{Settling, settle_reply};
-pub(crate) use unsaid::{DROPPED, Unsaid};
+pub(crate) use unsaid::Unsaid;
 use whole::NO_ARGUMENTS;
 
 /// Reads a whole reply of `source` and writes it in `target`, in the client's own words.

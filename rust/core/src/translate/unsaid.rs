@@ -11,7 +11,7 @@ use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, Writer, gemini};
 
 /// Of the notice, wherever it stands.
-pub(crate) const DROPPED: &str = "x-fastroute-dropped";
+const DROPPED: &str = "x-fastroute-dropped";
 /// Names of one answer; more say nothing more.
 const MOST: usize = 16;
 const NAME_BYTES: usize = 48;
@@ -77,8 +77,8 @@ impl Unsaid {
         }
     }
 
-    /// The notice at the end of a stream, whose head has gone: a comment, or a member of the last event where clients read
-    /// comments for events (Gemini) or have none (Ollama, Bedrock).
+    /// The notice at the end of a stream, whose head has gone: a comment, or a member of the last event where streams have
+    /// none (Ollama, Bedrock). Google's SDKs read comments for events and its types forbid other members: Gemini has none.
     pub(super) fn write(&self, target: Dialect, writer: &mut Writer, out: &mut Buffer) {
         if self.0.is_empty() {
             return;
@@ -88,7 +88,8 @@ impl Unsaid {
             writer.render_event(&Event::Opaque { dialect: target, name: name.into(), raw }, out);
         };
         match target {
-            Dialect::Gemini | Dialect::Ollama => own(DROPPED, Json::quoted(&names)),
+            Dialect::Gemini => {}
+            Dialect::Ollama => own(DROPPED, Json::quoted(&names)),
             Dialect::BedrockConverse => {
                 let mut raw = Buffer::new();
                 output::object(&mut raw, |metadata| metadata.text(DROPPED, &names));

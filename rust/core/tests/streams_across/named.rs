@@ -101,11 +101,9 @@ fn what_reads_no_comments_is_told_in_its_last_event() {
         done(),
     ];
     let hidden = "choices[0].redacted_reasoning";
-    let last = documents(&told(&stream, CHAT, GEMINI)).pop().unwrap();
-    assert_eq!(
-        (&last["x-fastroute-dropped"], &last["candidates"][0]["finishReason"]),
-        (&json!(hidden), &json!("STOP"))
-    );
+    // Google's types forbid members that they do not know.
+    let said = told(&stream, CHAT, GEMINI).concat();
+    assert!(!String::from_utf8_lossy(&said).contains("x-fastroute"));
     let last = documents(&told(&stream, CHAT, OLLAMA)).pop().unwrap();
     assert_eq!((&last["x-fastroute-dropped"], &last["done"]), (&json!(format!("{hidden}, choices[1]")), &json!(true)));
     let said = told(&stream, CHAT, BEDROCK).concat();

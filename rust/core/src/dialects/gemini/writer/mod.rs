@@ -14,7 +14,6 @@ use crate::dialects::message::{
     Text, ToolCall, Usage,
 };
 use crate::dialects::output::{self, Buffer, Members};
-use crate::translate::DROPPED;
 use own::Chunk;
 
 /// Bytes of arguments and of what waits for the end: as much as a reply may be, and no more.
@@ -34,8 +33,6 @@ pub struct Writer {
     citations: Vec<(u32, Citation<'static>)>,
     finishes: Vec<(u32, Finish<'static>)>,
     usage: Option<Usage<'static>>,
-    /// What of the answer could not be said, by name.
-    dropped: Option<Json<'static>>,
     held: usize,
     ended: bool,
 }
@@ -51,7 +48,6 @@ impl Writer {
             citations: Vec::new(),
             finishes: Vec::new(),
             usage: None,
-            dropped: None,
             held: 0,
             ended: false,
         }
@@ -87,7 +83,6 @@ impl Writer {
 
     fn opaque(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
         match name {
-            DROPPED => self.dropped = Some(raw.clone().into_owned()),
             super::reader::CHUNK => {
                 self.own = true;
                 self.chunk = Some(Chunk::new(raw.clone().into_owned()));
@@ -208,7 +203,6 @@ impl Writer {
             if let Some(usage) = usage {
                 chunk.object("usageMetadata", |members| usage::write(usage, members));
             }
-            chunk.json_if(DROPPED, self.dropped.as_ref());
         });
     }
 
