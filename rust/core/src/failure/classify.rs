@@ -194,7 +194,8 @@ fn says_quota(status: Option<u16>, message: &str) -> bool {
 /// Whether one of these is what a message begins with, or nearly so: "your", "the".
 fn begins_with_any(message: &str, phrases: &[&str]) -> bool {
     const NEARLY: usize = 8;
-    phrases.iter().any(|phrase| message.find(phrase).is_some_and(|at| at <= NEARLY))
+    let begins = |before: &str| before.len() <= NEARLY && (before.is_empty() || before.ends_with(' '));
+    phrases.iter().any(|phrase| message.find(phrase).and_then(|at| message.get(..at)).is_some_and(begins))
 }
 
 /// Names that mean one thing wherever they stand. Numbers: 1211, 1261, 1301 Z.ai; 3505 Mistral; `base_resp` `MiniMax`.

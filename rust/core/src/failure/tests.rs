@@ -116,6 +116,7 @@ fn a_model_is_left_out_only_where_it_is_certain_that_it_is_the_model_that_is_mis
         (400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, true),
         (404, r#"{"type":"error","error":{"type":"not_found_error","message":"File not found: file_model"}}"#, false),
         (404, r#"{"type":"error","error":{"type":"not_found_error","message":"Skill not found: skill_x"}}"#, false),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"file_model was not found"}}"#, false),
         (
             400,
             r#"{"error":{"message":"Invalid value: 'BAD' invalid model 'y'. Supported values are: 'user'."}}"#,
