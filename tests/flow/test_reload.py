@@ -235,10 +235,17 @@ def stopped(operator: Operator) -> Iterator[int]:
     process = operator.gateway.process
     os.kill(process, signal.SIGSTOP)
     try:
+        eventually(lambda: states(process) == {"T"}, "each of its threads stands still")
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGCONT)
+
+
+def states(process: int) -> set[str]:
+    """Of its threads, as the kernel tells them: `T` is stopped, and one that runs elsewhere is so a while later."""
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return {(thread / "stat").read_text().rpartition(") ")[2][0] for thread in threads}
 
 
 def nobody_answers(operator: Operator) -> None:
