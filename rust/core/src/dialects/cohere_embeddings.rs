@@ -3,8 +3,8 @@
 //! The surprise: its models since version 3 want to know what the vectors are for (`input_type`), which OpenAI's clients
 //! never say; `crate::translate` says it for them and tells them so.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::chatlike::foreign;
 use super::message::{

@@ -4,8 +4,8 @@
 //! always said as a batch, whatever its length. The surprise: each request of a batch repeats the model and says what its
 //! own vector is for; where all say the same, it is said once in the neutral form.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::chatlike::foreign;
 use super::gemini::{error, names};

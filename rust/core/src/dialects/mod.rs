@@ -31,6 +31,7 @@ pub(crate) mod object;
 mod openai_error;
 pub(crate) mod output;
 mod place;
+pub mod raw;
 pub(crate) mod reply_id;
 
 use bytes::Bytes;

@@ -6,11 +6,8 @@
 mod values;
 
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::dialects::raw::{Member, RawValue};
 
 use super::Dialect;
 use super::message::{Extra, Extras, Json, Text};
@@ -24,8 +21,6 @@ pub(crate) enum Mode {
     Strict,
     Lenient,
 }
-
-type Member<'a> = (Text<'a>, &'a RawValue);
 
 #[derive(Debug)]
 pub(crate) struct Object<'a, 'p> {
@@ -43,7 +38,7 @@ impl<'a> Object<'a, 'static> {
 
 impl<'a, 'p> Object<'a, 'p> {
     pub(crate) fn open(raw: &'a RawValue, place: Place<'p>, mode: Mode) -> Result<Self, DialectError> {
-        let Some(members) = members(raw) else {
+        let Some(members) = raw.members() else {
             return Err(place.refuse("must be a JSON object"));
         };
         // Where parsers disagree on which of two equal keys counts, a gateway must not choose for the upstream.
@@ -222,15 +217,11 @@ pub(crate) fn document(body: &[u8]) -> Result<&RawValue, DialectError> {
         let at = fault.valid_up_to();
         Place::Document.refuse(format!("is not UTF-8 at byte {at}"))
     })?;
-    serde_json::from_str(text).map_err(|fault| {
+    RawValue::parse(text).map_err(|fault| {
         // Only the position: the parser's own wording may quote the document.
         let (line, column) = (fault.line(), fault.column());
         Place::Document.refuse(format!("is not JSON at line {line}, column {column}"))
     })
-}
-
-fn members(raw: &RawValue) -> Option<Vec<Member<'_>>> {
-    serde_json::from_str::<Members<'_>>(raw.get()).ok().map(|members| members.0)
 }
 
 fn has_twins(members: &[Member<'_>]) -> bool {
@@ -248,33 +239,6 @@ fn has_twins(members: &[Member<'_>]) -> bool {
     }
     false
 }
-
-struct Members<'a>(Vec<Member<'a>>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Text<'a>);
 
 #[cfg(test)]
 mod tests {

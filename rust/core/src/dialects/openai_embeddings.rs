@@ -3,8 +3,8 @@
 //! The surprise: clients of OpenAI's own SDK ask for base64 without their user knowing, and some upstreams answer with
 //! a list of floats anyway; [`super::message::Vector::encoded`] repairs that.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::chatlike::foreign;
 use super::message::{

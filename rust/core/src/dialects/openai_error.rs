@@ -3,8 +3,8 @@
 //! Reading never fails: an upstream that answers with HTML has still said that something is wrong. What is not JSON is
 //! not quoted; a page may hold anything.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::message::{ErrorReply, Text};
 use super::object::{self, Mode, Object};

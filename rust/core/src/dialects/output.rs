@@ -192,7 +192,7 @@ impl Members<'_> {
         let Some(rest) = extras.get(dialect, name) else {
             return;
         };
-        if let Some(members) = rest.as_raw().as_deref().and_then(Object::lenient) {
+        if let Some(members) = rest.as_raw().and_then(Object::lenient) {
             for (name, value) in members.into_members() {
                 self.fill(&name, value.get());
             }

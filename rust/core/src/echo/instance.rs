@@ -4,7 +4,7 @@
 //! references inside the schema, anyOf and oneOf, bounds, and the common formats. Patterns are not solved. A schema that
 //! needs itself, or more than the bounds below, is refused.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Json, Text};
 use crate::dialects::object::{self, Object};

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::demands::Losses;
 use crate::dialects::message::{

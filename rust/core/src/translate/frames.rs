@@ -207,7 +207,7 @@ fn unwrapped(message: Message<'_>, on: &mut impl FnMut(&str, &[u8])) -> bool {
     true
 }
 
-fn bytes_of(raw: &serde_json::value::RawValue) -> Result<Vec<u8>, DialectError> {
+fn bytes_of(raw: &crate::dialects::raw::RawValue) -> Result<Vec<u8>, DialectError> {
     let place = crate::dialects::Place::Document;
     let refused = || place.member("bytes").refuse("must be base64");
     let mut chunk = Object::open(raw, place, object::Mode::Strict)?;

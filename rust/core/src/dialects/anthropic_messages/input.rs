@@ -3,7 +3,7 @@
 //! Text that is no object is wrapped, `{"_raw":"…"}`, because nothing else is accepted in its place, and unwrapped when
 //! it comes back.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{CallKind, Json, Text};
 use crate::dialects::object::{self, Object};

@@ -3,9 +3,9 @@
 //! The surprise: a text document carries its text as it is, and every other dialect carries bytes, so the text crosses as
 //! base64.
 
+use crate::dialects::raw::RawValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Extra, Extras, MediaSource, Text};

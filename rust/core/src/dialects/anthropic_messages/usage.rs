@@ -3,7 +3,7 @@
 //! The surprise: a reply that the server made in several iterations counts only the last of them at the top. The sum is
 //! what was used; the counts as written then stay among the extras.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Extra, Extras, Json, TokenUsage, Usage};

@@ -2,7 +2,7 @@
 //!
 //! Which of budget and effort a model takes is not known here: what the client said is said again.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{ChatRequest, Extra, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat};

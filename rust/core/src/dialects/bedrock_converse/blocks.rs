@@ -3,7 +3,7 @@
 //! A block that is not exactly what the neutral form can hold stays as it is, in its place, as an opaque block: new
 //! kinds appear every month.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::media::{self, Kind};
 use super::{DIALECT, cache, citations};

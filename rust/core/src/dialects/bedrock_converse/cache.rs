@@ -2,7 +2,7 @@
 //!
 //! The mark is Anthropic's object, because that is how every client says it.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Block, Content, Json};
 use crate::dialects::object::{self, Object};

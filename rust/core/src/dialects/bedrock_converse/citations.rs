@@ -2,7 +2,7 @@
 //!
 //! Positions here are those in the source, not in the text that cites it, so they have no neutral form.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Block, Citation, Content, Text};

@@ -40,7 +40,7 @@ pub(super) fn take<'a>(message: &mut Object<'a, '_>, called: bool) -> Option<Fin
 }
 
 /// The sequence, at either of the two paths that it can be asked for under.
-fn sequence(fields: &serde_json::value::RawValue) -> Option<Text<'_>> {
+fn sequence(fields: &crate::dialects::raw::RawValue) -> Option<Text<'_>> {
     let mut fields = Object::lenient(fields)?;
     let in_delta = |raw| Object::lenient(raw)?.take_if(SEQUENCE, object::text);
     fields.take_if(SEQUENCE, object::text).or_else(|| fields.take_if("delta", in_delta))

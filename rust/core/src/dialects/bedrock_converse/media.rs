@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{MediaSource, Text};
 use crate::dialects::object::{self, Object};

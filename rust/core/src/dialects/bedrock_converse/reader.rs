@@ -3,7 +3,7 @@
 //! Its rule: the stream starts, finishes and ends once, whatever the server repeats. Blocks are numbered, and a text or a
 //! thought begins with its first piece. The end is the event that counts, behind the one that gives the reason.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, blocks, citations, error, finish, opaque, usage};
 use crate::dialects::message::{CallKind, Event, Events, Extra, Json, Text};

@@ -3,7 +3,7 @@
 //! The surprise: instructions stand in a field of their own, `system`, and newer models take later ones among the
 //! messages too. In the neutral form both are turns; one of the latter in front is marked by its `role` among the extras.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::media::Names;
 use super::write::{self, Side};

@@ -65,7 +65,7 @@ pub(super) fn take<'a>(
     Ok(())
 }
 
-fn take_tool<'a>(raw: &'a serde_json::value::RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
+fn take_tool<'a>(raw: &'a crate::dialects::raw::RawValue, place: Place<'_>) -> Result<Tool<'a>, DialectError> {
     let opaque = || Ok(Tool::Opaque { dialect: DIALECT, raw: Json::from(raw) });
     let mut tool = Object::open(raw, place, Mode::Strict)?;
     let Some(spec) = tool.take_object(SPEC)? else {

@@ -1,7 +1,7 @@
 //! The usage object: what was read counts without the cache here, and with it in the neutral form. Reasoning is part of
 //! the output and is not counted by itself.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Extra, Extras, Json, TokenUsage, Usage};

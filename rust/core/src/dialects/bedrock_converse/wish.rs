@@ -3,7 +3,7 @@
 //! Effort and form have a field for all models (`outputConfig`). A budget and `top_k` are a model's own business, and go as
 //! Anthropic's models take them, to `additionalModelRequestFields`; what a route's models call otherwise, a quirk says.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{ChatRequest, Extras, Json, ReasoningMode, ReasoningWish, ResponseFormat, Text};

@@ -1,6 +1,6 @@
 //! The content of a message: a string, or a list of parts, both ways.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Block, Content, Extra, Extras, MediaSource, Spelling, Text};
 use crate::dialects::object::{self, Mode, Object};

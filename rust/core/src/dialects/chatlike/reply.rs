@@ -1,7 +1,7 @@
 //! The whole reply around its choices, as OpenAI's chat and its older completions have it.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::or;
 use super::usage::{Counts, elsewhere};

@@ -1,6 +1,6 @@
 //! Sampling as OpenAI names it, and the sequences at which a model stops.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Sampling, Spelling, Stop, Text};
 use crate::dialects::object::{self, Object};

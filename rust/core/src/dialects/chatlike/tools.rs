@@ -1,6 +1,6 @@
 //! Tools that are functions, and the calls of a message.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Block, CallKind, Callable, Content, Json, Text, Tool, ToolCall};
 use crate::dialects::object::{self, Mode, Object};

@@ -1,6 +1,6 @@
 //! Messages: where they stand in a request, and which of them the turns of the neutral form mean.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Block, Content, ToolResult, Turn};
 use crate::dialects::object::Object;

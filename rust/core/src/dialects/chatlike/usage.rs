@@ -3,7 +3,7 @@
 //! Servers fill them after rules of their own; bringing them to one invariant is the business of `crate::usage`. Here only
 //! the form counts: null is nothing, a float may be whole, details may be missing.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::Dialect;
 use crate::dialects::message::{Extras, TokenUsage, Usage};

@@ -3,7 +3,7 @@
 //! A citation has one span and any number of sources; the neutral form has one source. The sources stay whole, and the
 //! first that is a document with an address or a title shows these to other dialects.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Block, Citation, Content, Text};

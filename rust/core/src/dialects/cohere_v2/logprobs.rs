@@ -3,7 +3,7 @@
 //! A piece is a token nearly always. That of a longer one is the sum of its list, as the text of the piece is all that is
 //! known of it. What Cohere said stays among the extras too, and is said again from there.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::Json;
 use crate::dialects::object::{self, Object};

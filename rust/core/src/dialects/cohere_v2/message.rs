@@ -3,7 +3,7 @@
 //! The surprise: the plan of a turn that calls tools is reasoning with a mark, so that other dialects tell it as such
 //! and this one puts it back where it was.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, citations, parts, tools};
 use crate::dialects::chatlike::turns::{self, Piece};

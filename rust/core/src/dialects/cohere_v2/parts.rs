@@ -2,7 +2,7 @@
 //!
 //! A part that is not exactly what the neutral form can hold stays as it is, in its place, as an opaque block.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;
@@ -122,7 +122,7 @@ fn write_text(part: &mut Members<'_>, text: &str) {
 }
 
 fn write_document(part: &mut Members<'_>, text: &str, rest: &Json<'_>, block: &Block<'_>) {
-    let has_data = rest.as_raw().as_deref().and_then(Object::lenient).is_some_and(|rest| rest.has("data"));
+    let has_data = rest.as_raw().and_then(Object::lenient).is_some_and(|rest| rest.has("data"));
     part.text("type", "document");
     part.object(DOCUMENT, |document| {
         if !has_data {

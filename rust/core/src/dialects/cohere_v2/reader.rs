@@ -3,7 +3,7 @@
 //! Its rule: what an event says beside its known members goes ahead of it, as an opaque event of its own, and so does
 //! the mark of a plan; whoever writes Cohere puts both back. The end is `message-end`; `[DONE]` behind it is an echo.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, citations, logprobs, reply, usage};
 use crate::dialects::message::{CallKind, ErrorReply, Event, Events, Extras, FinishReason, Json, Text};

@@ -1,7 +1,7 @@
 //! The whole reply, both ways, and the finish reasons.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{DIALECT, logprobs, message, usage};
 use crate::dialects::chatlike::or;

@@ -1,6 +1,6 @@
 //! The request body, both ways.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, message, parts, tools};
 use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};

@@ -3,7 +3,7 @@
 //! The surprise: Cohere cannot demand one tool by name, so a choice of some tools is written as these tools alone; and
 //! strictness is a matter of the whole request.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::foreign;

@@ -2,7 +2,7 @@
 //!
 //! The counts are those of `tokens`; what is charged stays as it is, because only Cohere can say it.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Extras, TokenUsage, Usage};

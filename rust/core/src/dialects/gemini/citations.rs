@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Block, Citation, Content, Extras};

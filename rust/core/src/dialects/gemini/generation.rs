@@ -2,7 +2,7 @@
 //!
 //! The surprise: `maxOutputTokens` counts thoughts too, as the neutral limit does.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, names, schema};
 use crate::dialects::chatlike::sampling;

@@ -2,7 +2,7 @@
 //!
 //! Token numbers have no neutral form, so what Gemini said stays among the extras too, and is said again from there.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Extras, Json};

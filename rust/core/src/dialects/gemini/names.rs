@@ -1,6 +1,6 @@
 //! The two spellings of a documented name: protobuf's JSON takes `camelCase` and `snake_case` alike.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::{DialectError, Place};

@@ -3,7 +3,7 @@
 //! The surprise: a signature proves a call or a thought, and those two carry it in the neutral form. Over plain text, where
 //! Google only recommends to send it back, it stays a field that no other dialect knows.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, ids, names, results};
 use crate::dialects::message::{Block, CallKind, Content, Extra, Json, MediaSource, Reasoning, Text, ToolCall};

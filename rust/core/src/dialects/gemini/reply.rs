@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::citations::{self, Spoken};
 use super::finish::{self, Said};

@@ -3,7 +3,7 @@
 //! The neutral text of a result is what stands in `{"output":…}` or `{"error":…}`, and for any other object the object's
 //! own JSON text. So a text that is a JSON object is said as that object, and one that was not is marked `Structured`.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, parts};
 use crate::dialects::message::{Block, CallKind, Content, Extra, Extras, Spelling, Text, ToolResult};

@@ -1,8 +1,8 @@
 //! `Schema`, Google's older form of a JSON Schema: types in capitals, `nullable` in the place of a second type.
 
+use crate::dialects::raw::RawValue;
 use serde_json::Value;
 use serde_json::map::Map;
-use serde_json::value::RawValue;
 
 use crate::dialects::message::Json;
 

@@ -4,7 +4,7 @@
 //! tell how they were grouped. An opaque tool of this dialect in front of functions is the rest of their entry; in it,
 //! `functionDeclarations` is the number of functions that follow and belong to it.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, names, schema, turn};
 use crate::dialects::message::{CallKind, Callable, Extra, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode};
@@ -139,7 +139,7 @@ fn grouped<'t>(tools: &'t [Tool<'t>]) -> Vec<Entry<'t>> {
 /// How many of the functions behind an entry of our own belong to it.
 pub(crate) fn room(raw: &Json<'_>) -> u64 {
     let count = |raw: &RawValue| Object::lenient(raw)?.peek(FUNCTIONS).and_then(object::whole);
-    raw.as_raw().as_deref().and_then(count).unwrap_or(0)
+    raw.as_raw().and_then(count).unwrap_or(0)
 }
 
 fn write_function(function: &mut Members<'_>, callable: &Callable<'_>) {

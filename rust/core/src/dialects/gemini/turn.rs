@@ -1,6 +1,6 @@
 //! One content, `{role, parts}`, both ways: of a conversation, of the system instruction, and of a candidate.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, ids, parts};
 use crate::dialects::message::{Block, Content, Role, Spelling, Turn};

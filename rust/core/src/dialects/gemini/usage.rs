@@ -3,7 +3,7 @@
 //! The surprise is protobuf's: a count of zero is left out. One that is said all the same stays among the extras. What
 //! the tools read is part of the neutral prompt and stays there too, because it is billed apart.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{TokenUsage, Usage};
@@ -43,7 +43,7 @@ pub(super) fn parse(raw: &RawValue) -> Option<Usage<'_>> {
 
 pub(super) fn write(usage: &Usage<'_>, object: &mut Members<'_>) {
     let tokens = &usage.tokens;
-    let tool_use = usage.extras.get(DIALECT, TOOL_USE).and_then(|json| whole(json.as_raw().as_deref()?));
+    let tool_use = usage.extras.get(DIALECT, TOOL_USE).and_then(|json| whole(json.as_raw()?));
     let said = |count: u64| (count > 0).then_some(count);
     object.whole_if(PROMPT, said(tokens.prompt_tokens.saturating_sub(tool_use.unwrap_or(0))));
     // Some servers count more reasoning than they count at all; here both would be added up.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::lost;
 use super::origin::Origin;
@@ -19,7 +19,7 @@ pub struct Json<'a>(Text<'a>);
 impl<'a> Json<'a> {
     /// `None` when `text` is not one JSON value.
     pub fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str::<&RawValue>(text).ok().map(Self::from)
+        RawValue::parse(text).ok().map(Self::from)
     }
 
     pub fn as_str(&self) -> &str {
@@ -47,8 +47,8 @@ impl<'a> Json<'a> {
         Json(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
     }
 
-    pub(crate) fn as_raw(&self) -> Option<Cow<'_, RawValue>> {
-        serde_json::from_str(&self.0).ok().map(Cow::Borrowed)
+    pub(crate) fn as_raw(&self) -> Option<&RawValue> {
+        (!self.0.is_empty()).then(|| RawValue::known(&self.0))
     }
 }
 

@@ -3,7 +3,7 @@
 //! The rule: what says nothing is not lost. That is null, an empty list, and whatever only repeats in a dialect's own
 //! words what the neutral form holds, or what every other dialect does anyway.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{Extra, Json, Origin};
 use crate::dialects::Dialect;

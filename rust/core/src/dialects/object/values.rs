@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::Text;
 
@@ -70,5 +70,5 @@ pub(crate) fn whole(raw: &RawValue) -> Option<u64> {
 }
 
 pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(raw.get()).ok()
+    raw.elements()
 }

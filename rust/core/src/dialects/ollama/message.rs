@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, tools};
 use crate::dialects::chatlike::turns::{self, Piece};

@@ -3,7 +3,7 @@
 //! Its rule: what a line says beside its known members goes ahead of its pieces, as an opaque event for each; the time
 //! of the line is one of them.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::reply::{CREATED, take_finish, take_logprobs, take_usage};
 use super::{DIALECT, error, time, tools};

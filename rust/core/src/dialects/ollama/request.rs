@@ -1,6 +1,6 @@
 //! The request body, both ways: most of what other dialects say at the top stands among the `options`.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, message, tools};
 use crate::dialects::chatlike::{foreign, openai_only, sampling, schema_details, turns};

@@ -3,7 +3,7 @@
 //! The surprise: arguments are an object here and text everywhere else. Text that is no object travels as the member
 //! `input` of one, so that it is not lost.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::foreign;

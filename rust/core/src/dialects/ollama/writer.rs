@@ -112,7 +112,7 @@ impl Writer {
             // A new line begins: what was left of the one before it is void.
             self.rest = Extras::default();
             if self.seed.is_none() {
-                self.seed = raw.as_raw().as_deref().and_then(object::text).map(Text::into_owned);
+                self.seed = raw.as_raw().and_then(object::text).map(Text::into_owned);
             }
         }
         self.rest.push(Extra { dialect: DIALECT, name: name.to_owned().into(), value: raw.clone().into_owned() });

@@ -2,7 +2,7 @@
 //!
 //! A part that is not exactly what the neutral form can hold stays as it is, in its place, as an opaque block.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;

@@ -1,7 +1,7 @@
 //! Pictures that the model made. OpenAI's messages have no place for them; OpenRouter's `images`, beside the content, is
 //! the one that clients already read.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;

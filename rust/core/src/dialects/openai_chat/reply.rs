@@ -1,7 +1,7 @@
 //! The whole reply, both ways: messages, and why each of them ended.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, sources, turn};
 use crate::dialects::chatlike::finish;

@@ -1,6 +1,6 @@
 //! The request, both ways: every field of the contract, and whatever else the client sent.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, tools, turn};
 use crate::dialects::chatlike::{foreign, sampling, take_stream_options, turns, write_stream_options};

@@ -4,7 +4,7 @@
 //! To clients of other dialects they are citations of the answer. Here they stay among the extras as they came, so a
 //! citation that was one of them is marked and not written twice.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Block, Citation, Content, Json};

@@ -4,7 +4,7 @@
 //! The rule: what is not proven is not lost beside what is. The surprise: both places mostly say the same; the string is
 //! believed only where it says more.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{Block, Content, Extras, Json, Reasoning, ReasoningField, Text, Turn};

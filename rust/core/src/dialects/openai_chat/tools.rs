@@ -1,6 +1,6 @@
 //! Tools, the choice among them, and the calls of a message, in all three generations of them, both ways.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::tools::{self, required};

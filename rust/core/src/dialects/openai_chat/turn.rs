@@ -3,7 +3,7 @@
 //! The surprise: a turn is not a message. Where a dialect puts tool results into the user's turn, chat wants a message
 //! for each, before what the user says.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, parts, pictures, sounds, sources, thoughts, tools};
 use crate::dialects::chatlike::turns::{self, Piece};

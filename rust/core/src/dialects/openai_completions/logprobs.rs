@@ -3,7 +3,7 @@
 //! The surprise: here each token also tells at which character of prompt and text it begins. That number stays with the
 //! token, as a member chat does not have, so that it can be said again.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::Json;
 use crate::dialects::object::{self, Object};

@@ -1,7 +1,7 @@
 //! The whole reply, both ways: texts, and why each of them ended.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{DIALECT, USAGE, logprobs};
 use crate::dialects::chatlike::finish;

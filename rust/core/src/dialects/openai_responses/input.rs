@@ -3,7 +3,7 @@
 //! What the model made (its messages, reasoning, calls and the items only its server knows) is one turn as long as nobody
 //! else speaks; every result and every message of others is a turn of its own.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use super::items::{self, ITEM, Manner};

@@ -5,7 +5,7 @@
 
 mod write;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use super::parts::{self, OUTPUT_TEXT};

@@ -3,7 +3,7 @@
 //! The same text is `input_text` from a user and `output_text` from the model; a part of the other kind is marked. A part
 //! that is not exactly what the neutral form can hold stays as it is, in its place, as an opaque block.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::chatlike::parts;

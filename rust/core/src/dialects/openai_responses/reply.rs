@@ -72,7 +72,7 @@ fn take_logprobs(blocks: &mut [Block<'_>]) -> Option<Json<'static>> {
 
 /// The list of them as a part holds it, from the form of the choice.
 pub(super) fn list_of_logprobs<'l>(logprobs: &'l Json<'_>) -> Option<&'l str> {
-    let object: std::collections::BTreeMap<&str, &serde_json::value::RawValue> =
+    let object: std::collections::BTreeMap<&str, &crate::dialects::raw::RawValue> =
         serde_json::from_str(logprobs.as_str()).ok()?;
     let list = object.get("content")?.get();
     list.starts_with('[').then_some(list)

@@ -1,6 +1,6 @@
 //! The request, both ways: every field of the contract, and whatever else the client sent.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, input, tools};
 use crate::dialects::DialectError;

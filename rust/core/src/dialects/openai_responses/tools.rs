@@ -1,6 +1,6 @@
 //! Tools and the choice among them, both ways. They are flat here: no object around a function.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
 use crate::dialects::message::{

@@ -1,7 +1,7 @@
 //! What the dialects of rerank have in common, which is nearly all, and the few words in which they differ.
 
+use crate::dialects::raw::RawValue;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::dialects::chatlike::{foreign, or};
 use crate::dialects::message::{

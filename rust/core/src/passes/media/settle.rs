@@ -1,7 +1,7 @@
 //! Says what media are before anybody looks at them: what only one dialect has a word for, and what is said as one thing
 //! and is another.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{is_openai, kinds};
 use crate::dialects::Dialect;

@@ -94,7 +94,7 @@ impl Reader {
         events.extend(usage.map(|raw| self.usage(raw)));
     }
 
-    fn usage<'a>(&mut self, raw: &'a serde_json::value::RawValue) -> Event<'a> {
+    fn usage<'a>(&mut self, raw: &'a crate::dialects::raw::RawValue) -> Event<'a> {
         let (counts, extras) = usage::read(raw);
         self.counts = counts.or(self.counts);
         Event::Usage(Usage { tokens: self.counts.tokens(), extras })

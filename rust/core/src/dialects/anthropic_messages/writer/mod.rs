@@ -205,7 +205,7 @@ impl Writer {
 
 fn rest(raw: &Json<'_>) -> Extras<'static> {
     let mut extras = Extras::default();
-    if let Some(members) = raw.as_raw().as_deref().and_then(Object::lenient) {
+    if let Some(members) = raw.as_raw().and_then(Object::lenient) {
         for (name, raw) in members.into_members() {
             extras.push(Extra {
                 dialect: DIALECT,

@@ -1,6 +1,6 @@
 //! What must be remembered of one candidate of a stream: which block is open, how much it called, how it ended.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::super::citations::{self, Spoken};
 use super::super::finish::{self, Said};

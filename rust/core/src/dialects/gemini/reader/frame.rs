@@ -3,7 +3,7 @@
 //! A hole is a list, in places where Gemini has none. Among the parts, `[{…}]` is the next piece with what it has besides,
 //! and `[]` a piece that parts before it have said already; anywhere else, `[]` is what an event tells.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use crate::dialects::message::{Extras, Json};
 use crate::dialects::output::{self, Buffer};

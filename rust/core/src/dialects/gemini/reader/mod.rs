@@ -8,7 +8,7 @@ mod choice;
 mod frame;
 mod streamed;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, error, reply, usage};
 use crate::dialects::message::{ErrorReply, Event, Events, Extras, FinishReason, Json, Text};

@@ -3,9 +3,9 @@
 //! Vertex does so when asked. Other dialects stream arguments as text in order, so a call is put together here and told
 //! whole; what it may grow to is bounded.
 
+use crate::dialects::raw::RawValue;
 use serde_json::Value;
 use serde_json::map::Map;
-use serde_json::value::RawValue;
 
 use super::refuse;
 use crate::dialects::DialectError;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::super::{DIALECT, parts, usage};
 use crate::dialects::message::{Block, Content, Event, Json, Reasoning, Text, ToolCall, Usage};

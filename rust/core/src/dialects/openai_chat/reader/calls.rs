@@ -4,7 +4,7 @@
 //! numbered by their first appearance, and one without an id gets one that depends only on the stream. No server says
 //! where a call ends: one does when its arguments are a whole object and the next begins, or with the answer.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::super::tools::signature_of;
 use super::refuse;

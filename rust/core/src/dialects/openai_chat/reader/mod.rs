@@ -8,7 +8,7 @@ mod choice;
 #[cfg(test)]
 mod tests;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::{DIALECT, USAGE, sources};
 use crate::cursor::is_something;

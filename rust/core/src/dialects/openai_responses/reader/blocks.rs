@@ -1,6 +1,6 @@
 //! The blocks that open and close within the items of a stream: texts, refusals, reasoning, the inputs of calls.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::super::items::BETWEEN;
 use super::item::{Kind, Open, State};

@@ -1,6 +1,6 @@
 //! What must be remembered of the items of a stream, and the blocks that open and close within them.
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::super::items;
 use super::{MOST_ITEMS, PART_ADDED, Reader, opaque};

@@ -8,7 +8,7 @@ mod item;
 #[cfg(test)]
 mod tests;
 
-use serde_json::value::RawValue;
+use crate::dialects::raw::RawValue;
 
 use super::reply::take_finish;
 use super::{DIALECT, USAGE, parts};

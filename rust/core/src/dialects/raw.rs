@@ -1,0 +1,231 @@
+//! JSON text that was proved once, and is walked from then on without proving it again.
+//!
+//! Its rule: a [`RawValue`] is one whole JSON value, and so is each of its members. Its surprise: stepping over a value
+//! counts brackets and does not match them, because whoever made the value has done so.
+
+use ref_cast::RefCast;
+use serde::{Deserialize, Deserializer};
+
+use super::message::Text;
+use crate::cursor::string_end;
+
+/// One JSON value as it stands, without white space around it.
+#[derive(Debug, PartialEq, Eq, RefCast)]
+#[repr(transparent)]
+pub struct RawValue(str);
+
+/// A member of an object, its name unescaped.
+pub(crate) type Member<'a> = (Text<'a>, &'a RawValue);
+
+impl RawValue {
+    /// Refuses what is not one JSON value.
+    pub fn parse(text: &str) -> Result<&Self, serde_json::Error> {
+        serde_json::from_str::<&serde_json::value::RawValue>(text).map(|proved| Self::known(proved.get()))
+    }
+
+    /// For text that is known to be one JSON value.
+    pub(crate) fn known(text: &str) -> &Self {
+        Self::ref_cast(text)
+    }
+
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// The members in order; `None` for another type.
+    pub(crate) fn members(&self) -> Option<Vec<Member<'_>>> {
+        let mut walk = Walk { text: &self.0, at: 0 };
+        let mut members = Vec::with_capacity(8);
+        let mut next = walk.open(b'{')?;
+        while next != b'}' {
+            let name = name(walk.value(next)?)?;
+            if walk.token()? != b':' {
+                return None;
+            }
+            walk.at += 1;
+            let first = walk.token()?;
+            members.push((name, Self::known(walk.value(first)?)));
+            next = walk.separated(b'}')?;
+        }
+        Some(members)
+    }
+
+    /// The elements of a list; `None` for another type.
+    pub(crate) fn elements(&self) -> Option<Vec<&Self>> {
+        let mut walk = Walk { text: &self.0, at: 0 };
+        let mut elements = Vec::new();
+        let mut next = walk.open(b'[')?;
+        while next != b']' {
+            elements.push(Self::known(walk.value(next)?));
+            next = walk.separated(b']')?;
+        }
+        Some(elements)
+    }
+}
+
+/// Proves it, like [`RawValue::parse`]: for values within what serde reads.
+impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&serde_json::value::RawValue>::deserialize(deserializer).map(|proved| RawValue::known(proved.get()))
+    }
+}
+
+/// `None` for a name that holds half a character.
+fn name(quoted: &str) -> Option<Text<'_>> {
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.as_bytes().contains(&b'\\') {
+        return serde_json::from_str(quoted).ok().map(Text::Owned);
+    }
+    Some(Text::Borrowed(inner))
+}
+
+/// A position in the text of a value.
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Steps to the next byte that is not white space.
+    #[inline]
+    fn token(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        loop {
+            let byte = *bytes.get(self.at)?;
+            if byte > b' ' {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Steps into a container; its first byte, or its end.
+    fn open(&mut self, bracket: u8) -> Option<u8> {
+        (self.token()? == bracket).then_some(())?;
+        self.at += 1;
+        self.token()
+    }
+
+    /// What follows a value: the first byte of the next one, or the `end`.
+    #[inline]
+    fn separated(&mut self, end: u8) -> Option<u8> {
+        match self.token()? {
+            b',' => {
+                self.at += 1;
+                self.token()
+            }
+            byte => (byte == end).then_some(byte),
+        }
+    }
+
+    /// Steps over the value that begins here with `first`.
+    #[inline]
+    fn value(&mut self, first: u8) -> Option<&'a str> {
+        let start = self.at;
+        match first {
+            b'"' => self.string()?,
+            b'{' | b'[' => self.container()?,
+            _ => self.literal(),
+        }
+        self.text.get(start..self.at)
+    }
+
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        let (length, _) = string_end(self.text.as_bytes().get(self.at + 1..)?)?;
+        self.at += length + 2;
+        Some(())
+    }
+
+    fn container(&mut self) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        loop {
+            match bytes.get(self.at)? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    fn literal(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+        self.at += rest.iter().position(is_end).unwrap_or(rest.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn members_and_elements_are_those_that_were_written() {
+        let text = r#" { "a" :1 ,"b":{"x":["}","\""]},"c\u0061":"t\\","" : null, "n":-1.5e3 ,"l": [ ] } "#;
+        let raw = RawValue::parse(text).unwrap();
+        let members: Vec<_> = raw.members().unwrap().iter().map(|(name, raw)| (name.clone(), raw.get())).collect();
+        let expected =
+            [("a", "1"), ("b", r#"{"x":["}","\""]}"#), ("ca", r#""t\\""#), ("", "null"), ("n", "-1.5e3"), ("l", "[ ]")];
+        assert_eq!(members.iter().map(|(name, raw)| (name.as_ref(), *raw)).collect::<Vec<_>>(), expected);
+        let raw = RawValue::parse(r#"[ 1,"]" , [{}] ,{"a":[1]}]"#).unwrap();
+        let elements: Vec<_> = raw.elements().unwrap().iter().map(|raw| raw.get()).collect();
+        assert_eq!(elements, ["1", "\"]\"", "[{}]", r#"{"a":[1]}"#]);
+    }
+
+    #[test]
+    fn another_type_has_neither() {
+        for text in ["1", "null", "\"{\"", "true"] {
+            let raw = RawValue::parse(text).unwrap();
+            assert!(raw.members().is_none() && raw.elements().is_none(), "{text}");
+        }
+        assert!(RawValue::parse("[]").unwrap().members().is_none());
+        assert!(RawValue::parse("{}").unwrap().elements().is_none());
+        assert!(RawValue::parse("{}").unwrap().members().unwrap().is_empty());
+    }
+
+    #[test]
+    fn half_a_character_is_no_name() {
+        assert!(RawValue::parse(r#"{"\ud800":1}"#).unwrap().members().is_none());
+    }
+
+    /// What is proved nowhere is walked without a panic and without an end that is not there.
+    #[test]
+    fn text_that_is_no_json_has_no_members() {
+        let whole = r#"{"a":[1,{"b":"c\n"}],"d":null}"#;
+        for cut in 0..whole.len() {
+            assert!(RawValue::known(&whole[..cut]).members().is_none(), "cut at {cut}");
+        }
+        for text in ["{\"a\"1}", "{\"a\":1 2}", "{1:2}", "[1 2]", "{\"a\":\"é\\", "{,}", "[,", "{\"", "}", ""] {
+            let raw = RawValue::known(text);
+            assert!(raw.members().is_none() && raw.elements().is_none_or(|all| all.len() < 2), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_walk_finds_what_a_parser_finds() {
+        let text = r#"{"z":[[],[{}],{"k":[1,2,{"deep":"\u00e9\\\""}]}],"é":"日本","t":true,"e":1E+2,"s":" , } ] "}"#;
+        let parsed: Value = serde_json::from_str(text).unwrap();
+        let mut open = vec![(RawValue::parse(text).unwrap(), &parsed)];
+        while let Some((raw, parsed)) = open.pop() {
+            assert_eq!(&serde_json::from_str::<Value>(raw.get()).unwrap(), parsed);
+            if let Some(members) = raw.members() {
+                assert_eq!(members.len(), parsed.as_object().unwrap().len());
+                open.extend(members.iter().map(|(name, raw)| (*raw, &parsed[name.as_ref()])));
+            }
+            if let Some(elements) = raw.elements() {
+                open.extend(elements.into_iter().zip(parsed.as_array().unwrap()));
+            }
+        }
+    }
+}
