@@ -22,11 +22,16 @@ pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Resul
     match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiCompletions => inspect(body, rule, true),
         Dialect::OpenAiEmbeddings => inspect(body, rule, false),
-        _ => {
-            no_error(body)?;
-            facts(&dialect.parse_reply(body).map_err(|_| unreadable(body))?)
-        }
+        _ => read(dialect, body).map(|(_, facts)| facts),
     }
+}
+
+/// A reply in whose own words its facts stand nowhere.
+fn read(dialect: Dialect, body: &[u8]) -> Result<(Reply<'_>, ReplyFacts), Failure> {
+    no_error(body)?;
+    let reply = dialect.parse_reply(body).map_err(|_| unreadable(body))?;
+    let facts = facts(&reply)?;
+    Ok((reply, facts))
 }
 
 /// The same reply in another dialect, in the client's own words, and what it says about itself.
@@ -38,11 +43,14 @@ pub fn cross_reply(
     wanted: Option<Wanted>,
     envelope: &Envelope<'_>,
 ) -> Result<(Bytes, ReplyFacts), Failure> {
-    let facts = inspect_reply_of(source, body, rule)?;
-    let said = source
-        .parse_reply(body)
-        .and_then(|reply| translate::say_reply(reply, [source, target], way_back, envelope, wanted));
-    told(said, facts)
+    let (reply, facts) = match source {
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings => {
+            let facts = inspect_reply_of(source, body, rule)?;
+            (source.parse_reply(body), facts)
+        }
+        _ => read(source, body).map(|(reply, facts)| (Ok(reply), facts))?,
+    };
+    told(reply.and_then(|reply| translate::say_reply(reply, [source, target], way_back, envelope, wanted)), facts)
 }
 
 fn told(said: Result<(Bytes, Vec<String>), DialectError>, facts: ReplyFacts) -> Result<(Bytes, ReplyFacts), Failure> {
