@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
+use crate::json::closing_quote;
+
 /// The text ended inside a value, or a token stood where none may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
@@ -99,9 +101,7 @@ impl<'a> Cursor<'a> {
         let first = self.peek().ok_or(Broken)?;
         let start = self.at;
         match first {
-            b'"' => {
-                self.string()?;
-            }
+            b'"' => self.skip_string()?,
             b'{' | b'[' => self.container()?,
             b'}' | b']' | b',' | b':' => return Err(Broken),
             _ => self.literal(),
@@ -125,12 +125,18 @@ impl<'a> Cursor<'a> {
         Ok((rest.get(..length).ok_or(Broken)?, escaped))
     }
 
+    #[inline]
+    fn skip_string(&mut self) -> Result<(), Broken> {
+        self.at = closing_quote(self.text, self.at + 1).ok_or(Broken)? + 1;
+        Ok(())
+    }
+
     fn container(&mut self) -> Result<(), Broken> {
         let mut depth = 0_usize;
         loop {
             match self.text.get(self.at).ok_or(Broken)? {
                 b'"' => {
-                    self.string()?;
+                    self.skip_string()?;
                     continue;
                 }
                 b'{' | b'[' => depth += 1,

@@ -3,8 +3,6 @@
 //! Its rule: a member is written once; extras fill only what nothing else has written. Newlines between the tokens of
 //! raw JSON become spaces, because a line end would break the frame of an event stream.
 
-use std::io::Write as _;
-
 use smallvec::SmallVec;
 
 use super::Dialect;
@@ -111,7 +109,7 @@ impl Members<'_> {
     }
 
     pub(crate) fn whole(&mut self, name: &'static str, value: u64) {
-        let _ = write!(self.key(name), "{value}");
+        let _ = serde_json::to_writer(self.key(name), &value);
     }
 
     pub(crate) fn whole_if(&mut self, name: &'static str, value: Option<u64>) {
@@ -122,7 +120,7 @@ impl Members<'_> {
 
     pub(crate) fn signed_if(&mut self, name: &'static str, value: Option<i64>) {
         if let Some(value) = value {
-            let _ = write!(self.key(name), "{value}");
+            let _ = serde_json::to_writer(self.key(name), &value);
         }
     }
 

@@ -7,7 +7,7 @@ use ref_cast::RefCast;
 use serde::{Deserialize, Deserializer};
 
 use super::message::Text;
-use crate::cursor::string_end;
+use crate::json::closing_quote;
 
 /// One JSON value as it stands, without white space around it.
 #[derive(Debug, PartialEq, Eq, RefCast)]
@@ -132,8 +132,7 @@ impl<'a> Walk<'a> {
 
     #[inline]
     fn string(&mut self) -> Option<()> {
-        let (length, _) = string_end(self.text.as_bytes().get(self.at + 1..)?)?;
-        self.at += length + 2;
+        self.at = closing_quote(self.text.as_bytes(), self.at + 1)? + 1;
         Some(())
     }
 

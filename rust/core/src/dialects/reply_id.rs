@@ -23,7 +23,7 @@ pub(crate) fn spell(id: &mut Text<'_>, target: Dialect) {
     };
     let known = PREFIXES.iter().map(|(_, prefix)| *prefix).chain(OTHER_PREFIXES);
     let rest = known.filter_map(|known| id.strip_prefix(known)).find(|rest| !rest.is_empty());
-    let spelled = format!("{prefix}{}", rest.unwrap_or(id));
+    let spelled = [prefix, rest.unwrap_or(id)].concat();
     *id = Text::Owned(spelled);
 }
 

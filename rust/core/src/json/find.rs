@@ -27,6 +27,13 @@ pub(super) fn is_clean(frame: &[u8]) -> bool {
     blocks.iter().all(|block| least(block) >= 0x20) && least(tail) >= 0x20
 }
 
+/// Offset of the first quote, backslash or control character among as many bytes as member names have.
+#[inline]
+pub(super) fn short_end(bytes: &[u8]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<8>();
+    stop_in_words(words.get(..SHORT_WORDS).unwrap_or(words))
+}
+
 /// Offset of the first quote, backslash or control character. `clean` promises that there are no control characters.
 #[inline]
 pub(super) fn text_end(bytes: &[u8], clean: bool) -> Option<usize> {

@@ -32,6 +32,7 @@ pub use error::{JsonError, JsonErrorKind};
 pub use field::{Field, Kinds, Shape};
 pub use scan::{Media, Member, Roles, Scan};
 pub use scanner::Scanner;
+pub(crate) use skip::closing_quote;
 pub use splice::{Edit, Frames, SpliceError, quote, splice};
 
 /// Bounds of one request body. Each is refused by name, none is silently cut.

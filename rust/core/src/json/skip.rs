@@ -5,7 +5,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::block::{BLOCK, Block};
-use super::find::text_end;
+use super::find::{short_end, text_end};
+use crate::cursor::string_end;
 
 /// Skips the plain part of text that nobody reads: runs, escapes of two bytes, and `\uXXXX` that make whole characters.
 /// Gives the index of the first thing that needs care, or of what the end of the bytes leaves unfinished.
@@ -13,6 +14,22 @@ pub(super) fn skip_plain(bytes: &[u8], at: usize, clean: bool) -> usize {
     #[cfg(target_arch = "x86_64")]
     let at = skip_blocks(bytes, at, clean);
     skip_runs(bytes, at, clean)
+}
+
+/// Index of the quote that ends the string whose text begins at `at`. What it holds is not judged.
+#[inline]
+pub(crate) fn closing_quote(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    if let Some(end) = short_end(rest).filter(|&end| rest.get(end) == Some(&b'"')) {
+        return Some(at + end);
+    }
+    // Where a control character stands it stops, or does not; both are right here.
+    let at = skip_plain(bytes, at, true);
+    let rest = bytes.get(at..)?;
+    if rest.first() == Some(&b'"') {
+        return Some(at);
+    }
+    string_end(rest).map(|(length, _)| at + length)
 }
 
 /// From escape to escape: for the end of the text, and for machines without the blocks.
@@ -114,7 +131,26 @@ static HEX: [u8; 256] = {
 
 #[cfg(test)]
 mod tests {
-    use super::{character_length, hex_digit, skip_plain, skip_runs};
+    use super::{character_length, closing_quote, hex_digit, skip_plain, skip_runs};
+
+    #[test]
+    fn the_quote_that_ends_a_string_is_found_behind_anything() {
+        let pieces =
+            ["", "a", "\\n", "\\\"", "\\\\", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\q", "\n", "é", "[{]},:"];
+        for before in [0, 1, 7, 8, 15, 16, 17, 62, 63, 64, 65, 130, 300] {
+            for first in pieces {
+                for second in pieces {
+                    for behind in ["", ",", "\"", ",\"x\"]}", &"\\\",".repeat(40)] {
+                        let text = ["a".repeat(before).as_str(), first, second].concat();
+                        let all = [text.as_str(), "\"", behind].concat();
+                        assert_eq!(closing_quote(all.as_bytes(), 0), Some(text.len()), "{all:?}");
+                        assert_eq!(closing_quote(text.as_bytes(), 0), None, "{text:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(closing_quote(b"a", 2), None);
+    }
 
     #[test]
     fn blocks_and_runs_stop_at_the_same_byte() {

@@ -30,11 +30,11 @@ pub(crate) fn parse<'a>(
     let Some(choices) = reply.take_list("choices")? else {
         return Err(place.refuse("must be a list"));
     };
-    let counted_elsewhere = elsewhere(&reply, &choices);
+    let usage = reply.take_object("usage")?.or_else(|| elsewhere(&reply, &choices));
     let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
     settle(&reply, &mut choices);
-    let usage = reply.take_object("usage")?.or(counted_elsewhere).map(|raw| form.usage.parse(raw));
+    let usage = usage.map(|raw| form.usage.parse(raw));
     // The published schema knows an absent usage, not a null one.
     for name in ["object", "usage"] {
         reply.forget(name);

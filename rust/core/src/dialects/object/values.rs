@@ -44,7 +44,32 @@ pub(super) fn whole_text(raw: &RawValue) -> Option<Text<'_>> {
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
     }
-    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+    unescaped(inner).or_else(|| serde_json::from_str(raw.get()).ok()).map(Cow::Owned)
+}
+
+/// The text of which no escape needs more than a look: `None` where one stands for half a character.
+fn unescaped(inner: &str) -> Option<String> {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some((plain, escape)) = memchr::memchr(b'\\', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(plain);
+        let mut length = 2;
+        out.push(match escape.as_bytes().get(1)? {
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'u' => {
+                length = 6;
+                char::from_u32(u16::from_str_radix(escape.get(2..length)?, 16).ok()?.into())?
+            }
+            &same => char::from(same),
+        });
+        rest = escape.get(length..)?;
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 pub(crate) fn number(raw: &RawValue) -> Option<f64> {
@@ -71,4 +96,28 @@ pub(crate) fn whole(raw: &RawValue) -> Option<u64> {
 
 pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     raw.elements()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_reads_as_any_parser_reads_it() {
+        for json in [
+            r#""""#,
+            r#""plain""#,
+            r#""a\"b\\c\/d\b\f\n\r\t""#,
+            r#""\u00e9\u65e5\u0000é日\n""#,
+            r#""\ud83d\ude00 and \u00e9""#,
+            r#""\\u00e9\\""#,
+        ] {
+            let raw = RawValue::parse(json).unwrap();
+            let expected: String = serde_json::from_str(json).unwrap();
+            assert_eq!(whole_text(raw).as_deref(), Some(expected.as_str()), "{json}");
+        }
+        for json in [r#""\ud83d""#, r#""a\n\ude00\ud83d""#, "1", "null", "[]"] {
+            assert_eq!(whole_text(RawValue::parse(json).unwrap()), None, "{json}");
+        }
+    }
 }
