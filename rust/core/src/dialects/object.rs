@@ -89,13 +89,23 @@ impl<'a, 'p> Object<'a, 'p> {
     }
 
     pub(crate) fn forget(&mut self, name: &str) {
-        self.members.retain(|(key, _)| key != name);
+        while let Some(at) = self.members.iter().rposition(|(key, _)| key == name) {
+            self.members.remove(at);
+            if self.mode == Mode::Strict {
+                // There is no second one.
+                return;
+            }
+        }
     }
 
     /// Takes a member when `read` can make something of it and leaves it otherwise, whatever the mode.
     pub(crate) fn take_if<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Option<T> {
-        let value = read(self.peek(name)?)?;
-        self.forget(name);
+        let at = self.members.iter().rposition(|(key, _)| key == name)?;
+        let value = read(self.members.get(at).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")?)?;
+        self.members.remove(at);
+        if self.mode == Mode::Lenient {
+            self.forget(name);
+        }
         Some(value)
     }
 

@@ -84,10 +84,13 @@ pub(crate) struct Members<'o> {
 
 impl Members<'_> {
     pub(crate) fn key(&mut self, name: &'static str) -> &mut Buffer {
+        debug_assert!(!name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | ..0x20)), "a name of ours has no escapes");
         self.written.push(name);
         self.comma();
-        text(self.out, name);
-        self.out.push(b':');
+        self.out.reserve(name.len() + 3);
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 

@@ -31,8 +31,11 @@ pub(crate) fn parse<'a>(
         return Err(place.refuse("must be a list"));
     };
     let usage = reply.take_object("usage")?.or_else(|| elsewhere(&reply, &choices));
-    let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
-    let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
+    let mut read = Vec::with_capacity(choices.len());
+    for (index, raw) in choices.into_iter().enumerate() {
+        read.push(parse_choice(raw, place.item(index), index)?);
+    }
+    let mut choices = read;
     settle(&reply, &mut choices);
     let usage = usage.map(|raw| form.usage.parse(raw));
     // The published schema knows an absent usage, not a null one.
