@@ -7,7 +7,7 @@ mod values;
 
 use std::collections::HashSet;
 
-use crate::dialects::raw::{Member, RawValue};
+use crate::dialects::raw::{Member, RawValue, prove_members};
 
 use super::Dialect;
 use super::message::{Extra, Extras, Json, Text};
@@ -32,7 +32,11 @@ pub(crate) struct Object<'a, 'p> {
 impl<'a> Object<'a, 'static> {
     /// Opens a whole body. Refuses what is not UTF-8, not JSON or not an object.
     pub(crate) fn document(body: &'a [u8], mode: Mode) -> Result<Self, DialectError> {
-        Self::open(document(body)?, Place::Document, mode)
+        match prove_members(utf8(body)?) {
+            Ok(members) => Self::of(members, Place::Document, mode),
+            // Read again for what is wrong with it.
+            Err(_) => Self::open(document(body)?, Place::Document, mode),
+        }
     }
 }
 
@@ -41,6 +45,10 @@ impl<'a, 'p> Object<'a, 'p> {
         let Some(members) = raw.members() else {
             return Err(place.refuse("must be a JSON object"));
         };
+        Self::of(members, place, mode)
+    }
+
+    fn of(members: Vec<Member<'a>>, place: Place<'p>, mode: Mode) -> Result<Self, DialectError> {
         // Where parsers disagree on which of two equal keys counts, a gateway must not choose for the upstream.
         if mode == Mode::Strict && has_twins(&members) {
             return Err(place.refuse("must not have the same key twice"));
@@ -223,14 +231,17 @@ impl<'a, 'p> Object<'a, 'p> {
 
 /// Reads a body as one JSON value, without looking inside.
 pub(crate) fn document(body: &[u8]) -> Result<&RawValue, DialectError> {
-    let text = simdutf8::compat::from_utf8(body).map_err(|fault| {
-        let at = fault.valid_up_to();
-        Place::Document.refuse(format!("is not UTF-8 at byte {at}"))
-    })?;
-    RawValue::parse(text).map_err(|fault| {
+    RawValue::parse(utf8(body)?).map_err(|fault| {
         // Only the position: the parser's own wording may quote the document.
         let (line, column) = (fault.line(), fault.column());
         Place::Document.refuse(format!("is not JSON at line {line}, column {column}"))
+    })
+}
+
+fn utf8(body: &[u8]) -> Result<&str, DialectError> {
+    simdutf8::compat::from_utf8(body).map_err(|fault| {
+        let at = fault.valid_up_to();
+        Place::Document.refuse(format!("is not UTF-8 at byte {at}"))
     })
 }
 

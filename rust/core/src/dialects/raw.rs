@@ -3,7 +3,10 @@
 //! Its rule: a [`RawValue`] is one whole JSON value, and so is each of its members. Its surprise: stepping over a value
 //! counts brackets and does not match them, because whoever made the value has done so.
 
+use std::fmt;
+
 use ref_cast::RefCast;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::message::Text;
@@ -69,6 +72,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
         <&serde_json::value::RawValue>::deserialize(deserializer).map(|proved| RawValue::known(proved.get()))
     }
 }
+
+/// The members of text that nobody has proved, in one pass. Refuses what is not one JSON object.
+pub(crate) fn prove_members(text: &str) -> Result<Vec<Member<'_>>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let members = deserializer.deserialize_map(InOrder)?;
+    deserializer.end()?;
+    Ok(members)
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Vec<Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(8);
+        while let Some(Name(name)) = map.next_key()? {
+            members.push((name, map.next_value()?));
+        }
+        Ok(members)
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Text<'a>);
 
 /// `None` for a name that holds half a character.
 fn name(quoted: &str) -> Option<Text<'_>> {
@@ -180,6 +212,15 @@ mod tests {
         let raw = RawValue::parse(r#"[ 1,"]" , [{}] ,{"a":[1]}]"#).unwrap();
         let elements: Vec<_> = raw.elements().unwrap().iter().map(|raw| raw.get()).collect();
         assert_eq!(elements, ["1", "\"]\"", "[{}]", r#"{"a":[1]}"#]);
+    }
+
+    #[test]
+    fn text_is_proved_as_it_is_taken_apart() {
+        let text = r#" { "a" :[1, 2],"c\u0061":{"b":"\""} } "#;
+        assert_eq!(prove_members(text).unwrap(), RawValue::parse(text).unwrap().members().unwrap());
+        for text in ["", "[]", "1", "{", "{} {}", r#"{"a":[1,}"#, r#"{"a":{"b":tru}}"#, r#"{"a":"\q"}"#, "{'a':1}"] {
+            assert!(prove_members(text).is_err(), "{text}");
+        }
     }
 
     #[test]
