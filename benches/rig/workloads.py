@@ -109,6 +109,13 @@ PLANS = (
         connections=16,
     ),
     Plan(
+        "W10-10k",
+        "W1 where dialects differ, 10,000 a second",
+        "W10",
+        (NGINX, *_translating("W1", "W10")),
+        rate=10_000,
+    ),
+    Plan(
         "W10-stream",
         "W4 where dialects differ: 50 streams of 200 events",
         "W10-stream",
