@@ -1,7 +1,7 @@
 """What it costs at the edge door that client and provider differ in dialect, as a multiple of chat before chat.
 
-At an equal load: at saturation the faster of two contenders finds its neighbours awake, and the slower one pays the kernel
-for waking them, which is half of what `W10-c16` shows. How many instructions a translation takes is guarded beside it.
+At an equal load: at saturation the faster of two contenders finds its neighbours awake, and the slower one pays the
+kernel for waking them, which is half of what `W10-c16` shows. The instructions of a translation are guarded elsewhere.
 """
 
 from statistics import median
