@@ -1,6 +1,7 @@
 //! What must be remembered of one choice of a stream: which block is open, which calls were made, whether it is over.
 
 use super::calls::{Calls, Piece};
+use super::heard::Heard;
 use super::refuse;
 use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
@@ -24,7 +25,8 @@ pub(super) struct ChoiceState {
     /// Characters of text, in all and before the block that is open.
     text: u64,
     before: u64,
-    thought: Thought,
+    /// The reasoning that is open.
+    thought: Heard,
     /// The answer has said itself what it leans on.
     cited: bool,
     /// What it leans on was known when it finished.
@@ -41,29 +43,6 @@ enum Open {
     Nothing,
     Text,
     Reasoning,
-}
-
-/// The reasoning that is open: enough to know it again.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Thought {
-    bytes: usize,
-    /// FNV-1a.
-    hash: u64,
-}
-
-impl Thought {
-    fn add(&mut self, text: &str) {
-        self.bytes += text.len();
-        for byte in text.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn is(self, text: &str) -> bool {
-        let mut other = Self::default();
-        other.add(text);
-        self == other
-    }
 }
 
 impl Choices {
@@ -207,7 +186,7 @@ impl ChoiceState {
                 events.push(Event::TextStart { choice });
             }
             Open::Reasoning => {
-                self.thought = Thought::default();
+                self.thought = Heard::default();
                 events.push(Event::ReasoningStart { choice });
             }
         }

@@ -5,6 +5,7 @@
 
 mod calls;
 mod choice;
+mod heard;
 #[cfg(test)]
 mod tests;
 
