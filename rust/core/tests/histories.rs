@@ -130,3 +130,26 @@ fn calls_with_ids_of_their_own_keep_them() {
     let (said, _) = sent(&body, CHAT, ANTHROPIC);
     assert_eq!(talk::call_ids(&said, ANTHROPIC), ["call_0"]);
 }
+
+#[test]
+fn the_pieces_in_which_googles_sdk_keeps_a_stream_are_one_text() {
+    let text = |text: &str| json!({"text": text});
+    let model = |parts: &[Value]| json!({"role": "model", "parts": parts});
+    let user = json!({"role": "user", "parts": [text("Say it.")]});
+    let proven = json!({"text": "", "thoughtSignature": "c2ln"});
+    for history in [
+        vec![model(&[text("a"), text(" "), text("b"), proven.clone()])],
+        vec![model(&[text("a")]), model(&[text(" ")]), model(&[text("b")]), model(&[proven])],
+    ] {
+        let contents = [vec![user.clone()], history, vec![user.clone()]].concat();
+        let body = json!({"contents": contents});
+        for target in [CHAT, RESPONSES, ANTHROPIC, BEDROCK, OLLAMA, COHERE] {
+            let (said, lost) = sent(&body, GEMINI, target);
+            assert!(said.to_string().contains("\"a b\""), "{}: {said}", target.name());
+            assert!(lost.iter().any(|name| name.ends_with(".thoughtSignature")), "{}: {lost:?}", target.name());
+        }
+    }
+    // What a user sends in parts is in parts.
+    let body = json!({"contents": [{"role": "user", "parts": [text("a"), text("b")]}]});
+    assert!(sent(&body, GEMINI, ANTHROPIC).0.to_string().contains("\"a\""));
+}

@@ -95,6 +95,9 @@ pub(super) fn sort(
         if source != target && matches!(source, Dialect::OpenAiChat | Dialect::Gemini) {
             pieces::join_pieces(&mut turn.blocks, source);
         }
+        if source == Dialect::Gemini && source != target && turn.role == Role::Assistant {
+            pieces::join_texts(&mut turn.blocks);
+        }
         let here = turn.place(at);
         others |= turn.blocks.iter().any(|block| has_others(block, target));
         if source == target && sweep(&mut turn.extras, source) {
