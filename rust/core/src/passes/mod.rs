@@ -183,8 +183,10 @@ pub fn shape_to(request: &mut ChatRequest<'_>, shape: &Shape) -> Result<Passed, 
     }
     repeated::part(&mut request.turns);
     turns::place_instructions(&mut request.turns, shape.instructions, &mut passed.changed);
-    if shape.no_blank_text {
-        turns::drop_blank_text(&mut request.turns);
+    if shape.no_blank_text
+        && let Some(place) = turns::drop_blank_text(&mut request.turns)
+    {
+        return Err(refusal(&place.to_string(), "must say something: this model is sent no empty message"));
     }
     if shape.pairs_results {
         late::bring_forward(&mut request.turns);
