@@ -33,6 +33,8 @@ pub(crate) fn parse<'a>(
     let counted_elsewhere = elsewhere(&reply, &choices);
     let choices = choices.into_iter().enumerate().map(|(index, raw)| parse_choice(raw, place.item(index), index));
     let mut choices = choices.collect::<Result<Vec<_>, _>>()?;
+    // Whoever tells one of them tells the first, wherever it stands.
+    choices.sort_by_key(|choice| choice.index);
     settle(&reply, &mut choices);
     let usage = reply.take_object("usage")?.or(counted_elsewhere).map(|raw| form.usage.parse(raw));
     // The published schema knows an absent usage, not a null one.

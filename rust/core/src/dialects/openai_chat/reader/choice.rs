@@ -52,7 +52,8 @@ impl Choices {
 
     /// Its sources are told where they came before.
     pub(super) fn first_has_finished(&self) -> bool {
-        self.0.iter().any(|state| state.index == 0 && state.finished && !state.leaned)
+        let first = self.0.iter().min_by_key(|state| state.index);
+        first.is_some_and(|state| state.finished && !state.leaned)
     }
 
     pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {

@@ -151,6 +151,8 @@ impl Reader {
             return Ok(());
         };
         let index = choice.take_u64("index")?.unwrap_or(position as u64);
+        // Some servers number their only choice as they like.
+        let is_first = self.choices.lowest().is_none_or(|lowest| index <= u64::from(lowest));
         let state = self.choices.state(index)?;
         // OpenRouter repeats the finished choice beside the usage.
         if self.ended || (state.finished() && (of_another || !state.goes_on(&choice))) {
@@ -181,7 +183,7 @@ impl Reader {
                 self.fail(error, events);
             }
             Some(finish) => {
-                if index == 0 {
+                if is_first {
                     state.lean_on(std::mem::take(&mut self.sources), events);
                 }
                 state.finish(finish, &self.id, events);
