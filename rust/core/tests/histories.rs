@@ -153,3 +153,46 @@ fn the_pieces_in_which_googles_sdk_keeps_a_stream_are_one_text() {
     let body = json!({"contents": [{"role": "user", "parts": [text("a"), text("b")]}]});
     assert!(sent(&body, GEMINI, ANTHROPIC).0.to_string().contains("\"a\""));
 }
+
+#[test]
+fn litellms_thoughts_go_to_their_maker_with_their_proof() {
+    let blocks = json!([{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {"type": "redacted_thinking", "data": "YmxvYg=="}]);
+    let mut body = asking(&[
+        json!({"role": "assistant", "content": "Sea.", "reasoning_content": "Hm.", "thinking_blocks": blocks}),
+        json!({"role": "user", "content": "And?"}),
+    ]);
+    let (said, lost) = sent(&body, CHAT, ANTHROPIC);
+    assert_eq!(said["messages"][1]["content"][0], blocks[0], "{said}");
+    assert_eq!(said["messages"][1]["content"][1], blocks[1], "{said}");
+    assert!(lost.is_empty(), "{lost:?}");
+    let (said, lost) = sent(&body, CHAT, GEMINI);
+    assert!(!said.to_string().contains("c2ln"), "{said}");
+    let places = ["messages[1].thinking_blocks[0].signature", "messages[1].thinking_blocks[1].data"];
+    assert!(places.iter().all(|place| lost.iter().any(|name| name == place)), "{lost:?}");
+    // A part of Google's, as text.
+    body["messages"][1]["thinking_blocks"][0]["thinking"] = json!("{\"functionCall\":{}}");
+    assert!(!sent(&body, CHAT, ANTHROPIC).0.to_string().contains("c2ln"));
+}
+
+#[test]
+fn litellms_thoughts_come_back_to_it_from_clients_of_other_dialects() {
+    let reply = json!({"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0,
+        "finish_reason": "tool_calls", "message": {"role": "assistant", "content": "Sea.", "reasoning_content": "Hm.",
+        "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}],
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}}]});
+    for client in [ANTHROPIC, RESPONSES] {
+        let mut body = talk::question(client, true);
+        let asked = translate::request(body.to_string().as_bytes(), client, &Demands::of(CHAT), Address::default());
+        let way_back = asked.unwrap().way_back;
+        for how in talk::How::ALL {
+            let told = talk::told(&reply, CHAT, client, &way_back, how, 0);
+            let mut body = body.clone();
+            talk::next(client, &mut body, &told);
+            let (said, _) = sent(&body, client, CHAT);
+            let blocks = json!([{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]);
+            assert_eq!(said["messages"][1]["thinking_blocks"], blocks, "{} {how:?}: {said}", client.name());
+        }
+        body["model"] = json!("other");
+    }
+}

@@ -3,13 +3,21 @@
 use super::calls::{Calls, Piece};
 use super::heard::Heard;
 use super::refuse;
+use crate::cursor::is_something;
 use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
+use crate::dialects::openai_chat::thoughts::BLOCKS;
 use crate::dialects::openai_chat::{pictures, sounds, turn::link};
 use crate::dialects::{Dialect, DialectError};
 
 /// The name of an event that holds the log probabilities of thoughts, of the first choice.
 pub(crate) const LOGPROBS: &str = "logprobs";
+/// What a piece of reasoning says, in OpenRouter's details and in LiteLLM's blocks.
+const WORDS: [&str; 3] = ["text", "summary", "thinking"];
+/// The name of an event that says that sources came where they cannot be told.
+pub(crate) const SOURCES: &str = "citations";
+/// What a server did with its own tools (Groq), and the name of an event that says so.
+pub(crate) const EXECUTED: &str = "executed_tools";
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
 
@@ -116,6 +124,7 @@ impl ChoiceState {
         stream_id: &str,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
+        self.look_at_tools(&delta, events);
         let before = events.len();
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
@@ -157,8 +166,29 @@ impl ChoiceState {
     /// What the whole answer leans on, if it has not said so itself. It must have a text to stand with.
     pub(super) fn lean_on(&mut self, sources: Vec<Citation<'static>>, events: &mut Events<'_>) {
         self.leaned = self.cited || !sources.is_empty();
-        if self.open == Open::Text && !self.cited {
+        if self.cited {
+            return;
+        }
+        if self.open == Open::Text {
             events.extend(sources.into_iter().map(|citation| Event::Citation { choice: self.index, citation }));
+        } else if !sources.is_empty() {
+            events.push(untold(SOURCES));
+        }
+    }
+
+    /// What is said of a choice that has finished is not told, but named: links, and what its server did.
+    pub(super) fn look_behind(&mut self, choice: &Object<'_, '_>, events: &mut Events<'_>) {
+        let Some(delta) = choice.peek("delta").and_then(Object::lenient) else { return };
+        if !self.leaned && !self.cited && says(&delta, "annotations") {
+            self.leaned = true;
+            events.push(untold(SOURCES));
+        }
+        self.look_at_tools(&delta, events);
+    }
+
+    fn look_at_tools(&self, delta: &Object<'_, '_>, events: &mut Events<'_>) {
+        if self.index == 0 && says(delta, EXECUTED) {
+            events.push(untold(EXECUTED));
         }
     }
 
@@ -196,10 +226,11 @@ impl ChoiceState {
 
     /// The richest of the fields that say the same: the details where they have words, else the first flat one.
     fn reasoning<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
-        let details = delta.take_if("reasoning_details", object::list).unwrap_or_default();
+        let mut list = |name| delta.take_if(name, |raw| object::list(raw).filter(|items| !items.is_empty()));
+        let details = list("reasoning_details").or_else(|| list(BLOCKS)).unwrap_or_default();
         let details: Vec<_> = details.into_iter().filter_map(Object::lenient).collect();
         let has_words = |item: &Object<'a, '_>| {
-            let words = ["text", "summary"].into_iter().filter_map(|name| object::text(item.peek(name)?));
+            let words = WORDS.into_iter().filter_map(|name| object::text(item.peek(name)?));
             words.filter(|text| !text.is_empty()).count() > 0
         };
         let worded = details.iter().any(has_words);
@@ -217,7 +248,7 @@ impl ChoiceState {
         let choice = self.index;
         // A proof may come with the whole text that it is of, which was told before in pieces.
         let proves = item.peek("signature").is_some() && self.open == Open::Reasoning;
-        for name in ["text", "summary"] {
+        for name in WORDS {
             let text = item.take_if(name, object::text).unwrap_or_default();
             if !(proves && self.thought.is(&text)) {
                 self.reasoning_text(text, events);
@@ -294,6 +325,16 @@ impl ChoiceState {
         self.text += text.chars().count() as u64;
         events.push(Event::TextDelta { choice: self.index, text, logprobs });
     }
+}
+
+/// Something that other dialects have no words for, so that it can be named.
+pub(super) fn untold<'a>(name: &'static str) -> Event<'a> {
+    Event::Opaque { dialect: Dialect::OpenAiChat, name: name.into(), raw: Json::null() }
+}
+
+/// Whether a list holds anything.
+fn says(delta: &Object<'_, '_>, name: &str) -> bool {
+    delta.peek(name).is_some_and(|raw| is_something(raw.get().as_bytes()))
 }
 
 /// Whether log probabilities are of what the answer says, or refuses to say; `None` where they say nothing.
