@@ -69,7 +69,7 @@ pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>)
 }
 
 /// Several errors: the first, with the sentences of all.
-fn parse_list<'a>(dialect: Dialect, raw: &'a RawValue) -> ErrorReply<'a> {
+fn parse_list(dialect: Dialect, raw: &RawValue) -> ErrorReply<'_> {
     let first = object::list(raw).and_then(|errors| errors.first().copied()).and_then(Object::lenient);
     let error = first.map_or_else(|| plain(NO_MESSAGE), |first| parse_object(dialect, within(first)));
     ErrorReply { message: sentence(raw, DEPTH).unwrap_or(NO_MESSAGE.into()), ..error }

@@ -71,6 +71,6 @@ fn repeated(turns: &[Turn<'_>]) -> Option<HashSet<String>> {
 /// An id that no call has yet. One that is not told to Gemini stays one.
 fn another(id: &str, number: u32, taken: &HashSet<String>) -> String {
     let make = if gemini::is_call_id(id) { gemini::call_id } else { mint::call_id };
-    let mut made = (number..u32::MAX).map(|number| make(id, 0, number));
-    made.find(|made| !taken.contains(made)).unwrap_or_default()
+    let mut ids = (number..u32::MAX).map(|number| make(id, 0, number));
+    ids.find(|new| !taken.contains(new)).unwrap_or_default()
 }

@@ -259,7 +259,7 @@ pub enum ReasoningField {
     Reasoning,
     /// An item of `reasoning_details`: OpenRouter.
     ReasoningDetails,
-    /// An item of `thinking_blocks`, as Anthropic has its blocks: LiteLLM.
+    /// An item of `thinking_blocks`, as Anthropic has its blocks: `LiteLLM`.
     ThinkingBlocks,
     /// A `thinking` part among the content: Mistral.
     ThinkingPart,

@@ -1,5 +1,5 @@
 //! Reasoning beside the content of a message: as one string, and as `reasoning_details` or `thinking_blocks`, in which
-//! OpenRouter and LiteLLM carry signatures and hidden reasoning.
+//! OpenRouter and `LiteLLM` carry signatures and hidden reasoning.
 //!
 //! The rule: what is not proven is not lost beside what is. The surprise: both places mostly say the same; the string is
 //! believed only where it says more.

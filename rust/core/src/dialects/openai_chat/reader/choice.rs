@@ -12,7 +12,7 @@ use crate::dialects::{Dialect, DialectError};
 
 /// The name of an event that holds the log probabilities of thoughts, of the first choice.
 pub(crate) const LOGPROBS: &str = "logprobs";
-/// What a piece of reasoning says, in OpenRouter's details and in LiteLLM's blocks.
+/// What a piece of reasoning says, in details and in thinking blocks.
 const WORDS: [&str; 3] = ["text", "summary", "thinking"];
 /// The name of an event that says that sources came where they cannot be told.
 pub(crate) const SOURCES: &str = "citations";
