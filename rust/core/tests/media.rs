@@ -225,3 +225,51 @@ fn a_sound_is_not_sent_where_no_schema_has_a_place_for_it() {
     let sound = of_user(json!([{"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}}]));
     refused(&sound, CHAT, RESPONSES, "messages[0].content[0]");
 }
+
+#[test]
+fn bytes_without_a_type_are_what_they_begin_with() {
+    let webp = "UklGRhAAAABXRUJQVlA4TA==";
+    let asked = sent(&file(&format!("data:application/octet-stream;base64,{webp}"), "a"), CHAT, ANTHROPIC).0;
+    let source = json!({"type": "base64", "media_type": "image/webp", "data": webp});
+    assert_eq!(asked["messages"][0]["content"][0]["source"], source, "{asked}");
+    let wav = "UklGRiQAAABXQVZFZm10IA==";
+    let inline = part_of_gemini(json!({"inlineData": {"mimeType": "application/octet-stream", "data": wav}}));
+    let asked = sent(&inline, GEMINI, CHAT).0;
+    let audio = json!({"data": wav, "format": "wav"});
+    assert_eq!(asked["messages"][0]["content"][0]["input_audio"], audio, "{asked}");
+}
+
+#[test]
+fn a_sound_is_of_a_format_that_chat_has_a_word_for_or_refused() {
+    let sound = |kind: &str| part_of_gemini(json!({"inlineData": {"mimeType": kind, "data": "AAAA"}}));
+    for kind in ["audio/L16;rate=24000", "audio/pcm;rate=16000", "audio/pcm"] {
+        refused(&sound(kind), GEMINI, CHAT, "contents[0].parts[0]");
+    }
+    let asked = sent(&sound("audio/mpeg; codecs=mp3"), GEMINI, CHAT).0;
+    assert_eq!(asked["messages"][0]["content"][0]["input_audio"]["format"], "mp3", "{asked}");
+}
+
+#[test]
+fn a_document_that_becomes_text_stands_apart_from_the_text_beside_it() {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let document = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Ebb."}});
+    let body = of_user(json!([text("Read:"), document, document, text("When?")]));
+    let asked = sent(&body, ANTHROPIC, OLLAMA).0;
+    assert_eq!(asked["messages"][0]["content"], "Read:\n\nEbb.\n\nEbb.\n\nWhen?", "{asked}");
+    let asked = sent(&of_user(json!([document])), ANTHROPIC, OLLAMA).0;
+    assert_eq!(asked["messages"][0]["content"], "Ebb.", "{asked}");
+}
+
+#[test]
+fn a_message_that_says_nothing_is_sent_or_refused_where_it_stands() {
+    for content in [json!(""), json!([]), json!([{"type": "text", "text": " "}])] {
+        for target in [ANTHROPIC, GEMINI, BEDROCK] {
+            refused(&of_user(content.clone()), CHAT, target, "messages[0]");
+        }
+        for target in [RESPONSES, OLLAMA, COHERE] {
+            let asked = sent(&of_user(content.clone()), CHAT, target).0;
+            let turns = asked["messages"].as_array().or(asked["input"].as_array()).unwrap();
+            assert_eq!(turns.len(), 1, "{}: {asked}", target.name());
+        }
+    }
+}

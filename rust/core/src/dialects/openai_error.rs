@@ -33,38 +33,87 @@ pub(super) fn parse_error(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
 /// Reads an object that is an error, or holds one under `error` or under a name that others have for it.
 pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>) -> ErrorReply<'a> {
     let speaks = |raw: &&RawValue| raw.get().starts_with(['{', '[', '"']) && is_something(raw.get().as_bytes());
+    let said = |document: &Object<'a, '_>, names: &[&str]| sentence_in(document, names, DEPTH);
     match document.peek("error").filter(speaks) {
-        // {"error": {…}}: nearly everybody.
-        Some(raw) if raw.get().starts_with('{') => match Object::lenient(raw) {
-            Some(object) => parse_object(dialect, within(object)),
-            None => plain(NO_MESSAGE),
-        },
-        // {"error": ["…"]}: Hugging Face.
-        Some(raw) if raw.get().starts_with('[') => {
-            let sentences: Vec<_> =
-                object::list(raw).unwrap_or_default().into_iter().filter_map(object::text).collect();
-            plain(if sentences.is_empty() { NO_MESSAGE.to_owned() } else { sentences.join("; ") })
+        // {"error": {…}}: nearly everybody. A few put the sentence beside it.
+        Some(raw) if raw.get().starts_with('{') => {
+            let error = Object::lenient(raw).map(|object| parse_object(dialect, within(object)));
+            let error = error.unwrap_or_else(|| plain(NO_MESSAGE));
+            or_said(error, || said(&document, &MESSAGES).or_else(|| said(&document, &OTHERS)))
         }
-        // {"error": "…", "code": "…"}: xAI, Ollama, Venice. Here `code` is a sentence about the kind of error.
+        // {"error": ["…"]}: Hugging Face.
+        Some(raw) if raw.get().starts_with('[') => parse_list(dialect, raw),
+        // {"error": "…", "code": "…"}: xAI, Ollama, Venice. Here `code` is a sentence about the kind of error; with a
+        // `message` beside it (Spring), or a description (OAuth), `error` is.
         Some(raw) => {
-            let mut error = plain(object::text(raw).unwrap_or(NO_MESSAGE.into()));
-            error.code = document.take_if("code", word);
-            error
+            let word_of_error = object::text(raw).unwrap_or(NO_MESSAGE.into());
+            let message = said(&document, &MESSAGES).or_else(|| said(&document, &["error_description"]));
+            let code = document.take_if("code", word);
+            let status = status_of(&mut document);
+            match message {
+                Some(message) => ErrorReply { code: code.or(Some(word_of_error)), status, ..plain(message) },
+                None => ErrorReply { code, ..plain(word_of_error) },
+            }
         }
         // {"message": …} with or without `object: "error"`: Mistral, Cohere, DashScope, Bedrock.
-        None if MESSAGES.iter().any(|name| document.has(name)) => parse_object(dialect, document),
+        None if says(&document, &MESSAGES) => parse_object(dialect, document),
         // {"detail": …}: FastAPI servers, among them Mistral's and vLLM's.
-        None if document.has("detail") => parse_detail(&mut document),
-        None => match elsewhere(&document) {
-            Some(object) => parse_object(dialect, object),
-            None => plain(NO_MESSAGE),
+        None if says(&document, &["detail"]) => parse_detail(&mut document),
+        None => match (elsewhere(&document), document.peek("errors")) {
+            (Some(object), _) => parse_object(dialect, object),
+            (None, Some(errors)) if is_something(errors.get().as_bytes()) => parse_list(dialect, errors),
+            _ if said(&document, &OTHERS).is_some() => parse_object(dialect, document),
+            _ => plain(NO_MESSAGE),
         },
     }
 }
 
+/// Several errors: the first, with the sentences of all.
+fn parse_list(dialect: Dialect, raw: &RawValue) -> ErrorReply<'_> {
+    let first = object::list(raw).and_then(|errors| errors.first().copied()).and_then(Object::lenient);
+    let error = first.map_or_else(|| plain(NO_MESSAGE), |first| parse_object(dialect, within(first)));
+    ErrorReply { message: sentence(raw, DEPTH).unwrap_or(NO_MESSAGE.into()), ..error }
+}
+
+/// An error without a sentence of its own takes the one that stands elsewhere.
+fn or_said<'a>(error: ErrorReply<'a>, elsewhere: impl FnOnce() -> Option<Text<'a>>) -> ErrorReply<'a> {
+    if error.message != NO_MESSAGE {
+        return error;
+    }
+    let message = elsewhere().unwrap_or(NO_MESSAGE.into());
+    ErrorReply { message, ..error }
+}
+
+/// How deep a sentence may lie.
+const DEPTH: u8 = 4;
+
+/// What a value says to people: a text, or the texts in it.
+fn sentence(raw: &RawValue, depth: u8) -> Option<Text<'_>> {
+    if let Some(text) = object::text(raw) {
+        return Some(text).filter(|text| !text.trim().is_empty());
+    }
+    let depth = depth.checked_sub(1)?;
+    if let Some(items) = object::list(raw) {
+        let sentences: Vec<_> = items.into_iter().filter_map(|item| sentence(item, depth)).collect();
+        return (!sentences.is_empty()).then(|| sentences.join("; ").into());
+    }
+    let object = Object::lenient(raw)?;
+    sentence_in(&object, &MESSAGES, depth).or_else(|| sentence_in(&object, &OTHERS, depth))
+}
+
+fn sentence_in<'a>(object: &Object<'a, '_>, names: &[&str], depth: u8) -> Option<Text<'a>> {
+    names.iter().find_map(|name| sentence(object.peek(name)?, depth))
+}
+
+/// Whether one of the names holds anything.
+fn says(object: &Object<'_, '_>, names: &[&str]) -> bool {
+    let is_said = |raw: &RawValue| is_something(raw.get().as_bytes()) && raw.get() != "\"\"";
+    names.iter().any(|name| object.peek(name).is_some_and(is_said))
+}
+
 /// Some routers wrap the error of whom they asked as it came.
 fn within<'a, 'b>(object: Object<'a, 'b>) -> Object<'a, 'b> {
-    let said = MESSAGES.iter().any(|name| object.has(name));
+    let said = says(&object, &MESSAGES);
     match object.peek("error").filter(|_| !said).and_then(Object::lenient) {
         Some(inner) => inner,
         None => object,
@@ -85,13 +134,20 @@ pub(super) fn went_wrong(document: &Object<'_, '_>) -> bool {
 
 /// What the sentence for people is called, best first.
 const MESSAGES: [&str; 6] = ["message", "msg", "Message", "error_message", "status_msg", "reason"];
+/// Where it stands where it has none of those names.
+const OTHERS: [&str; 6] = ["detail", "error_description", "description", "title", "error", "errors"];
 
 fn parse_object<'a>(dialect: Dialect, mut object: Object<'a, '_>) -> ErrorReply<'a> {
     let mut take = |names: &[&'static str], read: fn(&'a RawValue) -> Option<Text<'a>>| {
         names.iter().find_map(|name| object.take_if(name, read))
     };
-    // A list of complaints is kept as the JSON text that it is.
-    let message = take(&MESSAGES, |raw| Some(object::text(raw).unwrap_or(Text::Borrowed(raw.get()))));
+    let message = take(&MESSAGES, |raw| sentence(raw, DEPTH));
+    // Complaints without a sentence are kept as the JSON text that they are.
+    let message = message.or_else(|| {
+        take(&MESSAGES, |raw| {
+            (raw.get().starts_with(['{', '[']) && is_something(raw.get().as_bytes())).then(|| raw.get().into())
+        })
+    });
     let kind = take(&["type", "status", "error_type", "__type"], object::text);
     let code = take(&["code", "error_code"], word);
     let numbers = ["raw_status_code", "http_status_code", "status_code", "status"];
@@ -107,6 +163,7 @@ fn parse_object<'a>(dialect: Dialect, mut object: Object<'a, '_>) -> ErrorReply<
         .and_then(Object::lenient)
         .and_then(|mut metadata| metadata.take_if("raw", object::text));
     object.forget("object");
+    let message = message.or_else(|| sentence_in(&object, &OTHERS, DEPTH));
     ErrorReply {
         message: message.unwrap_or(NO_MESSAGE.into()),
         kind,
@@ -125,8 +182,7 @@ fn parse_detail<'a>(document: &mut Object<'a, '_>) -> ErrorReply<'a> {
     };
     if let Some(sentence) = object::text(detail) {
         // NVIDIA says its status beside it.
-        let status = document.take_if("status", object::whole).and_then(|status| u16::try_from(status).ok());
-        return ErrorReply { status: status.filter(|status| (400..600).contains(status)), ..plain(sentence) };
+        return ErrorReply { status: status_of(document), ..plain(sentence) };
     }
     if let Some(inner) = Object::lenient(detail) {
         return parse_object(Dialect::OpenAiChat, within(inner));
@@ -152,11 +208,17 @@ fn parse_detail<'a>(document: &mut Object<'a, '_>) -> ErrorReply<'a> {
             });
         }
     }
+    let complaints = (!complaints.is_empty()).then(|| complaints.join("; ").into());
     ErrorReply {
-        message: if complaints.is_empty() { NO_MESSAGE.into() } else { complaints.join("; ").into() },
+        message: complaints.or_else(|| sentence(detail, DEPTH)).unwrap_or(NO_MESSAGE.into()),
         param: param.map(Text::Owned),
         ..ErrorReply::default()
     }
+}
+
+fn status_of(document: &mut Object<'_, '_>) -> Option<u16> {
+    let status = document.take_if("status", object::whole).and_then(|status| u16::try_from(status).ok());
+    status.filter(|status| (400..600).contains(status))
 }
 
 /// A string, or a number written as one: several servers put the status into `code`.
@@ -195,148 +257,4 @@ fn text_or_null(object: &mut Members<'_>, name: &'static str, value: Option<&str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(body: &str) -> ErrorReply<'_> {
-        parse_error(Dialect::OpenAiChat, body.as_bytes())
-    }
-
-    /// body, message, kind, code, param, status
-    type Shape =
-        (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>, Option<u16>);
-
-    const SHAPES: &[Shape] = &[
-        (
-            r#"{"error":{"message":"too hot","type":"invalid_request_error","param":"temperature","code":null}}"#,
-            "too hot",
-            Some("invalid_request_error"),
-            None,
-            Some("temperature"),
-            None,
-        ),
-        (
-            r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":"r"}"#,
-            "busy",
-            Some("overloaded_error"),
-            None,
-            None,
-            None,
-        ),
-        (
-            r#"[{"error":{"code":404,"message":"no such model","status":"NOT_FOUND","details":[]}}]"#,
-            "no such model",
-            Some("NOT_FOUND"),
-            Some("404"),
-            None,
-            Some(404),
-        ),
-        (
-            r#"{"object":"error","message":"bad model","type":"invalid_model","param":null,"code":"1500","raw_status_code":400}"#,
-            "bad model",
-            Some("invalid_model"),
-            Some("1500"),
-            None,
-            Some(400),
-        ),
-        (r#"{"detail":"Unauthorized"}"#, "Unauthorized", None, None, None, None),
-        (
-            r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["body"],"msg":"extra"}]}"#,
-            "field required; extra",
-            None,
-            None,
-            Some("messages.0"),
-            None,
-        ),
-        (
-            r#"{"code":"InvalidApiKey","message":"no key","request_id":"r"}"#,
-            "no key",
-            None,
-            Some("InvalidApiKey"),
-            None,
-            None,
-        ),
-        (
-            r#"{"code":"The caller may not","error":"key disabled"}"#,
-            "key disabled",
-            None,
-            Some("The caller may not"),
-            None,
-            None,
-        ),
-        (r#"{"id":"1","message":"no such model"}"#, "no such model", None, None, None, None),
-        (r#"{"error":"model not loaded"}"#, "model not loaded", None, None, None, None),
-        (r#"{"error":{"code":"401","message":"denied"}}"#, "denied", None, Some("401"), None, Some(401)),
-        ("<html>sk-secret</html>", NOT_JSON, None, None, None, None),
-        ("", NOT_JSON, None, None, None, None),
-        ("null", NOT_JSON, None, None, None, None),
-        ("{}", NO_MESSAGE, None, None, None, None),
-        (r#"{"error":{}}"#, NO_MESSAGE, None, None, None, None),
-        (
-            r#"{"success":false,"errors":[{"code":7003,"message":"no route"}]}"#,
-            "no route",
-            None,
-            Some("7003"),
-            None,
-            None,
-        ),
-        (
-            r#"{"choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#,
-            "login fail",
-            None,
-            Some("1004"),
-            None,
-            None,
-        ),
-        (r#"{"Message":"slow","__type":"ThrottlingException"}"#, "slow", Some("ThrottlingException"), None, None, None),
-        (r#"{"error":true,"message":"x"}"#, "x", None, None, None, None),
-        (r#"{"error":"","message":"x"}"#, "x", None, None, None, None),
-        (r#"{"code":1001,"msg":"no"}"#, "no", None, Some("1001"), None, None),
-        (r#"{"error_code":"BAD","message":"no"}"#, "no", None, Some("BAD"), None, None),
-        (r#"{"error":{"error":{"message":"inner","code":"429"}}}"#, "inner", None, Some("429"), None, Some(429)),
-        (r#"{"error":["first","second"]}"#, "first; second", None, None, None, None),
-        (r#"{"error":{"message":"m","http_status_code":422}}"#, "m", None, None, None, Some(422)),
-        (
-            r#"{"status":404,"title":"Not Found","detail":"no such function"}"#,
-            "no such function",
-            None,
-            None,
-            None,
-            Some(404),
-        ),
-        (r#"{"detail":{"error":{"message":"inner","type":"t"}}}"#, "inner", Some("t"), None, None, None),
-    ];
-
-    #[test]
-    fn every_shape_of_error_is_understood() {
-        for (body, message, kind, code, param, status) in SHAPES {
-            let error = parse(body);
-            assert_eq!(error.message, *message, "{body}");
-            assert_eq!(error.kind.as_deref(), *kind, "{body}");
-            assert_eq!(error.code.as_deref(), *code, "{body}");
-            assert_eq!(error.param.as_deref(), *param, "{body}");
-            assert_eq!(error.status, *status, "{body}");
-        }
-    }
-
-    #[test]
-    fn the_provider_behind_a_router_is_heard() {
-        let error = parse(
-            r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":\"inner\"}","provider_name":"P"}},"user_id":"u"}"#,
-        );
-        assert_eq!(error.detail.as_deref(), Some(r#"{"error":"inner"}"#));
-        assert_eq!(error.status, Some(400));
-    }
-
-    #[test]
-    fn openai_errors_keep_what_they_say_and_always_have_four_members() {
-        let body = r#"{"error":{"message":"m","type":"t","param":null,"code":"c","failed_generation":"x"}}"#;
-        let rendered = render_error(Dialect::OpenAiChat, &parse(body));
-        assert_eq!(rendered, body);
-        let rendered = render_error(Dialect::OpenAiChat, &parse("{}"));
-        assert_eq!(
-            rendered,
-            format!(r#"{{"error":{{"message":"{NO_MESSAGE}","type":"api_error","param":null,"code":null}}}}"#)
-        );
-    }
-}
+mod tests;

@@ -17,7 +17,8 @@ const ANSWER: &str = "OK.";
 /// What a model is told that does not go on with its own turn.
 const GO_ON: &str = "Continue.";
 /// Members that replies have and requests need not.
-const REPLY_ONLY: [&str; 5] = ["refusal", "annotations", "audio", "function_call", "reasoning_details"];
+const REPLY_ONLY: [&str; 6] =
+    ["refusal", "annotations", "audio", "function_call", "reasoning_details", "thinking_blocks"];
 
 pub(super) fn suit(
     request: &mut ChatRequest<'_>,
@@ -109,7 +110,7 @@ fn history_reasoning(request: &mut ChatRequest<'_>, rule: HistoryReasoning, loss
                     index += 1;
                     !goes
                 });
-                for name in ["reasoning_content", "reasoning", "reasoning_details"] {
+                for name in ["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"] {
                     if turn.extras.take(CHAT, name).is_some_and(|value| value.as_str() != "null") {
                         losses.note(&format!("{here}.{name}"));
                     }

@@ -23,6 +23,7 @@ mod media;
 mod names;
 mod prepare;
 mod reasoning;
+mod repeated;
 mod sampling;
 pub mod schema;
 mod signatures;
@@ -180,9 +181,12 @@ pub fn shape_to(request: &mut ChatRequest<'_>, shape: &Shape) -> Result<Passed, 
     if !shape.legacy_functions {
         calls::fold_legacy(request);
     }
+    repeated::part(&mut request.turns);
     turns::place_instructions(&mut request.turns, shape.instructions, &mut passed.changed);
-    if shape.no_blank_text {
-        turns::drop_blank_text(&mut request.turns);
+    if shape.no_blank_text
+        && let Some(place) = turns::drop_blank_text(&mut request.turns)
+    {
+        return Err(refusal(&place.to_string(), "must say something: this model is sent no empty message"));
     }
     if shape.pairs_results {
         late::bring_forward(&mut request.turns);

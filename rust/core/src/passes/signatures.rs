@@ -12,7 +12,9 @@ mod pieces;
 
 use super::ReasoningStyle;
 use super::demands::{Demands, Losses};
-use crate::dialects::message::{Block, ChatRequest, Content, Extras, Origin, ReasoningMode, Role, Text, Turn};
+use crate::dialects::message::{
+    Block, ChatRequest, Content, Extras, Origin, ReasoningField, ReasoningMode, Role, Text, Turn,
+};
 use crate::dialects::{Dialect, DialectError};
 use marks::Mark;
 pub use marks::holds_marks;
@@ -68,11 +70,17 @@ fn is_of_others(proof: Option<&Text<'_>>, target: Dialect) -> bool {
 }
 
 /// Who made the unmarked reasoning of a block.
-fn maker(source: Dialect, extras: &Extras<'_>) -> Option<Dialect> {
+fn maker(source: Dialect, block: &Block<'_>) -> Option<Dialect> {
     if source != Dialect::OpenAiChat {
         return Some(source);
     }
-    let format = extras.get(source, "format")?.as_str().trim_matches('"');
+    if let Content::Reasoning(reasoning) = &block.content
+        && reasoning.field == ReasoningField::ThinkingBlocks
+    {
+        // Of Google's parts LiteLLM has the JSON text in the place of a thought; all others are Anthropic's.
+        return (!reasoning.text.starts_with('{')).then_some(Dialect::AnthropicMessages);
+    }
+    let format = block.extras.get(source, "format")?.as_str().trim_matches('"');
     [("anthropic", Dialect::AnthropicMessages), ("google", Dialect::Gemini), ("openai", Dialect::OpenAiResponses)]
         .into_iter()
         .find(|(name, _)| format.starts_with(name))
@@ -94,6 +102,9 @@ pub(super) fn sort(
     for (at, turn) in request.turns.iter_mut().enumerate() {
         if source != target && matches!(source, Dialect::OpenAiChat | Dialect::Gemini) {
             pieces::join_pieces(&mut turn.blocks, source);
+        }
+        if source == Dialect::Gemini && source != target && turn.role == Role::Assistant {
+            pieces::join_texts(&mut turn.blocks);
         }
         let here = turn.place(at);
         others |= turn.blocks.iter().any(|block| has_others(block, target));
@@ -181,6 +192,7 @@ fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, b
             Mark::OfCall(..) | Mark::Broken => true,
         })
     };
+    let maker_of_block = maker(source, block);
     match &mut block.content {
         Content::ToolCall(call) => {
             // Chat has Google's own place for the signature of a call.
@@ -191,7 +203,7 @@ fn of_block(block: &mut Block<'_>, source: Dialect, target: Dialect) -> (bool, b
             (true, !had || call.signature.is_some())
         }
         Content::Reasoning(reasoning) => {
-            let maker = own(maker(source, &block.extras));
+            let maker = own(maker_of_block);
             let said = (reasoning.signature.take(), reasoning.redacted.take());
             let had = (has(&said.0), has(&said.1));
             let is_own = source == target && ![&said.0, &said.1].into_iter().any(|p| is_of_others(p.as_ref(), target));

@@ -1,7 +1,7 @@
 //! Who speaks when.
 
 use super::Instructions;
-use crate::dialects::message::{Block, Content, Role, Spelling, Turn};
+use crate::dialects::message::{Block, Content, Origin, Role, Spelling, Turn};
 
 /// Behind this word a model goes on where a conversation begins with its own turn.
 const BEGIN: &str = ".";
@@ -29,8 +29,10 @@ pub(super) fn place_instructions(turns: &mut [Turn<'_>], rule: Instructions, cha
     }
 }
 
-/// Drops text that a reader would not see, and turns of which nothing is left.
-pub(super) fn drop_blank_text(turns: &mut Vec<Turn<'_>>) {
+/// Drops text that a reader would not see, and turns of which nothing is left. Where no turn is left, gives the place of the
+/// last: an empty conversation is refused, and so is one of nothing.
+pub(super) fn drop_blank_text(turns: &mut Vec<Turn<'_>>) -> Option<Origin> {
+    let last = turns.iter().enumerate().next_back().map(|(at, turn)| turn.place(at));
     for turn in turns.iter_mut() {
         drop_blank(&mut turn.blocks);
         for block in &mut turn.blocks {
@@ -40,6 +42,7 @@ pub(super) fn drop_blank_text(turns: &mut Vec<Turn<'_>>) {
         }
     }
     turns.retain(|turn| !turn.blocks.is_empty());
+    last.filter(|_| turns.is_empty())
 }
 
 fn drop_blank(blocks: &mut Vec<Block<'_>>) {

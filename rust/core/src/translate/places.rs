@@ -103,7 +103,7 @@ fn of_chat(turns: &mut [Turn<'_>], source: Dialect) {
                 Word::Content => numbered(spelling, next(&mut parts)),
                 Word::ToolCalls => Some(next(&mut calls)),
                 Word::Images => Some(next(&mut images)),
-                Word::ReasoningDetails => Some(next(&mut details)),
+                Word::ReasoningDetails | Word::ThinkingBlocks => Some(next(&mut details)),
                 _ => None,
             };
             let is_result = matches!(block.content, Content::ToolResult(_));
@@ -131,6 +131,7 @@ fn field_of(block: &Block<'_>, role: Role, source: Dialect) -> Word {
             ReasoningField::ReasoningContent => Word::ReasoningContent,
             ReasoningField::Reasoning => Word::Reasoning,
             ReasoningField::ReasoningDetails => Word::ReasoningDetails,
+            ReasoningField::ThinkingBlocks => Word::ThinkingBlocks,
             ReasoningField::ThinkingPart => Word::Content,
         },
         Content::Refusal { spelling: Spelling::Plain, .. } if source == Dialect::OpenAiChat => Word::Refusal,

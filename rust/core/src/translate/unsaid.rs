@@ -3,9 +3,10 @@
 //!
 //! The rule: names of the schema and places, never values. What is told in other words (pictures, refusals) is told.
 
-use crate::dialects::message::{ChatReply, Citation, Content, Event, Json};
+use crate::cursor::is_something;
+use crate::dialects::message::{ChatReply, Choice, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
-use crate::dialects::openai_chat::{AUDIO, LOGPROBS, SOURCES};
+use crate::dialects::openai_chat::{AUDIO, EXECUTED, LOGPROBS, SOURCES};
 use crate::dialects::openai_responses::{MADE, PART_ADDED};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, Writer, gemini};
@@ -27,6 +28,8 @@ impl Unsaid {
     pub(super) fn of_reply(reply: &ChatReply<'_>, target: Dialect) -> Vec<String> {
         let mut unsaid = Self::default();
         for choice in &reply.choices {
+            let executed = target != Dialect::OpenAiChat && has_executed(choice);
+            unsaid.extend(choice.index, executed.then(|| EXECUTED.to_owned()));
             for block in &choice.turn.blocks {
                 unsaid.extend(choice.index, of_content(&block.content, target));
                 let proof = target != Dialect::Gemini && gemini::has_own_proof(block);
@@ -104,6 +107,12 @@ impl Unsaid {
     }
 }
 
+/// Whether its server used tools of its own, as chat says it.
+fn has_executed(choice: &Choice<'_>) -> bool {
+    let said = choice.turn.extras.get(Dialect::OpenAiChat, EXECUTED);
+    said.is_some_and(|said| is_something(said.as_str().as_bytes()))
+}
+
 fn of_content(content: &Content<'_>, target: Dialect) -> Vec<String> {
     match content {
         Content::Opaque { dialect, raw } if *dialect != target => kind_of(*dialect, raw).into_iter().collect(),
@@ -163,7 +172,7 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
         // Google recommends to send it back and does not require it, and hidden reasoning behind every answer would stand
         // where clients read the last of its text.
         (Dialect::Gemini, "proof") => Some("signature".to_owned()),
-        (Dialect::OpenAiChat, AUDIO | LOGPROBS | SOURCES) => Some(name.to_owned()),
+        (Dialect::OpenAiChat, AUDIO | EXECUTED | LOGPROBS | SOURCES) => Some(name.to_owned()),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ use fastroute_core::translate::{self, StreamTranslator};
 use serde_json::{Value, json};
 
 mod calls;
+mod late;
 mod links;
 mod named;
 #[path = "../dialects/names.rs"]

@@ -82,6 +82,8 @@ pub(in crate::dialects) struct Progress {
     inside: bool,
     escaped: bool,
     whole: bool,
+    /// The last byte that is no blank.
+    last: u8,
 }
 
 impl Progress {
@@ -98,7 +100,15 @@ impl Progress {
                 }
                 _ => {}
             }
+            if !byte.is_ascii_whitespace() {
+                self.last = byte;
+            }
         }
+    }
+
+    /// Whether the next thing may be a value.
+    pub(in crate::dialects) fn awaits_value(self) -> bool {
+        !self.inside && matches!(self.last, b':' | b'[' | b',')
     }
 
     pub(in crate::dialects) fn is_whole(self) -> bool {

@@ -36,6 +36,8 @@ pub(crate) fn parse<'a>(
         read.push(parse_choice(raw, place.item(index), index)?);
     }
     let mut choices = read;
+    // Whoever tells one of them tells the first, wherever it stands.
+    choices.sort_by_key(|choice| choice.index);
     settle(&reply, &mut choices);
     let usage = usage.map(|raw| form.usage.parse(raw));
     // The published schema knows an absent usage, not a null one.

@@ -14,7 +14,7 @@ pub(crate) fn mint(reply_id: &str, choice: u32, call: u32) -> String {
     seal(id.get(..LENGTH - SEAL).unwrap_or_default())
 }
 
-pub(super) fn is_minted(id: &str) -> bool {
+pub(crate) fn is_minted(id: &str) -> bool {
     id.len() == LENGTH && id.get(..LENGTH - SEAL).is_some_and(|head| seal(head) == id)
 }
 

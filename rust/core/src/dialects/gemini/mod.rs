@@ -27,8 +27,8 @@ use bytes::Bytes;
 
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError};
-pub(crate) use ids::mint as call_id;
-pub(crate) use parts::{has_own_proof, is_base64, is_draft};
+pub(crate) use ids::{is_minted as is_call_id, mint as call_id};
+pub(crate) use parts::{has_own_proof, is_base64, is_draft, is_proof};
 pub use reader::Reader;
 pub(crate) use tools::room;
 pub use writer::Writer;

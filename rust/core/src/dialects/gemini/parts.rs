@@ -138,6 +138,10 @@ fn media<'a>(
 /// A proof over what is neither a call nor a thought.
 const PROOF: &str = "thoughtSignature";
 
+pub(crate) fn is_proof(extra: &Extra<'_>) -> bool {
+    extra.dialect == DIALECT && extra.name == PROOF
+}
+
 /// Whether a part has a proof that no other dialect has a place for.
 pub(crate) fn has_own_proof(block: &Block<'_>) -> bool {
     block.extras.get(DIALECT, PROOF).is_some()

@@ -259,6 +259,8 @@ pub enum ReasoningField {
     Reasoning,
     /// An item of `reasoning_details`: OpenRouter.
     ReasoningDetails,
+    /// An item of `thinking_blocks`, as Anthropic has its blocks: `LiteLLM`.
+    ThinkingBlocks,
     /// A `thinking` part among the content: Mistral.
     ThinkingPart,
 }

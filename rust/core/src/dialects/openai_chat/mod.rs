@@ -21,7 +21,7 @@ use super::chatlike::usage::Counts;
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
 pub use reader::Reader;
-pub(crate) use reader::{LOGPROBS, SOURCES};
+pub(crate) use reader::{EXECUTED, LOGPROBS, SOURCES};
 pub(crate) use sounds::FIELD as AUDIO;
 pub use writer::Writer;
 

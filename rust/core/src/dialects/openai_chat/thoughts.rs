@@ -1,5 +1,5 @@
-//! Reasoning beside the content of a message: as one string, and as `reasoning_details`, in which OpenRouter carries
-//! signatures and hidden reasoning.
+//! Reasoning beside the content of a message: as one string, and as `reasoning_details` or `thinking_blocks`, in which
+//! OpenRouter and `LiteLLM` carry signatures and hidden reasoning.
 //!
 //! The rule: what is not proven is not lost beside what is. The surprise: both places mostly say the same; the string is
 //! believed only where it says more.
@@ -15,6 +15,7 @@ use crate::dialects::output::{self, Buffer, Members};
 const FLAT: [(&str, ReasoningField); 2] =
     [("reasoning_content", ReasoningField::ReasoningContent), ("reasoning", ReasoningField::Reasoning)];
 const DETAILS: &str = "reasoning_details";
+pub(super) const BLOCKS: &str = "thinking_blocks";
 /// Mark: the string said this, and the details did not.
 const BEYOND: &str = "beyond";
 /// Mark: a proof came without the text that it is of.
@@ -22,11 +23,13 @@ const UNTOLD: &str = "untold";
 
 /// Reads reasoning from the richest field that can be read whole; its poorer twins stay among the extras.
 pub(super) fn take<'a>(message: &mut Object<'a, '_>) -> Vec<Block<'a>> {
-    let details = message.take_if(DETAILS, |raw| {
-        let items = object::list(raw)?;
-        let blocks: Option<Vec<_>> = items.into_iter().map(detail).collect();
-        blocks.filter(|blocks| !blocks.is_empty())
-    });
+    let mut items = |name, read: fn(&'a RawValue) -> Option<Block<'a>>| {
+        message.take_if(name, |raw| {
+            let blocks: Option<Vec<_>> = object::list(raw)?.into_iter().map(read).collect();
+            blocks.filter(|blocks| !blocks.is_empty())
+        })
+    };
+    let details = items(DETAILS, detail).or_else(|| items(BLOCKS, thinking_block));
     let flat = |(name, field): &(&'static str, ReasoningField)| {
         let text = object::text(message.peek(name)?).filter(|text| !text.is_empty())?;
         Some((*name, text, *field))
@@ -69,6 +72,22 @@ fn detail(raw: &RawValue) -> Option<Block<'_>> {
     if untold {
         block.extras.mark(DIALECT, UNTOLD, Json::null());
     }
+    Some(block)
+}
+
+fn thinking_block(raw: &RawValue) -> Option<Block<'_>> {
+    let mut item = Object::lenient(raw)?;
+    let mut reasoning = Reasoning { field: ReasoningField::ThinkingBlocks, ..Reasoning::default() };
+    match item.take_if("type", object::text)?.as_ref() {
+        "thinking" => {
+            reasoning.text = item.take_if("thinking", object::text)?;
+            reasoning.signature = item.take_if("signature", object::text);
+        }
+        "redacted_thinking" => reasoning.redacted = Some(item.take_if("data", object::text)?),
+        _ => return None,
+    }
+    let mut block = Block::new(Content::Reasoning(reasoning));
+    block.extras = item.into_extras(DIALECT);
     Some(block)
 }
 
@@ -124,7 +143,7 @@ fn unproven<'a>(text: &str) -> Option<Block<'a>> {
     Some(block)
 }
 
-pub(super) fn write(message: &mut Members<'_>, turn: &Turn<'_>) {
+pub(super) fn write(message: &mut Members<'_>, turn: &Turn<'_>, in_request: bool) {
     // What the string said beyond the details is still in it, among the extras.
     let is_said = |block: &Block<'_>| block.extras.marked(DIALECT, BEYOND).is_none();
     let blocks = || {
@@ -142,18 +161,44 @@ pub(super) fn write(message: &mut Members<'_>, turn: &Turn<'_>) {
             message.text(name, &texts.join("\n\n"));
         }
     }
+    let is_proven = |reasoning: &Reasoning<'_>| reasoning.signature.is_some() || reasoning.redacted.is_some();
+    let is_block = |reasoning: &Reasoning<'_>| reasoning.field == ReasoningField::ThinkingBlocks;
     let is_detail = |reasoning: &Reasoning<'_>| {
-        reasoning.field == ReasoningField::ReasoningDetails
-            || reasoning.signature.is_some()
-            || reasoning.redacted.is_some()
+        reasoning.field == ReasoningField::ReasoningDetails || (is_proven(reasoning) && !is_block(reasoning))
     };
     // Who reads the details reads nothing else: where there are any, they are all there is.
     if blocks().any(|(_, reasoning)| is_detail(reasoning)) {
-        let details = blocks().filter(|(_, reasoning)| reasoning.field != ReasoningField::ThinkingPart);
+        let details = blocks().filter(|(_, reasoning)| {
+            !matches!(reasoning.field, ReasoningField::ThinkingPart | ReasoningField::ThinkingBlocks)
+        });
         message.list(DETAILS, details.flat_map(entries), |out, (reasoning, extras)| {
             write_detail(out, &reasoning, None, &extras);
         });
     }
+    // A proof that came back from a client of another dialect says that a server of chat made it, and not which of the two
+    // forms that server has: each overlooks the other's.
+    let told_elsewhere = |reasoning: &Reasoning<'_>| {
+        in_request && reasoning.field == ReasoningField::ReasoningContent && is_proven(reasoning) && !reasoning.summary
+    };
+    let in_blocks: Vec<_> =
+        blocks().filter(|(_, reasoning)| is_block(reasoning) || told_elsewhere(reasoning)).collect();
+    if !in_blocks.is_empty() {
+        message.list(BLOCKS, in_blocks, |out, (block, reasoning)| write_block(out, reasoning, &block.extras));
+    }
+}
+
+fn write_block(out: &mut Buffer, reasoning: &Reasoning<'_>, extras: &Extras<'_>) {
+    output::object(out, |item| {
+        if let Some(data) = &reasoning.redacted {
+            item.text("type", "redacted_thinking");
+            item.text("data", data);
+        } else {
+            item.text("type", "thinking");
+            item.text("thinking", &reasoning.text);
+            item.text_if("signature", reasoning.signature.as_deref());
+        }
+        item.extras(DIALECT, extras);
+    });
 }
 
 /// A summary has its proof beside it, as OpenRouter has it; a reasoning has it with it.

@@ -189,7 +189,7 @@ fn write_body(message: &mut Members<'_>, turn: &Turn<'_>, spelling: Spelling, in
         });
         message.text("refusal", &refusals.collect::<String>());
     }
-    thoughts::write(message, turn);
+    thoughts::write(message, turn, !in_reply);
     write_citations(message, turn);
     pictures::write(message, turn, in_reply);
     sounds::write(message, &turn.blocks);

@@ -119,8 +119,19 @@ fn unescaped(text: &str) -> Vec<u8> {
 pub(super) fn of_bytes(data: &str, filename: Option<&str>) -> Option<&'static str> {
     const BEGINNINGS: [(&str, &str); 4] =
         [("JVBERi0", PDF), ("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif")];
+    // `RIFF`, a length, and then what it is: its last three letters are four of base64.
+    const OF_RIFF: [(&str, &str); 2] = [("RUJQ", "image/webp"), ("QVZF", "audio/wav")];
+    let riff = data.get(12..16).filter(|_| data.starts_with("UklGR"));
     let known = BEGINNINGS.iter().find(|(beginning, _)| data.starts_with(beginning));
+    let known = known.or_else(|| OF_RIFF.iter().find(|(form, _)| riff == Some(*form)));
     known.map(|(_, media_type)| *media_type).or_else(|| of_name(filename?))
+}
+
+/// Samples without a head that says what they are: whoever takes files of sounds cannot read them.
+fn is_bare_sound(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    let kind = essence.strip_prefix("audio/").unwrap_or_default();
+    matches!(kind, "l8" | "l16" | "l20" | "l24" | "pcm" | "basic" | "raw" | "x-raw")
 }
 
 fn of_name(name: &str) -> Option<&'static str> {
@@ -179,6 +190,9 @@ pub(super) fn reads(target: Dialect, block: &Block<'_>) -> bool {
     let (source, is_picture) = match &block.content {
         Content::Image { source, .. } => (source, true),
         Content::File { source, .. } => (source, false),
+        Content::Audio { source: MediaSource::Base64 { media_type, .. } } => {
+            return target != Dialect::OpenAiChat || !is_bare_sound(media_type);
+        }
         _ => return true,
     };
     let (media_type, data) = match source {

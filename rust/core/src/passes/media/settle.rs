@@ -11,14 +11,40 @@ use crate::dialects::output;
 use crate::passes::demands::Losses;
 
 const FILE_DATA: &str = "fileData";
+/// Stands between a document that became text and the text beside it.
+const BETWEEN: &str = "\n\n";
 
 /// Says what media are. Documents of text become text where there is no place for any but PDF, and so does what only one
 /// dialect has a block for and is text all the same. Pictures that came as bytes where an address belongs are bytes.
 pub(in crate::passes) fn settle(request: &mut ChatRequest<'_>, target: Dialect, losses: &mut Losses) {
     for (at, turn) in request.turns.iter_mut().enumerate() {
         let place = turn.place(at);
-        for (index, block) in turn.blocks.iter_mut().enumerate() {
-            settle_block(block, index, place, target, losses);
+        settle_blocks(&mut turn.blocks, place, target, losses);
+    }
+}
+
+fn settle_blocks(blocks: &mut [Block<'_>], place: Origin, target: Dialect, losses: &mut Losses) {
+    let is_text = |block: &Block<'_>| matches!(block.content, Content::Text { .. });
+    let mut became = Vec::with_capacity(blocks.len());
+    for (index, block) in blocks.iter_mut().enumerate() {
+        let was_text = is_text(block);
+        settle_block(block, index, place, target, losses);
+        became.push(!was_text && is_text(block));
+    }
+    // Many servers put the texts of a message together without anything between them.
+    let texts: Vec<_> = blocks.iter().map(is_text).collect();
+    let said = |at: Option<usize>, of: &[bool]| at.and_then(|at| of.get(at)).copied().unwrap_or_default();
+    for (at, block) in blocks.iter_mut().enumerate() {
+        let Content::Text { text, .. } = &mut block.content else { continue };
+        if !said(Some(at), &became) {
+            continue;
+        }
+        let before = at.checked_sub(1);
+        if said(before, &texts) && !said(before, &became) {
+            text.to_mut().insert_str(0, BETWEEN);
+        }
+        if said(at.checked_add(1), &texts) {
+            text.to_mut().push_str(BETWEEN);
         }
     }
 }
@@ -34,9 +60,7 @@ fn settle_block(block: &mut Block<'_>, index: usize, place: Origin, target: Dial
         block.content = content;
     }
     if let Content::ToolResult(result) = &mut block.content {
-        for (index, block) in result.blocks.iter_mut().enumerate() {
-            settle_block(block, index, place, target, losses);
-        }
+        settle_blocks(&mut result.blocks, place, target, losses);
         return;
     }
     let is_named = matches!(block.content, Content::File { filename: Some(_), .. });
@@ -127,8 +151,13 @@ fn is_document(media_type: &str) -> bool {
     ["application/pdf", "text/", "video/"].iter().any(|kind| media_type.starts_with(kind))
 }
 
-/// OpenAI has a word for each of two formats, and it is not that of their type.
+/// OpenAI has a word for each of two formats, and it is not that of their type. What stands behind a type is no part of the
+/// word.
 fn of_openai(media_type: &mut Text<'_>) {
+    let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+    if essence.len() < media_type.len() {
+        *media_type = Text::Owned(essence.to_owned());
+    }
     match media_type.as_ref() {
         "audio/mpeg" | "audio/mpga" | "audio/x-mp3" => *media_type = "audio/mp3".into(),
         "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => *media_type = "audio/wav".into(),

@@ -1,7 +1,7 @@
-//! Reasoning that a client keeps in the pieces in which it was streamed.
+//! Reasoning and text that a client keeps in the pieces in which they were streamed.
 
-use crate::dialects::Dialect;
 use crate::dialects::message::{Block, Content, Role, Turn};
+use crate::dialects::{Dialect, gemini};
 
 /// Google's SDKs keep the chunks of a stream as turns of their own.
 pub(super) fn join_turns(turns: &mut Vec<Turn<'_>>) {
@@ -19,6 +19,26 @@ pub(super) fn join_turns(turns: &mut Vec<Turn<'_>>) {
         }
     }
     *turns = joined;
+}
+
+/// The texts of a turn of Gemini's model that stand one behind the other are one: a blank may be a piece of its own, and
+/// elsewhere it would be dropped, or set apart from its neighbours. A proof may come with the last of them.
+pub(super) fn join_texts(blocks: &mut Vec<Block<'_>>) {
+    blocks.dedup_by(|next, last| {
+        let is_bare = next.cache_mark.is_none() && last.cache_mark.is_none();
+        let proof_alone = next.extras.iter().all(|extra| gemini::is_proof(extra)) && !gemini::has_own_proof(last);
+        let (Content::Text { text, citations }, Content::Text { text: more, citations: others }) =
+            (&mut last.content, &next.content)
+        else {
+            return false;
+        };
+        let joins = is_bare && citations.is_empty() && others.is_empty() && (next.extras.is_empty() || proof_alone);
+        if joins {
+            text.to_mut().push_str(more);
+            last.extras.extend(next.extras.iter().cloned());
+        }
+        joins
+    });
 }
 
 /// A client that keeps a stream as it came sends one reasoning back in pieces, its proof behind it. In chat the pieces

@@ -2,15 +2,17 @@
 //!
 //! Servers number calls from 0, from 1, all with 0 or not at all, and repeat or leave out ids and names. Here calls are
 //! numbered by their first appearance, and one without an id gets one that depends only on the stream. No server says
-//! where a call ends: one does when its arguments are a whole object and the next begins, or with the answer.
+//! where a call ends: one does when its arguments are a whole object and the next begins, or with the answer. Some say
+//! the whole call once more at its end, or with each piece all that came before it: only what is new is told.
 
 use crate::dialects::raw::RawValue;
 
 use super::super::tools::signature_of;
+use super::heard::Heard;
 use super::refuse;
 use crate::dialects::anthropic_messages::input::Progress;
 use crate::dialects::chatlike::tools;
-use crate::dialects::message::{CallKind, Event, Events, Text};
+use crate::dialects::message::{CallKind, Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::{DialectError, mint};
 
@@ -37,8 +39,9 @@ struct Call {
     started: bool,
     /// Its arguments began with an object that holds nothing, which some servers say before the real one.
     empty: bool,
-    /// Arguments were told.
+    /// Arguments were told, and these.
     told: bool,
+    heard: Heard,
     ended: bool,
 }
 
@@ -134,6 +137,7 @@ impl Calls {
                     started: false,
                     empty: false,
                     told: false,
+                    heard: Heard::default(),
                     ended: false,
                 });
                 self.0.len() - 1
@@ -183,7 +187,8 @@ impl Calls {
             let exact = self.0.iter().rposition(|call| same(call) && call.wire_index == piece.index);
             if let Some(known) = exact.or_else(|| self.0.iter().rposition(same)) {
                 let numbered = self.0.get(known).and_then(|call| call.wire_index).zip(piece.index);
-                let another = opens && exact.is_none() && numbered.is_some();
+                let renumbered = exact.is_none() && numbered.is_some();
+                let another = opens && (renumbered || self.0.get(known).is_some_and(|call| call.is_another(piece)));
                 return (!another).then_some(known);
             }
         }
@@ -195,8 +200,8 @@ impl Calls {
         let known = self.0.get(candidate)?;
         // Behind a whole object a name with arguments is another call, though both have one number and neither an id.
         let fills = known.waits_empty() && known.name == piece.name && piece.arguments.trim() != NOTHING;
-        let behind =
-            known.progress.is_whole() && known.kind == CallKind::Function && !piece.arguments.is_empty() && !fills;
+        let says = !piece.arguments.trim().is_empty();
+        let behind = known.progress.is_whole() && known.kind == CallKind::Function && says && !fills;
         let another = if piece.id.is_empty() { behind } else { !known.wire_id.is_empty() };
         (!(opens && another)).then_some(candidate)
     }
@@ -234,6 +239,39 @@ impl Call {
         self.empty && !self.told
     }
 
+    /// Whether a piece that has the id and the name of this call is another call: a whole object stands behind a whole one.
+    fn is_another(&self, piece: &Piece<'_>) -> bool {
+        let arguments = piece.arguments.trim();
+        let is_whole = self.told && self.kind == CallKind::Function && self.progress.is_whole();
+        is_whole && arguments.starts_with('{') && !self.repeats(arguments)
+    }
+
+    /// Whether all arguments stand once more behind themselves, as they are or as a string within the string.
+    fn repeats(&self, arguments: &str) -> bool {
+        let inner = || Json::parse(arguments)?.as_raw().and_then(|raw| object::text(&raw).map(Text::into_owned));
+        self.heard.is(arguments) || (arguments.starts_with('"') && inner().is_some_and(|inner| self.heard.is(&inner)))
+    }
+
+    /// What a piece says that was not told before.
+    fn new_in<'a>(&self, arguments: Text<'a>) -> Text<'a> {
+        if !self.told || self.kind == CallKind::Custom {
+            return arguments;
+        }
+        if self.progress.is_whole() {
+            let said = arguments.trim();
+            return if said.is_empty() || self.repeats(said) { Text::default() } else { arguments };
+        }
+        // Where a value may follow, an object that begins as the outer one does may be that value.
+        if !arguments.starts_with('{') || self.progress.awaits_value() {
+            return arguments;
+        }
+        match (self.heard.end_in(&arguments), arguments) {
+            (Some(end), Text::Borrowed(all)) => Text::Borrowed(all.get(end..).unwrap_or_default()),
+            (Some(end), Text::Owned(all)) => Text::Owned(all.get(end..).unwrap_or_default().to_owned()),
+            (None, arguments) => arguments,
+        }
+    }
+
     /// Says arguments; an object that holds nothing waits, for it may be no more than what stands in front of the real one.
     fn arguments<'a>(&mut self, choice: u32, number: u32, arguments: Text<'a>, events: &mut Events<'a>) {
         let kind = self.kind;
@@ -249,11 +287,17 @@ impl Call {
             if self.empty && piece.starts_with('{') {
                 self.progress = Progress::default();
             } else if self.empty {
+                self.heard.add(NOTHING);
                 events.push(Event::ToolCallDelta { choice, call: number, kind, arguments: NOTHING.into() });
             }
         }
+        let arguments = self.new_in(arguments);
+        if arguments.is_empty() {
+            return;
+        }
         self.told = true;
         self.progress.add(&arguments);
+        self.heard.add(&arguments);
         events.push(Event::ToolCallDelta { choice, call: number, kind, arguments });
     }
 

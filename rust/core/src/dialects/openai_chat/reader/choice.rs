@@ -1,14 +1,23 @@
 //! What must be remembered of one choice of a stream: which block is open, which calls were made, whether it is over.
 
 use super::calls::{Calls, Piece};
+use super::heard::Heard;
 use super::refuse;
+use crate::cursor::is_something;
 use crate::dialects::message::{Citation, Event, Events, Finish, FinishReason, Json, Text};
 use crate::dialects::object::{self, Object};
+use crate::dialects::openai_chat::thoughts::BLOCKS;
 use crate::dialects::openai_chat::{pictures, sounds, turn::link};
 use crate::dialects::{Dialect, DialectError};
 
 /// The name of an event that holds the log probabilities of thoughts, of the first choice.
 pub(crate) const LOGPROBS: &str = "logprobs";
+/// What a piece of reasoning says, in details and in thinking blocks.
+const WORDS: [&str; 3] = ["text", "summary", "thinking"];
+/// The name of an event that says that sources came where they cannot be told.
+pub(crate) const SOURCES: &str = "citations";
+/// What a server did with its own tools (Groq), and the name of an event that says so.
+pub(crate) const EXECUTED: &str = "executed_tools";
 /// More choices than any model gives; beyond them a server would only make us remember.
 const MOST_CHOICES: usize = 128;
 
@@ -24,7 +33,8 @@ pub(super) struct ChoiceState {
     /// Characters of text, in all and before the block that is open.
     text: u64,
     before: u64,
-    thought: Thought,
+    /// The reasoning that is open.
+    thought: Heard,
     /// The answer has said itself what it leans on.
     cited: bool,
     /// What it leans on was known when it finished.
@@ -43,29 +53,6 @@ enum Open {
     Reasoning,
 }
 
-/// The reasoning that is open: enough to know it again.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Thought {
-    bytes: usize,
-    /// FNV-1a.
-    hash: u64,
-}
-
-impl Thought {
-    fn add(&mut self, text: &str) {
-        self.bytes += text.len();
-        for byte in text.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn is(self, text: &str) -> bool {
-        let mut other = Self::default();
-        other.add(text);
-        self == other
-    }
-}
-
 impl Choices {
     pub(super) fn lowest(&self) -> Option<u32> {
         self.0.iter().map(|state| state.index).min()
@@ -73,7 +60,8 @@ impl Choices {
 
     /// Its sources are told where they came before.
     pub(super) fn first_has_finished(&self) -> bool {
-        self.0.iter().any(|state| state.index == 0 && state.finished && !state.leaned)
+        let first = self.0.iter().min_by_key(|state| state.index);
+        first.is_some_and(|state| state.finished && !state.leaned)
     }
 
     pub(super) fn state(&mut self, index: u64) -> Result<&mut ChoiceState, DialectError> {
@@ -136,6 +124,7 @@ impl ChoiceState {
         stream_id: &str,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
+        self.look_at_tools(&delta, events);
         let before = events.len();
         self.reasoning(&mut delta, events);
         self.refusal(&mut delta, events);
@@ -177,8 +166,29 @@ impl ChoiceState {
     /// What the whole answer leans on, if it has not said so itself. It must have a text to stand with.
     pub(super) fn lean_on(&mut self, sources: Vec<Citation<'static>>, events: &mut Events<'_>) {
         self.leaned = self.cited || !sources.is_empty();
-        if self.open == Open::Text && !self.cited {
+        if self.cited {
+            return;
+        }
+        if self.open == Open::Text {
             events.extend(sources.into_iter().map(|citation| Event::Citation { choice: self.index, citation }));
+        } else if !sources.is_empty() {
+            events.push(untold(SOURCES));
+        }
+    }
+
+    /// What is said of a choice that has finished is not told, but named: links, and what its server did.
+    pub(super) fn look_behind(&mut self, choice: &Object<'_, '_>, events: &mut Events<'_>) {
+        let Some(delta) = choice.peek("delta").and_then(Object::lenient) else { return };
+        if !self.leaned && !self.cited && says(&delta, "annotations") {
+            self.leaned = true;
+            events.push(untold(SOURCES));
+        }
+        self.look_at_tools(&delta, events);
+    }
+
+    fn look_at_tools(&self, delta: &Object<'_, '_>, events: &mut Events<'_>) {
+        if self.index == 0 && says(delta, EXECUTED) {
+            events.push(untold(EXECUTED));
         }
     }
 
@@ -207,7 +217,7 @@ impl ChoiceState {
                 events.push(Event::TextStart { choice });
             }
             Open::Reasoning => {
-                self.thought = Thought::default();
+                self.thought = Heard::default();
                 events.push(Event::ReasoningStart { choice });
             }
         }
@@ -216,10 +226,11 @@ impl ChoiceState {
 
     /// The richest of the fields that say the same: the details where they have words, else the first flat one.
     fn reasoning<'a>(&mut self, delta: &mut Object<'a, '_>, events: &mut Events<'a>) {
-        let details = delta.take_if("reasoning_details", object::list).unwrap_or_default();
+        let mut list = |name| delta.take_if(name, |raw| object::list(raw).filter(|items| !items.is_empty()));
+        let details = list("reasoning_details").or_else(|| list(BLOCKS)).unwrap_or_default();
         let details: Vec<_> = details.into_iter().filter_map(Object::lenient).collect();
         let has_words = |item: &Object<'a, '_>| {
-            let words = ["text", "summary"].into_iter().filter_map(|name| object::text(item.peek(name)?));
+            let words = WORDS.into_iter().filter_map(|name| object::text(item.peek(name)?));
             words.filter(|text| !text.is_empty()).count() > 0
         };
         let worded = details.iter().any(has_words);
@@ -237,7 +248,7 @@ impl ChoiceState {
         let choice = self.index;
         // A proof may come with the whole text that it is of, which was told before in pieces.
         let proves = item.peek("signature").is_some() && self.open == Open::Reasoning;
-        for name in ["text", "summary"] {
+        for name in WORDS {
             let text = item.take_if(name, object::text).unwrap_or_default();
             if !(proves && self.thought.is(&text)) {
                 self.reasoning_text(text, events);
@@ -314,6 +325,16 @@ impl ChoiceState {
         self.text += text.chars().count() as u64;
         events.push(Event::TextDelta { choice: self.index, text, logprobs });
     }
+}
+
+/// Something that other dialects have no words for, so that it can be named.
+pub(super) fn untold<'a>(name: &'static str) -> Event<'a> {
+    Event::Opaque { dialect: Dialect::OpenAiChat, name: name.into(), raw: Json::null() }
+}
+
+/// Whether a list holds anything.
+fn says(delta: &Object<'_, '_>, name: &str) -> bool {
+    delta.peek(name).is_some_and(|raw| is_something(raw.get().as_bytes()))
 }
 
 /// Whether log probabilities are of what the answer says, or refuses to say; `None` where they say nothing.

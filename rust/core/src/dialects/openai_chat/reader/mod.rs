@@ -5,6 +5,7 @@
 
 mod calls;
 mod choice;
+mod heard;
 #[cfg(test)]
 mod tests;
 
@@ -14,15 +15,12 @@ use super::{DIALECT, USAGE, sources};
 use crate::cursor::is_something;
 use crate::dialects::chatlike::finish;
 use crate::dialects::chatlike::usage::{self, Counts};
-use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason, Json};
+use crate::dialects::message::{Citation, ErrorReply, Event, Events, FinishReason};
 use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::openai_completions::logprobs;
 use crate::dialects::{Dialect, DialectError, Place, openai_error};
 use choice::Choices;
-pub(crate) use choice::LOGPROBS;
-
-/// The name of an event that says that sources came behind the end of the answer that leans on them.
-pub(crate) const SOURCES: &str = "citations";
+pub(crate) use choice::{EXECUTED, LOGPROBS, SOURCES};
 
 #[derive(Debug)]
 pub struct Reader {
@@ -99,7 +97,7 @@ impl Reader {
             self.sources = sources.into_iter().map(Citation::into_owned).collect();
             if self.choices.first_has_finished() {
                 // Too late to be told, so that others can name it.
-                events.push(Event::Opaque { dialect: DIALECT, name: SOURCES.into(), raw: Json::null() });
+                events.push(choice::untold(SOURCES));
             }
         }
         let usage = chunk.take_object("usage")?.or_else(|| usage::elsewhere(&chunk, &choices));
@@ -150,9 +148,14 @@ impl Reader {
             return Ok(());
         };
         let index = choice.take_u64("index")?.unwrap_or(position as u64);
+        // Some servers number their only choice as they like.
+        let is_first = self.choices.lowest().is_none_or(|lowest| index <= u64::from(lowest));
         let state = self.choices.state(index)?;
         // OpenRouter repeats the finished choice beside the usage.
         if self.ended || (state.finished() && (of_another || !state.goes_on(&choice))) {
+            if !self.ended && !of_another {
+                state.look_behind(&choice, events);
+            }
             return Ok(());
         }
         if self.dialect == Dialect::OpenAiCompletions {
@@ -180,7 +183,7 @@ impl Reader {
                 self.fail(error, events);
             }
             Some(finish) => {
-                if index == 0 {
+                if is_first {
                     state.lean_on(std::mem::take(&mut self.sources), events);
                 }
                 state.finish(finish, &self.id, events);
