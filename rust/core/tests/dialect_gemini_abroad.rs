@@ -217,6 +217,27 @@ fn a_blocked_prompt_is_a_refusal_to_those_who_know_refusals() {
 }
 
 #[test]
+fn grounding_of_a_later_part_is_told_with_that_part() {
+    let parts =
+        r#"[{"text":"Fünf Meter. "},{"functionCall":{"name":"f","args":{}}},{"text":"Fünf Grad. "},{"text":"Ja."}]"#;
+    for cited in ["", r#","text":"Grad""#] {
+        let body = format!(
+            r#"{{"candidates":[{{"content":{{"parts":{parts}}},"finishReason":"STOP","groundingMetadata":{{
+            "groundingChunks":[{{"web":{{"uri":"https://example.com/lake","title":"Lake"}}}}],
+            "groundingSupports":[{{"segment":{{"partIndex":2,"startIndex":6,"endIndex":10{cited}}},"groundingChunkIndices":[0]}}]}}}}]}}"#
+        );
+        let Reply::Chat(reply) = Dialect::Gemini.parse_reply(body.as_bytes()).unwrap() else { panic!("{body}") };
+        let cited = reply.choices[0].turn.blocks.iter().map(|block| match &block.content {
+            Content::Text { citations, .. } => {
+                citations.iter().map(|one| (one.start_index.unwrap(), one.end_index.unwrap())).collect()
+            }
+            _ => Vec::new(),
+        });
+        assert_eq!(cited.collect::<Vec<_>>(), [vec![], vec![], vec![(5, 9)], vec![]]);
+    }
+}
+
+#[test]
 fn grounding_becomes_citations_that_count_characters() {
     let body = r#"{"candidates":[{"content":{"parts":[{"text":"Fünf Meter"}]},"finishReason":"STOP","groundingMetadata":{
         "groundingChunks":[{"web":{"uri":"https://example.com/lake","title":"Lake"}}],

@@ -27,6 +27,13 @@ pub enum Task {
     Count,
 }
 
+/// Names of what was lost when a body of another dialect was said in the client's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    pub dropped: Vec<String>,
+    pub changed: Vec<String>,
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spoken {
@@ -40,11 +47,22 @@ pub struct Spoken {
     pub list: bool,
     /// It is passed on unread. The dialect is then that of its errors.
     pub opaque: Option<Box<Passing>>,
+    /// It came in another dialect than that of its address.
+    pub lost: Option<Box<Lost>>,
 }
 
 impl Spoken {
     pub fn by_body(dialect: Dialect) -> Self {
-        Self { dialect, model: None, stream: None, task: Task::Answer, query: None, list: false, opaque: None }
+        Self {
+            dialect,
+            model: None,
+            stream: None,
+            task: Task::Answer,
+            query: None,
+            list: false,
+            opaque: None,
+            lost: None,
+        }
     }
 
     pub(crate) fn passing(passing: Passing) -> Self {

@@ -255,7 +255,7 @@ impl Reading {
         let scanned = self.look.finish(&mut self.spoken);
         let mut frames = self.frames.finish();
         let understood = scanned.and_then(|mut scan| {
-            body::understood(&mut frames, &mut scan, &self.spoken, &shared.bounds)?;
+            body::understood(&mut frames, &mut scan, &mut self.spoken, &shared.bounds)?;
             routed(&mut self.spoken, &scan, &shared.tables.current())?;
             Ok(scan)
         });

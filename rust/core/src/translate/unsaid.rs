@@ -7,7 +7,7 @@ use crate::cursor::is_something;
 use crate::dialects::message::{ChatReply, Choice, Citation, Content, Event, Json};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_chat::{AUDIO, EXECUTED, LOGPROBS, SOURCES};
-use crate::dialects::openai_responses::{MADE, PART_ADDED};
+use crate::dialects::openai_responses::{MADE, PART_ADDED, UNTOLD};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{Dialect, Writer, gemini};
 
@@ -162,7 +162,7 @@ fn link(citation: &Citation<'_>, target: Dialect) -> Option<String> {
 fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String> {
     match (dialect, name) {
         (Dialect::AnthropicMessages, "content_block_start")
-        | (Dialect::OpenAiResponses, PART_ADDED)
+        | (Dialect::OpenAiResponses, PART_ADDED | UNTOLD)
         | (Dialect::Gemini, "part")
         | (Dialect::BedrockConverse, "contentBlockStart") => kind_of(dialect, raw),
         (Dialect::OpenAiResponses, "response.output_item.added") => {

@@ -208,3 +208,27 @@ fn the_end_of_a_call_that_has_ended_is_no_call() {
     ];
     assert_eq!(called(&stream, GEMINI), [("f".into(), r#"{"x":1,"y":2}"#.into())]);
 }
+
+#[test]
+fn arguments_of_calls_that_come_side_by_side_find_their_calls_by_id() {
+    let part = |call: Value| {
+        frame(json!({"responseId": "r", "candidates": [{"content": {"parts": [{"functionCall": call}]}}]}))
+    };
+    let piece = |id: &str, text: &str, goes_on: bool| {
+        let text = json!({"jsonPath": "$.city", "stringValue": text, "willContinue": goes_on});
+        part(json!({"id": id, "partialArgs": [text], "willContinue": goes_on}))
+    };
+    let stream = [
+        part(json!({"id": "a", "name": "tide", "willContinue": true})),
+        part(json!({"id": "b", "name": "wind", "willContinue": true})),
+        piece("a", "Ham", true),
+        piece("b", "Br", true),
+        piece("b", "est", false),
+        piece("a", "burg", false),
+        frame(
+            json!({"responseId": "r", "candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": "STOP"}]}),
+        ),
+    ];
+    let expected = [("wind".into(), r#"{"city":"Brest"}"#.into()), ("tide".into(), r#"{"city":"Hamburg"}"#.into())];
+    assert_eq!(called(&stream, GEMINI), expected);
+}

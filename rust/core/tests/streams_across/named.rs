@@ -118,3 +118,30 @@ fn what_reads_no_comments_is_told_in_its_last_event() {
         assert!(!String::from_utf8_lossy(&said).contains("x-fastroute"), "{}", target.name());
     }
 }
+
+#[test]
+fn what_a_server_takes_back_at_the_end_of_an_item_is_named() {
+    let call = |arguments: &str| json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look", "arguments": arguments});
+    let stream = |arguments: &str, whole: &str| -> Vec<Vec<u8>> {
+        let events = [
+            json!({"type": "response.created", "response": {"id": "resp_1", "model": "m", "output": []}}),
+            json!({"type": "response.output_item.added", "output_index": 0, "item": call("")}),
+            json!({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": arguments}),
+            json!({"type": "response.output_item.done", "output_index": 0, "item": call(whole)}),
+            json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}}),
+        ];
+        events.into_iter().map(frame).collect()
+    };
+    for target in [CHAT, ANTHROPIC] {
+        let said = |arguments: &str, whole: &str| {
+            String::from_utf8(told(&stream(arguments, whole), RESPONSES, target).concat()).unwrap()
+        };
+        let other = said(r#"{"a":1}"#, r#"{"a":2}"#);
+        let named = ": x-fastroute-dropped: choices[0].function_call_arguments\n\n";
+        assert!(other.contains(named) && !other.contains(r#"{\"a\":2}"#), "{}: {other}", target.name());
+        let more = said("{}", r#"{"a":2}"#);
+        assert!(more.contains(r#"{\"a\":2}"#) && !more.contains("x-fastroute-dropped"), "{}: {more}", target.name());
+        let spaced = said(r#"{"a":1}"#, r#"{"a": 1}"#);
+        assert!(!spaced.contains("x-fastroute-dropped"), "{}: {spaced}", target.name());
+    }
+}

@@ -6,17 +6,18 @@
 use fastroute_core::dialects::{Dialect, Family};
 use fastroute_core::failure::{Failure, Kind as Fault, Origin};
 use fastroute_core::json::{member, splice};
-use fastroute_core::passes;
+use fastroute_core::passes::{self, OnLoss};
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 
-use super::crossed::{self, Crossed};
+use super::crossed::{self, Crossed, longer};
 use super::request::{addressed, edited, model_of};
 use super::{Frames, joined};
 use crate::clocks::Patience;
 use crate::count;
 use crate::ingress::Ingress;
 use crate::opaque::{Opaque, Passing};
+use crate::spoken::Lost;
 use crate::table::{Head, Kind, Target};
 
 /// What stands for the model where the table names a provider alone.
@@ -65,6 +66,13 @@ pub(crate) async fn words<'t>(
     }
     let Some(head) = target.head(ingress.dialect(), || ingress.said()) else { return Err(not_served(target)) };
     let demands = head.demands_of(model_of(ingress, target), patience.on_loss);
+    if let Some(lost) = &ingress.spoken.lost
+        && let Some(first) = lost.dropped.first()
+        && demands.on_loss == OnLoss::Reject
+    {
+        let message = format!("{first}: cannot be said in chat");
+        return Err(Failure::at(Fault::BadRequest, Origin::Client).saying(message).about(first.clone()));
+    }
     let gathers = !ingress.stream() && head.dialect.family() == Family::Chat && demands.stream_only();
     let (frames, crossed, dropped) = if is_same(head, ingress) && !gathers {
         let (frames, dropped) = edited(ingress, target, demands)?;
@@ -81,7 +89,17 @@ pub(crate) async fn words<'t>(
         None => frames,
     };
     let path = path(head, target, ingress, &frames, gathers).ok_or_else(no_address)?;
+    let dropped = match &ingress.spoken.lost {
+        Some(lost) => behind(lost, dropped.as_ref()),
+        None => dropped,
+    };
     Ok(Some(Words { head, path, frames, crossed, dropped, gathers }))
+}
+
+/// The names of what a target is not told, and behind them those of what was lost before any was looked at.
+fn behind(lost: &Lost, dropped: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let names: Vec<String> = lost.dropped.iter().chain(&lost.changed).cloned().collect();
+    longer(dropped.and_then(|dropped| dropped.to_str().ok()).unwrap_or_default(), &names)
 }
 
 fn path(head: &Head, target: &Target, ingress: &Ingress, frames: &Frames, gathers: bool) -> Option<PathAndQuery> {

@@ -22,7 +22,7 @@ use crate::failpoint;
 use crate::io::{Bounds, Share, Shared};
 use crate::problem::Problem;
 use crate::room::Room;
-use crate::spoken::{Spoken, Task};
+use crate::spoken::{Lost, Spoken, Task};
 
 pub use super::look::Look;
 
@@ -156,7 +156,12 @@ where
 
 /// Sees to it that a request has what it needs. A body of the Responses API that came to the address of chat, as some
 /// clients send it, is said as chat: that is what they read.
-pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bounds: &Bounds) -> Result<(), Problem> {
+pub fn understood(
+    frames: &mut Vec<Bytes>,
+    scan: &mut Scan,
+    spoken: &mut Spoken,
+    bounds: &Bounds,
+) -> Result<(), Problem> {
     const CHAT: Dialect = Dialect::OpenAiChat;
     if spoken.dialect == CHAT && spoken.opaque.is_none() && scan.has_input_without_messages() {
         let address = Address { model: spoken.model.as_deref(), stream: None };
@@ -166,6 +171,7 @@ pub fn understood(frames: &mut Vec<Bytes>, scan: &mut Scan, spoken: &Spoken, bou
         scanner.feed(&said.body).map_err(|error| unreadable(&error))?;
         *scan = scanner.finish().map_err(|error| unreadable(&error))?;
         *frames = vec![said.body];
+        spoken.lost = Some(Box::new(Lost { dropped: said.dropped, changed: said.changed }));
     }
     required(scan, spoken)
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fastroute_core::passes::OnLoss;
 use tokio::time::Instant;
 
 use super::journal::intents;
@@ -75,6 +76,22 @@ async fn what_nobody_has_words_for_is_told_as_the_first_ones_error_and_nobody_is
     }
     let story = rig.story().await;
     assert_eq!((story.ending, story.status, story.attempts.len()), (Ending::Refused, 400, 0));
+}
+
+#[tokio::test(start_paused = true, crate = "crate::tests::jumping")]
+async fn what_a_body_of_the_responses_api_loses_at_the_address_of_chat_is_named_or_refused() {
+    let body = r#"{"model":"m","input":"hi","truncation":"auto","stream":false}"#;
+    for foreign in [&[][..], &[0]] {
+        let (kept, _) = rig(&[WELL], foreign, &Patience::default()).await;
+        let reply = kept.ask(body).await;
+        assert_eq!((reply.status(), reply.header("x-fastroute-dropped")), (200, Some("truncation")), "{}", reply.body);
+        let patience = Patience { on_loss: OnLoss::Reject, ..Patience::default() };
+        let (refused, upstreams) = rig(&[WELL], foreign, &patience).await;
+        let reply = refused.ask(body).await;
+        let error: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!((reply.status(), &error["error"]["param"]), (400, &"truncation".into()), "{error}");
+        assert!(seen_by(upstreams[0]).await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -24,11 +24,11 @@ pub(super) struct Spoken<'t> {
 
 impl Spoken<'_> {
     /// The characters, of the text that citations hang on, at these bytes of all that was said. Some servers count from
-    /// where that text begins: what is cited tells. `None` for what lies elsewhere.
-    fn characters(self, bytes: Range<usize>, cited: Option<&str>) -> Option<(u64, u64)> {
+    /// where that text begins: what is cited tells, or that it is a `later` part. `None` for what lies elsewhere.
+    fn characters(self, bytes: Range<usize>, cited: Option<&str>, later: bool) -> Option<(u64, u64)> {
         let last = self.text.get(self.from..)?;
-        let counts_anew = cited
-            .is_some_and(|cited| self.text.get(bytes.clone()) != Some(cited) && last.get(bytes.clone()) == Some(cited));
+        let holds = |text: &str| cited.is_some_and(|cited| text.get(bytes.clone()) == Some(cited));
+        let counts_anew = if later { holds(last) || !holds(self.text) } else { holds(last) && !holds(self.text) };
         let from = if counts_anew { 0 } else { self.from };
         let (start, end) = (bytes.start.checked_sub(from)?, bytes.end.checked_sub(from)?);
         if start > end || end > last.len() {
@@ -44,8 +44,16 @@ impl Spoken<'_> {
     }
 }
 
-/// The citations of a candidate, with their positions in what it said.
-pub(super) fn of<'a>(candidate: &Object<'a, '_>, spoken: Option<Spoken<'_>>) -> Vec<Citation<'a>> {
+/// What the text of a part was, and from which byte of all text on; `None` for parts that are none.
+pub(super) type PartText<'t> = Option<Spoken<'t>>;
+
+/// The citations of a candidate with their positions in what it said, each behind the number of the part that it is about
+/// where one of `parts` is named: Google leaves out a zero, and counts over all of them there.
+pub(super) fn of<'a>(
+    candidate: &Object<'a, '_>,
+    spoken: Option<Spoken<'_>>,
+    parts: &[PartText<'_>],
+) -> Vec<(Option<usize>, Citation<'a>)> {
     let mut citations = Vec::new();
     if let Some(mut metadata) = candidate.peek(GROUNDING).and_then(Object::lenient) {
         let list = |metadata: &mut Object<'a, '_>, name| metadata.take_if(name, object::list).unwrap_or_default();
@@ -54,18 +62,18 @@ pub(super) fn of<'a>(candidate: &Object<'a, '_>, spoken: Option<Spoken<'_>>) -> 
         for mut support in list(&mut metadata, "groundingSupports").into_iter().filter_map(Object::lenient) {
             let segment = support.take_if("segment", Object::lenient);
             let indices = support.take_if("groundingChunkIndices", object::list).unwrap_or_default();
-            let positions = segment.map(|segment| positioned(segment, spoken)).unwrap_or_default();
+            let (part, positions) = segment.map(|segment| positioned(segment, spoken, parts)).unwrap_or_default();
             for index in indices.into_iter().filter_map(object::whole).filter_map(|index| usize::try_from(index).ok()) {
                 let Some(Some(chunk)) = chunks.get(index) else { continue };
                 if let Some(leaned_on) = leaned_on.get_mut(index) {
                     *leaned_on = true;
                 }
                 let (url, title) = (chunk.url.clone(), chunk.title.clone());
-                citations.push(Citation { url, title, ..positions.clone() });
+                citations.push((part, Citation { url, title, ..positions.clone() }));
             }
         }
         let others = chunks.into_iter().zip(leaned_on).filter(|(_, leaned_on)| !leaned_on);
-        citations.extend(others.filter_map(|(chunk, _)| chunk));
+        citations.extend(others.filter_map(|(chunk, _)| Some((None, chunk?))));
     }
     if let Some(mut metadata) = candidate.peek(CITATION).and_then(Object::lenient) {
         for name in ["citationSources", "citations"] {
@@ -73,7 +81,8 @@ pub(super) fn of<'a>(candidate: &Object<'a, '_>, spoken: Option<Spoken<'_>>) -> 
             for mut source in sources.into_iter().filter_map(Object::lenient) {
                 let (url, title) = (source.take_if("uri", object::text), source.take_if("title", object::text));
                 if url.is_some() || title.is_some() {
-                    citations.push(Citation { url, title, ..positioned(source, spoken) });
+                    let (part, positions) = positioned(source, spoken, parts);
+                    citations.push((part, Citation { url, title, ..positions }));
                 }
             }
         }
@@ -89,14 +98,27 @@ fn source(raw: &RawValue) -> Option<Citation<'_>> {
     Some(Citation { url, title, ..Citation::default() })
 }
 
-fn positioned<'a>(mut segment: Object<'a, '_>, spoken: Option<Spoken<'_>>) -> Citation<'a> {
+fn positioned<'a>(
+    mut segment: Object<'a, '_>,
+    spoken: Option<Spoken<'_>>,
+    parts: &[PartText<'_>],
+) -> (Option<usize>, Citation<'a>) {
     let mut at = |name: &str| usize::try_from(segment.take_if(name, object::whole)?).ok();
     // A start of zero is left out.
     let (start, end) = (at("startIndex").unwrap_or(0), at("endIndex"));
+    let later = at("partIndex").filter(|part| *part > 0);
     let cited_text = segment.take_if("text", object::text);
-    let place = end.zip(spoken).and_then(|(end, spoken)| spoken.characters(start..end, cited_text.as_deref()));
+    let named = later.and_then(|part| Some((part, (*parts.get(part)?)?)));
+    let spoken = named.map(|(_, spoken)| spoken).or(spoken);
+    let place =
+        end.zip(spoken).and_then(|(end, spoken)| spoken.characters(start..end, cited_text.as_deref(), later.is_some()));
     let (start_index, end_index) = place.unzip();
-    Citation { cited_text, start_index, end_index, ..Citation::default() }
+    (named.map(|(part, _)| part), Citation { cited_text, start_index, end_index, ..Citation::default() })
+}
+
+/// Whether a candidate says what it leans on.
+pub(super) fn stand_in(candidate: &Object<'_, '_>) -> bool {
+    [GROUNDING, CITATION].iter().any(|name| candidate.peek(name).is_some())
 }
 
 /// Whether the candidate said itself what it leans on.

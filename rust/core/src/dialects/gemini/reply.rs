@@ -2,8 +2,6 @@
 //!
 //! The surprise is protobuf's: an `index` of zero is left out, and most servers leave out all of them.
 
-use std::borrow::Cow;
-
 use crate::dialects::raw::RawValue;
 use bytes::Bytes;
 
@@ -79,23 +77,36 @@ fn said(blocks: &[Block<'_>]) -> Said {
     Said { anything: !blocks.iter().all(is_empty), calls: blocks.iter().any(is_call) }
 }
 
-/// Hangs the citations on the last text; which part of it they are about is told where that is known.
+/// Hangs the citations on the last text, or on the part that they name; which of its words they are about is told where
+/// that is known.
 fn cite<'a>(candidate: &Object<'a, '_>, blocks: &mut [Block<'a>]) {
-    let mut texts = blocks.iter_mut().filter_map(|block| match &mut block.content {
-        Content::Text { text, citations } => Some((text, citations)),
-        _ => None,
-    });
-    let Some((text, cited)) = texts.next() else {
+    if !citations::stand_in(candidate) {
+        return;
+    }
+    let mut all = String::new();
+    let mut starts = Vec::with_capacity(blocks.len());
+    for block in blocks.iter() {
+        let Content::Text { text, .. } = &block.content else {
+            starts.push(None);
+            continue;
+        };
+        starts.push(Some((all.len(), text.len())));
+        all.push_str(text);
+    }
+    let Some(last) = starts.iter().rposition(Option::is_some) else {
         return;
     };
-    let mut all = Cow::Borrowed(text.as_ref());
-    let (mut last, mut from) = (cited, 0);
-    for (text, cited) in texts {
-        from = all.len();
-        all.to_mut().push_str(text);
-        last = cited;
+    let from = starts.get(last).copied().flatten().map_or(0, |(from, _)| from);
+    let parts: Vec<_> = starts
+        .into_iter()
+        .map(|part| part.and_then(|(from, length)| Some(Spoken { text: all.get(..from + length)?, from })))
+        .collect();
+    for (part, citation) in citations::of(candidate, Some(Spoken { text: &all, from }), &parts) {
+        let block = blocks.get_mut(part.unwrap_or(last));
+        if let Some(Content::Text { citations, .. }) = block.map(|block| &mut block.content) {
+            citations.push(citation);
+        }
     }
-    *last = citations::of(candidate, Some(Spoken { text: &all, from }));
 }
 
 /// The choice that a blocked prompt comes to.

@@ -210,8 +210,8 @@ fn write_parts(item: &mut Members<'_>, name: &'static str, parts: Vec<&Block<'_>
 /// One text and nothing with it.
 fn bare<'b>(blocks: &'b [Block<'_>]) -> Option<&'b str> {
     match blocks {
-        [Block { content: Content::Text { text, citations }, cache_mark: None, extras }]
-            if citations.is_empty() && extras.of(DIALECT).next().is_none() =>
+        [block @ Block { content: Content::Text { text, citations }, extras, .. }]
+            if citations.is_empty() && extras.of(DIALECT).next().is_none() && parts::cache_mark(block).is_none() =>
         {
             Some(text)
         }
@@ -264,6 +264,9 @@ fn dropped_of_block(block: &Block<'_>, said: bool, place: Origin, dropped: &mut 
             dropped.push(format!("{place}.redacted"));
         }
         _ => {}
+    }
+    if block.cache_mark.is_some() && parts::cache_mark(block).is_none() {
+        dropped.push(format!("{place}.{}", parts::CACHE));
     }
     dropped.extend(foreign(&block.extras).map(|name| format!("{place}.{name}")));
 }

@@ -23,8 +23,8 @@ use super::message::{
 use super::object::Object;
 use super::{Dialect, DialectError, openai_error};
 pub(crate) use items::MADE;
-pub(crate) use reader::PART_ADDED;
 pub use reader::Reader;
+pub(crate) use reader::{PART_ADDED, UNTOLD};
 pub(crate) use request::LEAST_OUTPUT_TOKENS;
 pub use writer::Writer;
 

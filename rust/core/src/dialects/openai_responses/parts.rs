@@ -18,6 +18,9 @@ pub(super) const OUTPUT_TEXT: &str = "output_text";
 /// Mark: this block is a part of a message and no item of its own.
 pub(super) const PART: &str = "part";
 const KIND: &str = "type";
+/// The member that routers of several dialects take beside this one's own, and its mark: a client of this dialect said it,
+/// so that its server knows it. OpenAI's refuses it.
+pub(super) const CACHE: &str = "cache_control";
 const AUDIO: &str = "input_audio";
 
 pub(super) fn parse<'a>(
@@ -52,7 +55,10 @@ pub(super) fn parse<'a>(
     let Some(content) = content else {
         return Ok(opaque());
     };
-    let mut block = Block { content, cache_mark: part.take_json("cache_control"), extras: Extras::default() };
+    let mut block = Block { content, cache_mark: part.take_json(CACHE), extras: Extras::default() };
+    if block.cache_mark.is_some() {
+        block.extras.mark(DIALECT, CACHE, Json::null());
+    }
     take_annotations(&mut part, &mut block);
     if part.peek("logprobs").and_then(object::list).is_some_and(|list| list.is_empty()) {
         part.forget("logprobs");
@@ -67,6 +73,11 @@ pub(super) fn parse<'a>(
     part.spill(DIALECT, &mut block.extras);
     block.extras.extend(rest);
     Ok(block)
+}
+
+/// What a block says of caches, where this dialect has words for it.
+pub(super) fn cache_mark<'b, 'a>(block: &'b Block<'a>) -> Option<&'b Json<'a>> {
+    block.cache_mark.as_ref().filter(|_| block.extras.marked(DIALECT, CACHE).is_some())
 }
 
 fn take_annotations<'a>(part: &mut Object<'a, '_>, block: &mut Block<'a>) {
@@ -210,7 +221,7 @@ pub(super) fn write(out: &mut Buffer, block: &Block<'_>, dress: Dress<'_>) {
             }
             Content::Reasoning(_) | Content::ToolCall(_) | Content::ToolResult(_) | Content::Opaque { .. } => {}
         }
-        part.json_if("cache_control", block.cache_mark.as_ref());
+        part.json_if(CACHE, cache_mark(block));
         part.withhold("message");
         part.extras(DIALECT, &block.extras);
     });

@@ -196,3 +196,46 @@ fn requests_that_cannot_be_understood_are_refused_where_they_go_wrong() {
         assert_eq!(error.pointer, pointer, "{body}: {error}");
     }
 }
+
+#[test]
+fn cache_marks_of_other_dialects_are_named_and_not_sent() {
+    let mark = json!({"type": "ephemeral"});
+    let body = json!({
+        "model": "m", "max_tokens": 64,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": mark}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": mark}]},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "I look.", "cache_control": mark},
+                {"type": "tool_use", "id": "t1", "name": "f", "input": {}, "cache_control": mark}
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": "4 m", "cache_control": mark}
+            ]}
+        ],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "cache_control": mark}]
+    });
+    let body = body.to_string();
+    let request = Dialect::AnthropicMessages.parse_request(body.as_bytes()).unwrap();
+    let rendered = Dialect::OpenAiResponses.render_request(&request).unwrap();
+    assert!(!String::from_utf8(rendered.body.to_vec()).unwrap().contains("cache_control"), "{:?}", rendered.body);
+    let expected = [
+        "tools[0].cache_control",
+        "messages[0].content[0].cache_control",
+        "messages[1].content[0].cache_control",
+        "messages[2].content[0].cache_control",
+        "messages[2].content[1].cache_control",
+        "messages[3].content[0].cache_control",
+    ];
+    assert_eq!(rendered.dropped, expected);
+    // A client that speaks this dialect said it to a server that knows it.
+    let own = json!({"model": "m", "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "Hi", "cache_control": mark}]}
+    ]});
+    let own = own.to_string();
+    let request = Dialect::OpenAiResponses.parse_request(own.as_bytes()).unwrap();
+    let rendered = Dialect::OpenAiResponses.render_request(&request).unwrap();
+    let said: Value = serde_json::from_slice(&rendered.body).unwrap();
+    assert_eq!(said["input"][0]["content"][0]["cache_control"], mark);
+    assert!(rendered.dropped.is_empty(), "{:?}", rendered.dropped);
+}

@@ -3,6 +3,7 @@
 use crate::dialects::raw::RawValue;
 
 use super::DIALECT;
+use super::parts::CACHE;
 use crate::dialects::message::{
     CallKind, Callable, Extra, Extras, Json, Text, Tool, ToolChoice, ToolChoiceMode, placed,
 };
@@ -46,7 +47,7 @@ fn parse<'a>(raw_tool: &'a RawValue, place: Place<'_>) -> Result<Tool<'a>, Diale
             callable
         }
     };
-    callable.cache_mark = tool.take_json("cache_control");
+    callable.cache_mark = tool.take_json(CACHE);
     tool.spill(DIALECT, &mut callable.extras);
     callable.extras.mark(DIALECT, OURS, Json::null());
     Ok(Tool::Callable(callable))
@@ -105,7 +106,7 @@ fn write_tool(out: &mut Buffer, tool: &Tool<'_>) {
                 // Left out it means true here and false elsewhere.
                 tool.flag_if("strict", callable.strict.or((!ours).then_some(false)));
             }
-            tool.json_if("cache_control", callable.cache_mark.as_ref());
+            tool.json_if(CACHE, callable.cache_mark.as_ref().filter(|_| ours));
             tool.extras(DIALECT, &callable.extras);
         }),
     }
@@ -234,6 +235,9 @@ pub(super) fn dropped(tools: &[Tool<'_>], foreign: impl Fn(&Extras<'_>) -> Vec<S
             Tool::Opaque { dialect, .. } if *dialect != DIALECT => dropped.extend(tool.lost_names(place)),
             Tool::Opaque { .. } => {}
             Tool::Callable(callable) => {
+                if callable.cache_mark.is_some() && callable.extras.marked(DIALECT, OURS).is_none() {
+                    dropped.push(format!("{place}.{CACHE}"));
+                }
                 dropped.extend(foreign(&callable.extras).into_iter().map(|name| format!("{place}.{name}")));
             }
         }

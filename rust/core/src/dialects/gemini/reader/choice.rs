@@ -6,7 +6,7 @@ use super::super::citations::{self, Spoken};
 use super::super::finish::{self, Said};
 use super::super::{ids, logprobs, parts, reply};
 use super::frame::Frame;
-use super::streamed::{Piece, Streamed};
+use super::streamed::{self, Piece, Streamed};
 use super::{DIALECT, refuse};
 use crate::dialects::message::{
     CallKind, Content, Event, Events, Extra, Finish, FinishReason, Json, Reasoning, Text, ToolCall,
@@ -37,8 +37,8 @@ pub(super) struct ChoiceState {
     text: String,
     text_from: usize,
     too_long: bool,
-    /// A call whose arguments come in pieces.
-    streamed: Option<Streamed>,
+    /// Calls whose arguments come in pieces: several beside each other where each has its id.
+    streamed: Vec<Streamed>,
     ended: Option<Ended>,
 }
 
@@ -117,8 +117,9 @@ impl Choices {
         }
         let choice = state.index;
         let spoken = Spoken { text: &state.text, from: state.text_from };
-        let cited = citations::of(&candidate, Some(spoken).filter(|_| !state.too_long));
-        events.extend(cited.into_iter().map(|citation| Event::Citation { choice, citation }));
+        // In a stream the parts of one chunk are not those that are counted.
+        let cited = citations::of(&candidate, Some(spoken).filter(|_| !state.too_long), &[]);
+        events.extend(cited.into_iter().map(|(_, citation)| Event::Citation { choice, citation }));
         let said = Said { anything: state.said, calls: state.calls > 0 };
         if let Some(finish) = finish::take(&mut candidate, said) {
             state.ended = Some(Ended::Finish(finish.into_owned()));
@@ -135,9 +136,9 @@ impl Choices {
         let mut finishes = Vec::new();
         for state in self.0.iter_mut().filter(|state| state.ended.is_some()) {
             // Some servers leave out the part that ends the arguments, and the last content as well.
-            if let Some(streamed) = state.streamed.take()
-                && state.call(streamed.into_call(), stream_id, events).is_err()
-            {
+            let streamed = std::mem::take(&mut state.streamed);
+            let told = streamed.into_iter().try_for_each(|one| state.call(one.into_call(), stream_id, events));
+            if told.is_err() {
                 // Beyond the most calls that a stream may have: not all of it was told.
                 finishes.push((state.index, Finish::new(FinishReason::Error, None)));
                 continue;
@@ -197,20 +198,13 @@ impl ChoiceState {
         frame: &mut Frame,
         events: &mut Events<'a>,
     ) -> Result<(), DialectError> {
-        if let Some(piece) = Piece::of(raw, self.streamed.is_some()) {
-            if self.streamed.is_none() && piece.says_nothing() {
+        if let Some(piece) = Piece::of(raw, !self.streamed.is_empty()) {
+            if self.streamed.is_empty() && piece.says_nothing() {
                 // The end of a call that has ended already.
                 frame.item(raw);
                 return Ok(());
             }
-            if piece.opens() {
-                self.end_streamed(stream_id, frame, events)?;
-            }
-            frame.item(raw);
-            if self.streamed.get_or_insert_default().add(piece)? {
-                self.end_streamed(stream_id, frame, events)?;
-            }
-            return Ok(());
+            return self.piece(raw, piece, stream_id, frame, events);
         }
         let block = parts::parse(raw, Place::Document, Mode::Lenient)?;
         if parts::has_own_proof(&block) {
@@ -277,16 +271,56 @@ impl ChoiceState {
         Ok(())
     }
 
-    /// Tells the call whose arguments came in pieces, if there is one.
+    /// A piece of a call's arguments: it says by its id of which, else it is of the last that began.
+    fn piece(
+        &mut self,
+        raw: &RawValue,
+        piece: Piece<'_>,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'_>,
+    ) -> Result<(), DialectError> {
+        let at = if let Some(known) = streamed::goes_on(&self.streamed, &piece) {
+            known
+        } else {
+            if !streamed::stands_beside(&self.streamed, &piece) {
+                self.end_streamed(stream_id, frame, events)?;
+            }
+            self.streamed.push(Streamed::default());
+            self.streamed.len() - 1
+        };
+        frame.item(raw);
+        let held = self.streamed.iter().map(Streamed::bytes).sum();
+        let Some(streamed) = self.streamed.get_mut(at) else {
+            return Ok(());
+        };
+        if streamed.add(piece, held)? {
+            let streamed = self.streamed.remove(at);
+            self.end_one(streamed, stream_id, frame, events)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the calls whose arguments came in pieces.
     fn end_streamed(
         &mut self,
         stream_id: &str,
         frame: &mut Frame,
         events: &mut Events<'_>,
     ) -> Result<(), DialectError> {
-        let Some(streamed) = self.streamed.take() else {
-            return Ok(());
-        };
+        for streamed in std::mem::take(&mut self.streamed) {
+            self.end_one(streamed, stream_id, frame, events)?;
+        }
+        Ok(())
+    }
+
+    fn end_one(
+        &mut self,
+        streamed: Streamed,
+        stream_id: &str,
+        frame: &mut Frame,
+        events: &mut Events<'_>,
+    ) -> Result<(), DialectError> {
         frame.said_before();
         self.said = true;
         self.call(streamed.into_call(), stream_id, events)

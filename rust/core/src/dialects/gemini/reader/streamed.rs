@@ -15,6 +15,8 @@ use crate::dialects::object::{self, Object};
 /// Bytes of arguments, and steps of a path: far beyond what any model writes.
 const MOST_BYTES: usize = 16 << 20;
 const MOST_STEPS: usize = 64;
+/// Calls that come beside each other.
+const MOST_OPEN: usize = 64;
 /// What a value costs beside its text.
 const VALUE: usize = size_of::<Value>();
 
@@ -65,9 +67,34 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// Which of the open calls a piece goes on with; `None` for the first of another one.
+pub(super) fn goes_on(open: &[Streamed], piece: &Piece<'_>) -> Option<usize> {
+    let by_id = open.iter().position(|call| !piece.id.is_empty() && call.id == piece.id);
+    let nameless = || open.iter().rposition(|call| call.id.is_empty()).or_else(|| open.len().checked_sub(1));
+    by_id.or_else(|| {
+        if piece.opens() {
+            None
+        } else if piece.id.is_empty() {
+            open.len().checked_sub(1)
+        } else {
+            nameless()
+        }
+    })
+}
+
+/// Whether the call that a piece begins leaves those that are open: each must have an id that its pieces can name.
+pub(super) fn stands_beside(open: &[Streamed], piece: &Piece<'_>) -> bool {
+    !piece.id.is_empty() && open.len() < MOST_OPEN && open.iter().all(|call| !call.id.is_empty())
+}
+
 impl Streamed {
-    /// Takes a piece in. True when it was the last.
-    pub(super) fn add(&mut self, piece: Piece<'_>) -> Result<bool, DialectError> {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a piece in, where all open calls hold so many bytes. True when it was the last.
+    pub(super) fn add(&mut self, piece: Piece<'_>, held: usize) -> Result<bool, DialectError> {
+        let others = held.saturating_sub(self.bytes);
         if piece.opens() {
             self.name = piece.name.into_owned();
         }
@@ -78,7 +105,7 @@ impl Streamed {
         if let Some(raw) = piece.whole {
             // Two bytes of text may be a value.
             self.bytes += raw.get().len().saturating_mul(VALUE / 2);
-            if self.bytes > MOST_BYTES {
+            if self.bytes.saturating_add(others) > MOST_BYTES {
                 return Err(refuse("holds more arguments than a call may have"));
             }
             let whole: Option<Map<String, Value>> = serde_json::from_str(raw.get()).ok();
@@ -86,7 +113,7 @@ impl Streamed {
         }
         for raw in piece.arguments {
             self.bytes += raw.get().len() + VALUE;
-            if self.bytes > MOST_BYTES {
+            if self.bytes.saturating_add(others) > MOST_BYTES {
                 return Err(refuse("holds more arguments than a call may have"));
             }
             self.set(raw).ok_or_else(|| refuse("holds an argument whose place cannot be found"))?;
@@ -180,7 +207,7 @@ mod tests {
         let mut ended = false;
         for part in parts {
             let raw: &RawValue = serde_json::from_str(part).unwrap();
-            ended = streamed.add(Piece::of(raw, true).unwrap())?;
+            ended = streamed.add(Piece::of(raw, true).unwrap(), 0)?;
         }
         Ok((streamed.into_call().arguments.into_owned(), ended))
     }

@@ -186,7 +186,7 @@ fn bare_text<'b>(blocks: &[&'b Block<'_>]) -> Option<Text<'b>> {
         };
         let more = block.extras.of(DIALECT).any(|extra| extra.name != "message");
         // What is no link is not said.
-        if more || citations.iter().any(parts::is_annotation) || block.cache_mark.is_some() {
+        if more || citations.iter().any(parts::is_annotation) || parts::cache_mark(block).is_some() {
             return None;
         }
         match &mut joined {

@@ -1,11 +1,12 @@
-//! The blocks that open and close within the items of a stream: texts, refusals, reasoning, the inputs of calls.
+//! The blocks that open and close within the items of a stream: texts, refusals, reasoning.
 
 use crate::dialects::raw::RawValue;
 
 use super::super::items::BETWEEN;
-use super::item::{Kind, Open, State};
+use super::item::{Kind, Open};
+use super::wholes::{Part, PartKind, Whole};
 use super::{PART_ADDED, PART_DONE, Reader, opaque};
-use crate::dialects::message::{CallKind, Event, Events, Json, Text};
+use crate::dialects::message::{Event, Events, Json, Text};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_responses::DIALECT;
 
@@ -60,43 +61,31 @@ impl Reader {
         self.open = open;
     }
 
-    /// Whether the current part said something already.
-    pub(super) fn said(&self) -> bool {
-        self.items.get(self.current).is_some_and(|item| item.part_said)
-    }
-
-    fn say(&mut self) {
-        if let Some(item) = self.items.get_mut(self.current) {
-            item.said = true;
-            item.part_said = true;
-        }
-    }
-
     pub(super) fn part_added<'a>(&mut self, event: &Object<'a, '_>, document: &'a RawValue, events: &mut Events<'a>) {
         let part = event.peek("part").and_then(Object::lenient);
         let kind = part.and_then(|mut part| part.take_if("type", object::text));
-        let known = matches!(kind.as_deref(), Some("output_text" | "refusal" | "reasoning_text"));
-        if let Some(item) = self.items.get_mut(self.current).filter(|_| known) {
-            item.part_said = false;
-        }
-        match kind.as_deref() {
-            Some("output_text") => {
-                self.switch(Open::Nothing, events);
+        match kind.as_deref().and_then(PartKind::of) {
+            Some(kind @ PartKind::Text) => {
+                self.begin_part(kind, number_of(event), events);
                 self.switch(Open::Text, events);
             }
-            Some("refusal") => self.switch(Open::Nothing, events),
-            Some("reasoning_text") => self.thought_begins(Open::Content, events),
+            Some(kind @ (PartKind::Refusal | PartKind::Content)) => self.begin_part(kind, number_of(event), events),
             _ => self.unknown_part([PART_ADDED, "response.content_part.added"], event, document, events),
         }
     }
 
     pub(super) fn part_done<'a>(&mut self, event: &Object<'a, '_>, document: &'a RawValue, events: &mut Events<'a>) {
+        let whole = event.peek("part").and_then(Whole::of);
+        let is_known = whole.is_some();
+        if let Some(whole) = whole {
+            self.whole_part(whole, number_of(event), events);
+        }
         if self.open == Open::Text {
             self.close(self.current, events);
         }
         let part = event.peek("part").and_then(Object::lenient);
         let kind = part.and_then(|mut part| part.take_if("type", object::text));
-        if kind.is_some_and(|kind| !matches!(kind.as_ref(), "output_text" | "refusal" | "reasoning_text")) {
+        if !is_known && kind.is_some_and(|kind| PartKind::of(&kind).is_none()) {
             self.unknown_part([PART_DONE, "response.content_part.done"], event, document, events);
         }
     }
@@ -113,47 +102,79 @@ impl Reader {
         let of = self.items.get(self.current).filter(|item| !item.done).map(|item| item.kind);
         match (of, event.peek("part")) {
             (Some(Kind::Message), Some(part)) => {
-                self.switch(Open::Nothing, events);
-                events.push(opaque(ours, part));
+                if ours == PART_ADDED {
+                    self.other(opaque(ours, part), events);
+                } else {
+                    self.switch(Open::Nothing, events);
+                    events.push(opaque(ours, part));
+                }
             }
             (Some(Kind::Other), _) => events.push(opaque(theirs, document)),
             _ => {}
         }
     }
 
-    pub(super) fn text<'a>(&mut self, text: Text<'a>, logprobs: Option<Json<'a>>, events: &mut Events<'a>) {
+    /// A piece of a text. It says of which part it is; where its server did not say that one begins, it does.
+    pub(super) fn piece<'a>(
+        &mut self,
+        kind: PartKind,
+        number: Option<u64>,
+        text: Text<'a>,
+        logprobs: Option<Json<'a>>,
+        events: &mut Events<'a>,
+    ) {
         if text.is_empty() && logprobs.is_none() {
             return;
         }
-        self.switch(Open::Text, events);
-        self.say();
-        events.push(Event::TextDelta { choice: 0, text, logprobs });
-    }
-
-    pub(super) fn rest_of_text<'a>(&mut self, text: Text<'a>, events: &mut Events<'a>) {
-        if !self.said() {
-            self.text(text, None, events);
+        if let Some(item) = self.say_kind(kind.kind()) {
+            let part = &mut item.part;
+            let other = part.number.zip(number).is_some_and(|(last, this)| last != this);
+            if part.kind.is_none() {
+                *part = Part::new(kind, number);
+            } else if part.kind != Some(kind) || part.over || (other && !part.told.is_empty()) {
+                self.begin_part(kind, number, events);
+            } else {
+                part.number = number.or(part.number);
+            }
         }
+        self.say(kind, text, logprobs, events);
     }
 
-    pub(super) fn refusal<'a>(&mut self, text: Text<'a>, events: &mut Events<'a>) {
-        if text.is_empty() {
+    pub(super) fn say<'a>(
+        &mut self,
+        kind: PartKind,
+        text: Text<'a>,
+        logprobs: Option<Json<'a>>,
+        events: &mut Events<'a>,
+    ) {
+        if text.is_empty() && logprobs.is_none() {
             return;
         }
-        self.switch(Open::Nothing, events);
-        self.say();
-        events.push(Event::RefusalDelta { choice: 0, text });
+        self.switch(kind.open(), events);
+        if let Some(item) = self.say_kind(kind.kind()) {
+            item.add(kind.slot(), &text);
+        }
+        events.push(match kind {
+            PartKind::Text => Event::TextDelta { choice: 0, text, logprobs },
+            PartKind::Refusal => Event::RefusalDelta { choice: 0, text },
+            PartKind::Summary | PartKind::Content => Event::ReasoningDelta { choice: 0, text },
+        });
     }
 
-    /// A part of a reasoning begins. To others the parts of one item are one text, with an empty line between them.
-    pub(super) fn thought_begins(&mut self, open: Open, events: &mut Events<'_>) {
+    /// A part begins. To others the parts of one reasoning are one text, with an empty line between them.
+    pub(super) fn begin_part(&mut self, kind: PartKind, number: Option<u64>, events: &mut Events<'_>) {
+        let open = kind.open();
         let again = self.open == open && self.open_in == self.current;
-        self.switch(open, events);
-        let Some(item) = self.say_kind(Kind::Reasoning) else {
+        if kind.kind() == Kind::Message {
+            self.switch(Open::Nothing, events);
+        } else {
+            self.switch(open, events);
+        }
+        let Some(item) = self.say_kind(kind.kind()) else {
             return;
         };
-        item.part_said = false;
-        if again {
+        item.part = Part::new(kind, number);
+        if again && kind.kind() == Kind::Reasoning {
             events.push(Event::Opaque {
                 dialect: DIALECT,
                 name: "response.reasoning_part.added".into(),
@@ -162,40 +183,9 @@ impl Reader {
             events.push(Event::ReasoningDelta { choice: 0, text: BETWEEN.into() });
         }
     }
+}
 
-    pub(super) fn thought<'a>(&mut self, open: Open, text: Text<'a>, events: &mut Events<'a>) {
-        if text.is_empty() {
-            return;
-        }
-        self.switch(open, events);
-        self.say();
-        events.push(Event::ReasoningDelta { choice: 0, text });
-    }
-
-    fn call_at(&mut self, index: Option<u64>) -> Option<(u32, CallKind, &mut State)> {
-        let is_call = |item: &State| matches!(item.kind, Kind::Call(_)) && !item.done;
-        let item =
-            self.items.iter_mut().rfind(|item| is_call(item) && index.is_none_or(|index| item.index == index))?;
-        let Kind::Call(kind) = item.kind else {
-            return None;
-        };
-        Some((item.call, kind, item))
-    }
-
-    pub(super) fn arguments<'a>(&mut self, index: Option<u64>, arguments: Text<'a>, events: &mut Events<'a>) {
-        if arguments.is_empty() {
-            return;
-        }
-        if let Some((call, kind, item)) = self.call_at(index) {
-            item.said = true;
-            events.push(Event::ToolCallDelta { choice: 0, call, kind, arguments });
-        }
-    }
-
-    pub(super) fn rest_of_arguments<'a>(&mut self, index: Option<u64>, whole: Text<'a>, events: &mut Events<'a>) {
-        let said = self.call_at(index).is_none_or(|(_, _, item)| item.said);
-        if !said {
-            self.arguments(index, whole, events);
-        }
-    }
+/// The number of a part among the others of its item.
+pub(super) fn number_of(event: &Object<'_, '_>) -> Option<u64> {
+    ["content_index", "summary_index"].iter().find_map(|name| event.peek(name).and_then(object::whole))
 }

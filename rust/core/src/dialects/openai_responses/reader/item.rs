@@ -3,8 +3,10 @@
 use crate::dialects::raw::RawValue;
 
 use super::super::items;
-use super::{MOST_ITEMS, PART_ADDED, Reader, opaque};
-use crate::dialects::message::{CallKind, Content, Event, Events, Json};
+use super::told::Told;
+use super::wholes::Part;
+use super::{MOST_ITEMS, Reader, calls, opaque};
+use crate::dialects::message::{CallKind, Event, Events, Json};
 use crate::dialects::object::{self, Object};
 use crate::dialects::openai_responses::DIALECT;
 use crate::dialects::output::{self, Buffer};
@@ -19,6 +21,19 @@ pub(super) enum Kind {
     Other,
 }
 
+impl Kind {
+    pub(super) fn of(item: &Object<'_, '_>) -> Self {
+        match item.peek("type").and_then(object::text).as_deref() {
+            Some("message") => Self::Message,
+            None if item.has("role") => Self::Message,
+            Some("reasoning") => Self::Reasoning,
+            Some("function_call") => Self::Call(CallKind::Function),
+            Some("custom_tool_call") => Self::Call(CallKind::Custom),
+            _ => Self::Other,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) kind: Kind,
@@ -27,11 +42,52 @@ pub(super) struct State {
     pub(super) id: Box<str>,
     /// The number of a call.
     pub(super) call: u32,
-    /// Something of the item was said already.
-    pub(super) said: bool,
-    /// Something of its current part was.
-    pub(super) part_said: bool,
+    /// What was told of it, by slot: see [`PartKind::slot`]. The input of a call is in the first.
+    told: [Told; 2],
+    pub(super) part: Part,
+    /// How many citations of it were told, and how many parts that only this dialect knows.
+    pub(super) cited: usize,
+    pub(super) others: usize,
+    /// The input of a call that was told, without its blanks.
+    pub(super) ink: Told,
+    /// The input that a call began with.
+    pub(super) held: Box<str>,
+    /// A call said that it has no arguments, which waits to be told.
+    pub(super) empty: bool,
+    /// The end of a call was told.
+    pub(super) ended: bool,
     pub(super) done: bool,
+}
+
+impl State {
+    fn new(kind: Kind, index: u64, id: &str, call: u32) -> Self {
+        Self {
+            kind,
+            index,
+            id: id.into(),
+            call,
+            told: [Told::default(); 2],
+            part: Part::default(),
+            cited: 0,
+            others: 0,
+            ink: Told::default(),
+            held: Box::default(),
+            empty: false,
+            ended: false,
+            done: false,
+        }
+    }
+
+    pub(super) fn told(&self, slot: usize) -> Told {
+        self.told.get(slot).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add(&mut self, slot: usize, piece: &str) {
+        if let Some(told) = self.told.get_mut(slot) {
+            told.add(piece);
+        }
+        self.part.told.add(piece);
+    }
 }
 
 /// One text or reasoning is open at a time.
@@ -81,8 +137,8 @@ impl Reader {
         }
         self.current = self.items.len();
         let index = index.unwrap_or(self.items.len() as u64);
-        let id = event.peek("item_id").and_then(object::text).unwrap_or_default().as_ref().into();
-        self.items.push(State { kind, index, id, call: self.calls, said: false, part_said: false, done: false });
+        let id = event.peek("item_id").and_then(object::text).unwrap_or_default();
+        self.items.push(State::new(kind, index, &id, self.calls));
     }
 
     /// A new item: its head goes along as an opaque event, a call also starts.
@@ -97,16 +153,10 @@ impl Reader {
             return Err(Place::Document.member("output").refuse("holds more items than a stream may have"));
         }
         self.switch(Open::Nothing, events);
-        let kind = match item.peek("type").and_then(object::text).as_deref() {
-            Some("message") => Kind::Message,
-            Some("reasoning") => Kind::Reasoning,
-            Some("function_call") => Kind::Call(CallKind::Function),
-            Some("custom_tool_call") => Kind::Call(CallKind::Custom),
-            _ => Kind::Other,
-        };
+        let kind = Kind::of(&item);
         self.current = self.items.len();
-        let id = item.peek("id").and_then(object::text).unwrap_or_default().as_ref().into();
-        self.items.push(State { kind, index, id, call: self.calls, said: false, part_said: false, done: false });
+        let id = item.peek("id").and_then(object::text).unwrap_or_default();
+        self.items.push(State::new(kind, index, &id, self.calls));
         let empty_list = |raw: &RawValue| object::list(raw)?.is_empty().then_some(());
         match kind {
             Kind::Message => {
@@ -120,7 +170,10 @@ impl Reader {
             Kind::Call(kind) => {
                 let id = item.take_if("call_id", object::text).filter(|id| !id.is_empty());
                 let name = item.take_if("name", object::text).unwrap_or_default();
-                item.take_if(items::input_of(kind), object::text);
+                let arguments = calls::input(kind, &mut item);
+                if document.is_some() {
+                    self.hold(&arguments)?;
+                }
                 events.push(head("response.output_item.added", index, item));
                 let call = self.calls;
                 self.calls = self.calls.saturating_add(1);
@@ -164,7 +217,7 @@ impl Reader {
         let (Some(mut first), Some(_)) = (Object::lenient(raw), Object::lenient(raw)) else {
             return Ok(());
         };
-        if matches!(first.peek("type").and_then(object::text).as_deref(), Some("message" | "reasoning")) {
+        if matches!(Kind::of(&first), Kind::Message | Kind::Reasoning) {
             for name in ["content", "summary", "encrypted_content"] {
                 first.forget(name);
             }
@@ -174,7 +227,7 @@ impl Reader {
         Ok(())
     }
 
-    fn finish_item<'a>(
+    pub(super) fn finish_item<'a>(
         &mut self,
         position: usize,
         raw: &'a RawValue,
@@ -185,15 +238,13 @@ impl Reader {
             return;
         };
         state.done = true;
-        let (kind, index, call, said) = (state.kind, state.index, state.call, state.said);
+        let (kind, index) = (state.kind, state.index);
         let Some(mut item) = Object::lenient(raw) else {
             return;
         };
         match kind {
             Kind::Message => {
-                if !said {
-                    self.say_blocks(raw, events);
-                }
+                self.rest_of_item(raw, events);
                 self.close(position, events);
                 item.forget("content");
             }
@@ -201,11 +252,8 @@ impl Reader {
             Kind::Call(kind) => {
                 item.forget("call_id");
                 item.forget("name");
-                let input = item.take_if(items::input_of(kind), object::text).unwrap_or_default();
-                if !said && !input.is_empty() {
-                    events.push(Event::ToolCallDelta { choice: 0, call, kind, arguments: input });
-                }
-                events.push(Event::ToolCallEnd { choice: 0, call });
+                state.whole_arguments(&calls::input(kind, &mut item), events);
+                state.end_call(events);
             }
             Kind::Other => {
                 let done = match document {
@@ -230,9 +278,7 @@ impl Reader {
         item: &mut Object<'a, '_>,
         events: &mut Events<'a>,
     ) {
-        if self.items.get(position).is_some_and(|state| !state.said) {
-            self.say_blocks(raw, events);
-        }
+        self.rest_of_item(raw, events);
         let encrypted = item.take_if("encrypted_content", object::text);
         let is_open = self.open_in == position;
         let in_content = is_open && self.open == Open::Content;
@@ -252,36 +298,12 @@ impl Reader {
         item.take_if("content", |raw| (in_content || !object::list(raw)?.is_empty()).then_some(()));
     }
 
-    /// Says what an item holds that came without pieces.
-    fn say_blocks<'a>(&mut self, raw: &'a RawValue, events: &mut Events<'a>) {
-        let blocks = items::parse(raw, Place::Document, object::Mode::Lenient).unwrap_or_default();
-        for block in blocks {
-            match block.content {
-                Content::Text { text, citations } => {
-                    self.text(text, None, events);
-                    events.extend(citations.into_iter().map(|citation| Event::Citation { choice: 0, citation }));
-                    self.switch(Open::Nothing, events);
-                }
-                Content::Refusal { text, .. } => self.refusal(text, events),
-                Content::Reasoning(reasoning) => {
-                    let open = if reasoning.summary { Open::Summary } else { Open::Content };
-                    self.thought(open, reasoning.text, events);
-                }
-                Content::Opaque { raw, .. } if self.say_kind(Kind::Message).is_some() => {
-                    self.switch(Open::Nothing, events);
-                    events.push(Event::Opaque { dialect: DIALECT, name: PART_ADDED.into(), raw });
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Ends what is still open when the response has ended.
     pub(super) fn close_all(&mut self, events: &mut Events<'_>) {
         self.switch(Open::Nothing, events);
         for item in &mut self.items {
             if !item.done && matches!(item.kind, Kind::Call(_)) {
-                events.push(Event::ToolCallEnd { choice: 0, call: item.call });
+                item.end_call(events);
             }
             item.done = true;
         }

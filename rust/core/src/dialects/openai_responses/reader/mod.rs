@@ -1,12 +1,15 @@
 //! Reads the events of a stream. Texts and calls become neutral events; what frames them (items, with their ids and
 //! states) and what only this dialect knows go along as opaque events, so that the same stream can be written again.
 //!
-//! Its rule: everything is said once. Servers repeat a text in up to four events; what came in pieces is not taken again.
+//! Its rule: everything is said once. Servers repeat a text in up to four events; of the repetition, what is missing is taken.
 
 mod blocks;
+mod calls;
 mod item;
 #[cfg(test)]
 mod tests;
+mod told;
+mod wholes;
 
 use crate::dialects::raw::RawValue;
 
@@ -17,13 +20,26 @@ use crate::dialects::object::{self, Mode, Object};
 use crate::dialects::output::{self, Buffer};
 use crate::dialects::{DialectError, Place, openai_error};
 use item::{Kind, Open, State};
+use wholes::{PartKind, Whole};
 
 /// More items than any response has; beyond them a server would only make us remember.
 const MOST_ITEMS: usize = 4096;
 
+/// What messages and reasonings are told in.
+const PIECES: [&str; 6] = [
+    "response.content_part",
+    "response.output_text",
+    "response.refusal",
+    "response.reasoning_summary_part",
+    "response.reasoning_summary_text",
+    "response.reasoning_text",
+];
+
 /// The names of events that hold a part of a message which only this dialect knows, as it began and as it ended.
 pub(crate) const PART_ADDED: &str = "\npart added";
 pub(super) const PART_DONE: &str = "\npart done";
+/// The name of an event that holds what was not told, by its type: something else was told in its place.
+pub(crate) const UNTOLD: &str = "\nuntold";
 
 /// Marks on the start and the finish: the number of the first event, and an `output` that was left empty at the end.
 pub(super) const FIRST: &str = "sequence_number";
@@ -35,6 +51,8 @@ pub struct Reader {
     ended: bool,
     id: String,
     calls: u32,
+    /// Bytes of arguments that were held back.
+    held: usize,
     items: Vec<State>,
     /// Which block is open, and the position in `items` of the item it is in.
     open: Open,
@@ -109,6 +127,12 @@ impl Reader {
         let index = index.or_else(|| if kind == "response.output_item.added" { None } else { self.unnumbered(&event) });
         self.look_at(index);
         self.assume(kind, index, &event);
+        // A part that ends behind its item says nothing new.
+        let behind = |index| self.items.iter().rfind(|item| item.index == index).is_some_and(|item| item.done);
+        if kind.strip_suffix(".done").is_some_and(|of| PIECES.contains(&of)) && index.is_some_and(behind) {
+            return Ok(());
+        }
+        let number = blocks::number_of(&event);
         let mut text = |name: &str| event.take_if(name, object::text).unwrap_or_default();
         match kind {
             "response.output_item.added" => self.item_added(index, &event, document, events)?,
@@ -118,33 +142,42 @@ impl Reader {
             "response.output_text.delta" => {
                 let text = text("delta");
                 let logprobs = event.take_if("logprobs", object::list).filter(|list| !list.is_empty());
-                self.text(text, logprobs.map(as_choice), events);
+                self.piece(PartKind::Text, number, text, logprobs.map(as_choice), events);
             }
-            "response.output_text.done" => self.rest_of_text(text("text"), events),
+            "response.output_text.done" => {
+                let text = text("text");
+                let logprobs = event.take_if("logprobs", object::list).filter(|list| !list.is_empty());
+                let whole = Whole { logprobs: logprobs.map(as_choice), ..Whole::new(PartKind::Text, text) };
+                self.whole_part(whole, number, events);
+            }
             "response.output_text.annotation.added" => {
                 if let Some(citation) = event.peek("annotation").and_then(parts::citation) {
-                    self.switch(Open::Text, events);
-                    events.push(Event::Citation { choice: 0, citation });
+                    self.citation(citation, events);
                 }
             }
-            "response.refusal.delta" => self.refusal(text("delta"), events),
-            "response.refusal.done" if !self.said() => self.refusal(text("refusal"), events),
-            "response.reasoning_summary_part.added" => self.thought_begins(Open::Summary, events),
-            "response.reasoning_summary_text.delta" => self.thought(Open::Summary, text("delta"), events),
-            "response.reasoning_summary_text.done" if !self.said() => {
-                self.thought(Open::Summary, text("text"), events);
+            "response.reasoning_summary_part.added" => self.begin_part(PartKind::Summary, number, events),
+            "response.reasoning_summary_part.done" => {
+                if let Some(whole) = event.peek("part").and_then(Whole::of) {
+                    self.whole_part(whole, number, events);
+                }
             }
-            "response.reasoning_text.delta" => self.thought(Open::Content, text("delta"), events),
-            "response.reasoning_text.done" if !self.said() => self.thought(Open::Content, text("text"), events),
-            "response.refusal.done"
-            | "response.reasoning_summary_part.done"
-            | "response.reasoning_summary_text.done"
-            | "response.reasoning_text.done" => {}
+            "response.refusal.delta" => self.piece(PartKind::Refusal, number, text("delta"), None, events),
+            "response.reasoning_summary_text.delta" => {
+                self.piece(PartKind::Summary, number, text("delta"), None, events);
+            }
+            "response.reasoning_text.delta" => self.piece(PartKind::Content, number, text("delta"), None, events),
+            "response.refusal.done" => self.whole_part(Whole::new(PartKind::Refusal, text("refusal")), number, events),
+            "response.reasoning_summary_text.done" => {
+                self.whole_part(Whole::new(PartKind::Summary, text("text")), number, events);
+            }
+            "response.reasoning_text.done" => {
+                self.whole_part(Whole::new(PartKind::Content, text("text")), number, events);
+            }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 self.arguments(index, text("delta"), events);
             }
-            "response.function_call_arguments.done" => self.rest_of_arguments(index, text("arguments"), events),
-            "response.custom_tool_call_input.done" => self.rest_of_arguments(index, text("input"), events),
+            "response.function_call_arguments.done" => self.whole_arguments(index, &text("arguments"), events),
+            "response.custom_tool_call_input.done" => self.whole_arguments(index, &text("input"), events),
             "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
                 self.end(kind, event, events)?;
             }
@@ -173,12 +206,7 @@ impl Reader {
         }
         let output = response.take_if("output", object::list);
         let left_empty = output.as_ref().is_some_and(Vec::is_empty) && !self.items.is_empty();
-        if self.items.is_empty() {
-            // A server that tells everything at the end.
-            for (index, raw) in (0..).zip(output.into_iter().flatten()) {
-                self.whole_item(index, raw, events)?;
-            }
-        }
+        self.rest_of_response(output.unwrap_or_default(), events)?;
         if kind == "response.failed" {
             self.fail(failure(response), events);
             return Ok(());
@@ -249,6 +277,17 @@ fn as_choice(list: Vec<&RawValue>) -> Json<'static> {
 
 fn opaque<'a>(kind: &str, raw: &'a RawValue) -> Event<'a> {
     Event::Opaque { dialect: DIALECT, name: kind.to_owned().into(), raw: Json::from(raw) }
+}
+
+/// Something of this type was not told.
+fn untold<'a>(kind: &str) -> Event<'a> {
+    let mut out = Buffer::new();
+    output::object(&mut out, |part| part.text("type", kind));
+    Event::Opaque { dialect: DIALECT, name: UNTOLD.into(), raw: Json::written(out) }
+}
+
+fn untold_part(raw: &RawValue) -> Event<'_> {
+    Event::Opaque { dialect: DIALECT, name: UNTOLD.into(), raw: Json::from(raw) }
 }
 
 /// An event that nobody knows. A line break, which goes no further, keeps its name from being one that our writer knows.

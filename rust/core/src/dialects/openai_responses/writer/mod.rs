@@ -13,7 +13,7 @@ mod tests;
 mod unknown;
 
 use super::items::BETWEEN;
-use super::reader::{FIRST, PART_ADDED, PART_DONE};
+use super::reader::{FIRST, PART_ADDED, PART_DONE, UNTOLD};
 use super::reply::{Response, State, list_of_logprobs};
 use super::{DIALECT, parts};
 use crate::dialects::chatlike::or;
@@ -201,6 +201,7 @@ impl Writer {
             "item" => self.whole_item(raw, out),
             PART_ADDED => self.part_added(raw, out),
             PART_DONE => self.part_done(raw, out),
+            UNTOLD => {}
             _ => self.told(name, raw, out),
         }
     }
