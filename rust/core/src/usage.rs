@@ -102,7 +102,6 @@ pub(crate) fn settle(told: &mut message::Usage<'_>, source: Dialect, rule: Usage
     let outside = |names: &[&str]| names.iter().find_map(|name| json_count(told.extras.get(source, name)?));
     let details = told.extras.get(source, "prompt_tokens_details").and_then(Json::as_raw);
     let written_to_cache = details
-        .as_deref()
         .and_then(Object::lenient)
         .and_then(|mut details| CACHE_WRITES.iter().find_map(|name| json_count(&details.take_json(name)?)));
     let tokens = told.tokens;

@@ -231,7 +231,7 @@ fn join_logprobs(pieces: &[Json<'_>]) -> Option<Json<'static>> {
     let mut refusal: Option<Vec<String>> = None;
     for piece in pieces {
         let raw = piece.as_raw()?;
-        let mut piece = Object::lenient(&raw)?;
+        let mut piece = Object::lenient(raw)?;
         for (name, all) in [("content", &mut content), ("refusal", &mut refusal)] {
             if let Some(items) = piece.take_if(name, object::list) {
                 let items = items.into_iter().map(|item| item.get().to_owned());

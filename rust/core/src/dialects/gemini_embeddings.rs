@@ -182,7 +182,7 @@ pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
     };
     request.inputs.sayable(DIALECT, false)?;
     let rests = request.extras.get(DIALECT, REQUESTS).and_then(Json::as_raw);
-    let rests = rests.as_deref().and_then(object::list).unwrap_or_default();
+    let rests = rests.and_then(object::list).unwrap_or_default();
     let mut out = Buffer::with_capacity(256);
     output::object(&mut out, |members| {
         if request.extras.marked(DIALECT, ALONE).is_some() && request.inputs.len() == 1 {

@@ -34,8 +34,8 @@ const FORMATS: &[(&str, &str)] = &[
 /// Refuses, at `place`, a schema that has no instance within the bounds.
 pub(super) fn of(schema: &Json<'_>, place: Place<'_>) -> Result<String, DialectError> {
     let raw = schema.as_raw().ok_or_else(|| place.refuse("is not JSON"))?;
-    let mut search = Search { root: &raw, unread: MOST_READ, out: Buffer::new() };
-    match search.write(&raw, 0) {
+    let mut search = Search { root: raw, unread: MOST_READ, out: Buffer::new() };
+    match search.write(raw, 0) {
         Ok(()) => Ok(String::from_utf8(search.out).unwrap_or_default()),
         Err(Dead::End) => Err(place.refuse("has no instance this model can find")),
         Err(Dead::Exhausted) => Err(place.refuse("asks for more than this model will write")),

@@ -81,7 +81,7 @@ fn anthropic(tool: &Tool<'_>) -> Option<Callable<'static>> {
         return None;
     };
     let raw = raw.as_raw()?;
-    let mut tool = Object::lenient(&raw)?;
+    let mut tool = Object::lenient(raw)?;
     let kind = tool.take_if("type", object::text)?;
     let (parameters, description) = [
         ("bash_", BASH, "Runs a command in a shell that stays open."),
@@ -120,7 +120,7 @@ fn of_responses(tool: &Tool<'_>, natives: &mut Natives) -> Option<Vec<Callable<'
         return None;
     };
     let raw = raw.as_raw()?;
-    let mut tool = Object::lenient(&raw)?;
+    let mut tool = Object::lenient(raw)?;
     let (native, name, parameters, description) = match tool.take_if("type", object::text)?.as_ref() {
         NAMESPACE => return namespaced(tool, natives),
         "local_shell" => (Native::LocalShell, "local_shell", LOCAL_SHELL, "Runs a command on the user's machine."),
@@ -203,7 +203,7 @@ fn item(content: &Content<'_>) -> Option<Content<'static>> {
         return None;
     };
     let raw = raw.as_raw()?;
-    let mut item = Object::lenient(&raw)?;
+    let mut item = Object::lenient(raw)?;
     let kind = item.take_if("type", object::text)?;
     let id = item.take_if("call_id", object::text).or_else(|| item.take_if("id", object::text))?.into_owned();
     let (name, member) = match kind.as_ref() {
@@ -256,7 +256,7 @@ impl Native {
     pub(super) fn item(&self, id: &str, arguments: &str) -> Option<Json<'static>> {
         let json = Json::parse(arguments)?;
         let raw = json.as_raw()?;
-        let given = Object::lenient(&raw)?;
+        let given = Object::lenient(raw)?;
         let (kind, prefix, needed) = match self {
             Self::Namespaced { .. } => return None,
             Self::LocalShell => ("local_shell_call", "lsh", "command"),

@@ -59,7 +59,7 @@ pub(super) fn wrap(request: &mut ChatRequest<'_>, losses: &mut Losses) -> HashSe
 /// The text of a grammar.
 fn definition(format: &Json<'_>) -> Option<String> {
     let raw = format.as_raw()?;
-    let mut format = Object::lenient(&raw)?;
+    let mut format = Object::lenient(raw)?;
     let mut grammar = format.take_if("grammar", Object::lenient)?;
     grammar.take_if("definition", object::text).map(Text::into_owned)
 }
@@ -69,7 +69,7 @@ pub(super) fn unwrap(arguments: &str) -> Text<'_> {
     let text = || {
         let json = Json::parse(arguments)?;
         let raw = json.as_raw()?;
-        let mut object = Object::lenient(&raw)?;
+        let mut object = Object::lenient(raw)?;
         if object.is_empty() {
             return Some(String::new());
         }

@@ -57,7 +57,7 @@ fn is_told(tool: &Tool<'_>, target: Dialect) -> bool {
 fn is_named(tool: &Tool<'_>, name: &str) -> bool {
     let Tool::Opaque { raw, .. } = tool else { return false };
     let raw = raw.as_raw();
-    let tool = raw.as_deref().and_then(Object::lenient);
+    let tool = raw.and_then(Object::lenient);
     tool.and_then(|tool| tool.peek("name").and_then(object::text)).is_some_and(|known| known == name)
 }
 
@@ -87,7 +87,7 @@ fn unread(request: &mut ChatRequest<'_>, source: Dialect) -> Result<(), DialectE
         }
         _ => {
             let raw = choice.as_raw();
-            let object = raw.as_deref().and_then(Object::lenient);
+            let object = raw.and_then(Object::lenient);
             // Anthropic's form of it, which some servers of chat take.
             let text = |name: &str| object.as_ref().and_then(|choice| choice.peek(name)).and_then(object::text);
             if let (Some("tool" | "function"), Some(name)) = (text("type").as_deref(), text("name")) {

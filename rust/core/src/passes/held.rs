@@ -51,7 +51,7 @@ pub(super) fn refuse(request: &ChatRequest<'_>) -> Result<(), DialectError> {
 /// could read that anyway.
 fn is_reference(item: &Json<'_>) -> bool {
     let raw = item.as_raw();
-    let item = raw.as_deref().and_then(Object::lenient);
+    let item = raw.and_then(Object::lenient);
     let text = |name: &str| item.as_ref().and_then(|item| item.peek(name)).and_then(object::text);
     match text("type").as_deref() {
         Some("item_reference") => !text("id").is_some_and(|id| id.starts_with("rs_")),

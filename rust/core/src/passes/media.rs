@@ -123,7 +123,7 @@ fn is_lost(block: &Block<'_>, role: Role, target: Dialect) -> bool {
         return false;
     }
     let raw = raw.as_raw();
-    let part = raw.as_deref().and_then(Object::lenient);
+    let part = raw.and_then(Object::lenient);
     if role == Role::Assistant {
         // Items have no role: what the client answered to the model stands among what the model made.
         let kind = part.and_then(|part| part.peek("type").and_then(object::text));

@@ -167,7 +167,7 @@ fn kind_of_event(dialect: Dialect, name: &str, raw: &Json<'_>) -> Option<String>
         | (Dialect::BedrockConverse, "contentBlockStart") => kind_of(dialect, raw),
         (Dialect::OpenAiResponses, "response.output_item.added") => {
             let raw = raw.as_raw()?;
-            kind_of(dialect, &Json::from(Object::lenient(&raw)?.peek("item")?))
+            kind_of(dialect, &Json::from(Object::lenient(raw)?.peek("item")?))
         }
         // Google recommends to send it back and does not require it, and hidden reasoning behind every answer would stand
         // where clients read the last of its text.
@@ -184,7 +184,7 @@ const BESIDE: [&str; 2] = ["thought", "thoughtSignature"];
 /// in which nothing was said.
 fn kind_of(dialect: Dialect, raw: &Json<'_>) -> Option<String> {
     let raw = raw.as_raw()?;
-    let block = Object::lenient(&raw)?;
+    let block = Object::lenient(raw)?;
     let typed = block.peek("type").and_then(object::text);
     let mut members = block.members().map(|(name, _)| name);
     let word = typed.as_deref().or_else(|| members.find(|name| !BESIDE.contains(name))).unwrap_or_default();

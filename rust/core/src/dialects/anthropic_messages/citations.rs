@@ -48,7 +48,7 @@ pub(super) fn has_words(citation: &Citation<'_>) -> bool {
 pub(super) fn write(out: &mut Buffer, citation: &Citation<'_>) {
     let kind = citation.extras.get(DIALECT, "type");
     let raw = kind.and_then(Json::as_raw);
-    let kind = raw.as_deref().and_then(object::text);
+    let kind = raw.and_then(object::text);
     let ours = is_ours(citation);
     output::object(out, |members| {
         if kind.is_none() {

@@ -55,7 +55,7 @@ pub(super) fn explains(finish: Option<&Finish<'_>>) -> bool {
 fn details_without_explanation<'e>(extras: &'e Extras<'_>) -> Option<&'e Json<'e>> {
     let details = extras.get(DIALECT, DETAILS)?;
     let raw = details.as_raw()?;
-    let lacks = Object::lenient(&raw).is_some_and(|details| !details.has(EXPLANATION));
+    let lacks = Object::lenient(raw).is_some_and(|details| !details.has(EXPLANATION));
     lacks.then_some(details)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn takes_mark(block: &Block<'_>) -> bool {
 /// Writes the block for a mark. A lifetime that is not known is left out.
 pub(super) fn write(out: &mut Buffer, mark: &Json<'_>) {
     let raw = mark.as_raw();
-    let lifetime = raw.as_deref().and_then(Object::lenient).and_then(|mut mark| mark.take_if("ttl", object::text));
+    let lifetime = raw.and_then(Object::lenient).and_then(|mut mark| mark.take_if("ttl", object::text));
     output::object(out, |block| {
         block.object(POINT, |point| {
             point.text("type", "default");

@@ -126,7 +126,7 @@ pub(super) fn is_tier(word: &str) -> bool {
 /// What `requestMetadata` may be: an object of a few strings.
 pub(super) fn is_metadata(metadata: &Json<'_>) -> bool {
     let raw = metadata.as_raw();
-    let members = raw.as_deref().and_then(Object::lenient);
+    let members = raw.and_then(Object::lenient);
     members.is_some_and(|members| {
         let strings = members.members().all(|(_, value)| object::text(value).is_some());
         strings && members.members().count() <= MOST_METADATA

@@ -197,7 +197,7 @@ fn write_schema(schema: &mut Members<'_>, callable: &Callable<'_>) {
         return;
     }
     let raw = callable.parameters.as_ref().and_then(Json::as_raw);
-    let parameters = raw.as_deref().and_then(Object::lenient);
+    let parameters = raw.and_then(Object::lenient);
     if !parameters.as_ref().is_some_and(|parameters| parameters.has("type")) {
         schema.text("type", "object");
     }

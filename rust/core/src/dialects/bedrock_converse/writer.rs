@@ -330,7 +330,7 @@ fn message(out: &mut Buffer, name: &'static str, fill: impl FnOnce(&mut Members<
 fn members_of(raw: &Json<'_>) -> Extras<'static> {
     let mut extras = Extras::default();
     let raw = raw.as_raw();
-    let members = raw.as_deref().and_then(crate::dialects::object::Object::lenient);
+    let members = raw.and_then(crate::dialects::object::Object::lenient);
     for (name, raw) in members.into_iter().flat_map(crate::dialects::object::Object::into_members) {
         extras.push(Extra { dialect: DIALECT, name: name.into_owned().into(), value: Json::from(raw).into_owned() });
     }

@@ -185,7 +185,7 @@ pub(super) fn write_calls(message: &mut Members<'_>, blocks: &[Block<'_>], reque
 /// Whether Cohere's own word for no arguments is kept beside the call.
 fn says_nothing(extras: &Extras<'_>) -> bool {
     let rest = extras.get(DIALECT, "function").and_then(Json::as_raw);
-    rest.as_deref().and_then(Object::lenient).is_some_and(|rest| rest.has("arguments"))
+    rest.and_then(Object::lenient).is_some_and(|rest| rest.has("arguments"))
 }
 
 fn arguments_of<'c>(call: &'c ToolCall<'_>, wrap: bool) -> Text<'c> {

@@ -141,7 +141,7 @@ fn thinking_level(level: &str) -> Extra<'static> {
 /// Writes `generationConfig`, where there is something to say in it.
 pub(super) fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     let rest = request.extras.get(DIALECT, CONFIG).and_then(Json::as_raw);
-    let rest = rest.as_deref().filter(|raw| raw.get().starts_with('{'));
+    let rest = rest.filter(|raw| raw.get().starts_with('{'));
     let reasoning = request.reasoning.as_ref().filter(|wish| is_sayable(wish));
     let nothing = request.sampling == Sampling::default()
         && request.max_output_tokens().is_none()
@@ -205,7 +205,7 @@ fn include(wish: &ReasoningWish<'_>) -> Option<bool> {
 /// Never both a level and a budget, which Google refuses.
 fn write_thinking(thinking: &mut Members<'_>, wish: &ReasoningWish<'_>, rest: &Extras<'_>) {
     let original = rest.get(DIALECT, THINKING).and_then(Json::as_raw);
-    let original = original.as_deref().and_then(Object::lenient);
+    let original = original.and_then(Object::lenient);
     let level = original.as_ref().and_then(|original| original.peek(LEVEL)).and_then(object::text);
     match (wish.effort.as_deref(), wish.mode) {
         (Some("none"), _) | (None, Some(ReasoningMode::Disabled)) => thinking.whole(BUDGET, 0),

@@ -49,7 +49,7 @@ pub(super) fn write(candidate: &mut Members<'_>, logprobs: Option<&Json<'_>>, ex
         return;
     }
     let raw = logprobs.and_then(Json::as_raw);
-    let content = raw.as_deref().and_then(|raw| Object::lenient(raw)?.take_if("content", object::list));
+    let content = raw.and_then(|raw| Object::lenient(raw)?.take_if("content", object::list));
     let Some(content) = content.filter(|content| !content.is_empty()) else {
         return;
     };

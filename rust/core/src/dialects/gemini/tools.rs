@@ -99,7 +99,7 @@ pub(super) fn write_tools(request: &mut Members<'_>, tools: &[Tool<'_>]) {
                 output::object(out, |function| write_function(function, callable));
             });
             let rest = entry.rest.and_then(Json::as_raw);
-            if let Some(rest) = rest.as_deref().and_then(Object::lenient) {
+            if let Some(rest) = rest.and_then(Object::lenient) {
                 members.extras(DIALECT, &rest.into_extras(DIALECT));
             }
         });

@@ -147,7 +147,7 @@ impl<'a> Extras<'a> {
     /// The members of such a field.
     pub(crate) fn inside(&self, dialect: Dialect, name: &str) -> Extras<'static> {
         let raw = self.get(dialect, name).and_then(Json::as_raw);
-        let rest = raw.as_deref().and_then(Object::lenient).map(|rest| rest.into_extras(dialect));
+        let rest = raw.and_then(Object::lenient).map(|rest| rest.into_extras(dialect));
         rest.map(Extras::into_owned).unwrap_or_default()
     }
 

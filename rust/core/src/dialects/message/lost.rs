@@ -111,7 +111,7 @@ const READ: &[(Dialect, &str)] = &[
 /// follow and are told.
 pub(crate) fn names_of_tool(place: Origin, dialect: Dialect, raw: &Json<'_>) -> Vec<String> {
     let raw = raw.as_raw();
-    let entry = raw.as_deref().and_then(Object::lenient).filter(|_| dialect == Dialect::Gemini);
+    let entry = raw.and_then(Object::lenient).filter(|_| dialect == Dialect::Gemini);
     let Some(entry) = entry else {
         return vec![place.to_string()];
     };
@@ -129,7 +129,7 @@ const INCLUDED_OF_TOOLS: &str = "_call.";
 pub(super) fn names(extra: &Extra<'_>) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(raw) = extra.value.as_raw() {
-        name(extra.dialect, extra.name.clone().into_owned(), &raw, &mut names);
+        name(extra.dialect, extra.name.clone().into_owned(), raw, &mut names);
     }
     names
 }

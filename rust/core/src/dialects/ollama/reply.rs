@@ -124,7 +124,7 @@ pub(super) fn take_logprobs<'a>(reply: &mut Object<'a, '_>) -> Option<Json<'a>> 
 
 pub(super) fn write_logprobs(members: &mut Members<'_>, logprobs: Option<&Json<'_>>) {
     let raw = logprobs.and_then(Json::as_raw);
-    let tokens = raw.as_deref().and_then(Object::lenient).and_then(|mut both| both.take_json("content"));
+    let tokens = raw.and_then(Object::lenient).and_then(|mut both| both.take_json("content"));
     members.json_if("logprobs", tokens.as_ref());
 }
 
@@ -136,7 +136,7 @@ pub(super) fn render(reply: &ChatReply<'_>, envelope: &Envelope<'_>) -> Result<B
     }
     let created = reply.extras.get(DIALECT, CREATED);
     let seed = created.and_then(Json::as_raw);
-    let seed = seed.as_deref().and_then(object::text).unwrap_or_default();
+    let seed = seed.and_then(object::text).unwrap_or_default();
     let mut out = Buffer::with_capacity(1024);
     output::object(&mut out, |members| {
         members.text("model", or(&reply.model, envelope.model));

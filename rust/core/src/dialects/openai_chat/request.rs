@@ -135,7 +135,7 @@ fn write(members: &mut Members<'_>, request: &ChatRequest<'_>) {
     // The rest of an object that is not told any more means nothing.
     for name in [FORMAT, tools::CHOICE] {
         let is_rest = request.extras.get(DIALECT, name).and_then(Json::as_raw);
-        let is_rest = is_rest.as_deref().and_then(Object::lenient).is_some_and(|rest| !rest.has("type"));
+        let is_rest = is_rest.and_then(Object::lenient).is_some_and(|rest| !rest.has("type"));
         if is_rest && !members.has(name) {
             members.withhold(name);
         }
@@ -151,7 +151,7 @@ fn write_reasoning_wish(members: &mut Members<'_>, wish: &ReasoningWish<'_>, ext
             members.text_if("effort", wish.effort.as_deref());
             members.text_if("summary", wish.summary.as_deref());
             let more = extras.marked(DIALECT, EFFORT).and_then(Json::as_raw);
-            for (name, value) in more.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+            for (name, value) in more.and_then(Object::lenient).iter().flat_map(Object::members) {
                 members.fill(name, value.get());
             }
         });

@@ -256,7 +256,7 @@ pub(super) fn write_citation(out: &mut Buffer, span: Span, number: Option<u64>, 
             link.extras(DIALECT, &citation.extras);
         });
         let more = citation.extras.marked(DIALECT, MORE).and_then(Json::as_raw);
-        for (name, value) in more.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+        for (name, value) in more.and_then(Object::lenient).iter().flat_map(Object::members) {
             annotation.fill(name, value.get());
         }
     });

@@ -58,7 +58,7 @@ pub(crate) fn parse(raw: &RawValue) -> Option<Json<'static>> {
 /// where there are no tokens.
 pub(super) fn render(logprobs: &Json<'_>, seen: &mut u64) -> Option<Json<'static>> {
     let raw = logprobs.as_raw()?;
-    let content = Object::lenient(&raw)?.take_if("content", object::list)?;
+    let content = Object::lenient(raw)?.take_if("content", object::list)?;
     let entries: Vec<_> = content.into_iter().filter_map(Object::lenient).collect();
     let tops: Vec<Vec<_>> = entries
         .iter()

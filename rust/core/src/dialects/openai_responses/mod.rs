@@ -85,7 +85,7 @@ pub(crate) fn begins_item(block: &Block<'_>) -> bool {
 /// Whether a block is the whole content of a message of the model's, as a text and no list.
 pub(crate) fn is_whole_content(block: &Block<'_>) -> bool {
     let head = block.extras.marked(DIALECT, items::ITEM).and_then(Json::as_raw);
-    head.as_deref().and_then(Object::lenient).is_some_and(|head| head.has("content"))
+    head.and_then(Object::lenient).is_some_and(|head| head.has("content"))
 }
 
 /// Whether a block that the model made is a part of a message, and no item by itself.

@@ -132,8 +132,7 @@ fn grammar(raw: &RawValue) -> Json<'_> {
 
 fn write_format(out: &mut Buffer, format: &Json<'_>) {
     let raw = format.as_raw();
-    let inner =
-        raw.as_deref().and_then(Object::lenient).and_then(|mut format| format.take_if("grammar", Object::lenient));
+    let inner = raw.and_then(Object::lenient).and_then(|mut format| format.take_if("grammar", Object::lenient));
     let Some(inner) = inner else {
         return output::raw(out, format.as_str());
     };

@@ -244,7 +244,7 @@ impl Form {
 /// The text of a document that has one among its parts.
 fn text_of(document: &Json<'_>) -> Option<String> {
     let raw = document.as_raw()?;
-    let text = Object::lenient(&raw)?.take_if("text", object::text)?;
+    let text = Object::lenient(raw)?.take_if("text", object::text)?;
     Some(text.into_owned())
 }
 

@@ -217,7 +217,7 @@ pub(super) fn reads(target: Dialect, block: &Block<'_>) -> bool {
 /// The type that stands beside an address of Google's clients.
 pub(super) fn type_beside(block: &Block<'_>) -> Option<String> {
     let rest = block.extras.get(Dialect::Gemini, "fileData").and_then(Json::as_raw);
-    let kind = rest.as_deref().and_then(Object::lenient).and_then(|rest| rest.peek("mimeType"))?;
+    let kind = rest.and_then(Object::lenient).and_then(|rest| rest.peek("mimeType"))?;
     object::text(kind).map(Text::into_owned)
 }
 

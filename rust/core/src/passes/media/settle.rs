@@ -168,7 +168,7 @@ fn of_openai(media_type: &mut Text<'_>) {
 /// What some servers of a dialect have a part for, as the neutral form has it.
 fn understood(dialect: Dialect, raw: &Json<'_>, target: Dialect) -> Option<Content<'static>> {
     let raw = raw.as_raw()?;
-    let mut part = Object::lenient(&raw)?;
+    let mut part = Object::lenient(raw)?;
     let kind = part.take_if("type", object::text)?;
     match (dialect, kind.as_ref()) {
         (Dialect::OpenAiChat, "image_url" | "audio_url" | "document_url") => {

@@ -17,7 +17,7 @@ pub(super) fn take(request: &mut ChatRequest<'_>) {
     let mut wish = ReasoningWish::default();
     if let Some(json) = request.extras.get(chat, "thinking").cloned()
         && let Some(raw) = json.as_raw()
-        && let Some(mut thinking) = Object::lenient(&raw)
+        && let Some(mut thinking) = Object::lenient(raw)
         && let Some(kind) = thinking.take_if("type", object::text)
     {
         wish.mode = match kind.as_ref() {
@@ -30,7 +30,7 @@ pub(super) fn take(request: &mut ChatRequest<'_>) {
         request.extras.take(chat, "thinking");
     } else if let Some(json) = request.extras.get(chat, "reasoning").cloned()
         && let Some(raw) = json.as_raw()
-        && let Some(mut reasoning) = Object::lenient(&raw)
+        && let Some(mut reasoning) = Object::lenient(raw)
     {
         wish.effort = reasoning.take_if("effort", object::text).map(|effort| Text::Owned(effort.into_owned()));
         wish.budget_tokens = reasoning.take_if("max_tokens", object::whole);

@@ -64,7 +64,7 @@ impl Chunk {
     pub(super) fn write(mut self, id: &str, model: &str, out: &mut Buffer) {
         let frame = self.frame.clone();
         let raw = frame.as_raw();
-        members(raw.as_deref(), out, |name, raw, out| match name {
+        members(raw, out, |name, raw, out| match name {
             "candidates" => list(raw, out, |raw, out| self.candidate(raw, out)),
             _ if raw.get() != "[]" => output::raw(out, raw.get()),
             "responseId" => output::text(out, id),

@@ -248,7 +248,7 @@ impl Call {
 
     /// Whether all arguments stand once more behind themselves, as they are or as a string within the string.
     fn repeats(&self, arguments: &str) -> bool {
-        let inner = || Json::parse(arguments)?.as_raw().and_then(|raw| object::text(&raw).map(Text::into_owned));
+        let inner = || Json::parse(arguments)?.as_raw().and_then(|raw| object::text(raw).map(Text::into_owned));
         self.heard.is(arguments) || (arguments.starts_with('"') && inner().is_some_and(|inner| self.heard.is(&inner)))
     }
 

@@ -340,7 +340,7 @@ fn says(delta: &Object<'_, '_>, name: &str) -> bool {
 /// Whether log probabilities are of what the answer says, or refuses to say; `None` where they say nothing.
 fn is_of_answer(logprobs: &Json<'_>) -> Option<bool> {
     let raw = logprobs.as_raw()?;
-    let logprobs = Object::lenient(&raw)?;
+    let logprobs = Object::lenient(raw)?;
     let said =
         |name: &str| logprobs.peek(name).is_some_and(|raw| object::list(raw).is_none_or(|list| !list.is_empty()));
     let of_answer = said("content") || said("refusal");

@@ -143,7 +143,7 @@ fn write_head(members: &mut Members<'_>, block: &Block<'_>, kind: &'static str, 
 /// Writes the head that was read, if one was.
 pub(in crate::dialects::openai_responses) fn repeat_head(members: &mut Members<'_>, extras: &Extras<'_>) -> bool {
     let head = extras.marked(DIALECT, ITEM).and_then(Json::as_raw);
-    let Some(head) = head.as_deref().and_then(Object::lenient) else {
+    let Some(head) = head.and_then(Object::lenient) else {
         return false;
     };
     for name in HEAD {
@@ -162,7 +162,7 @@ fn write_message(members: &mut Members<'_>, index: u64, blocks: &[&Block<'_>], m
     write_head(members, first, "message", id);
     let head = first.extras.marked(DIALECT, ITEM);
     let raw = head.and_then(Json::as_raw);
-    let as_text = raw.as_deref().and_then(Object::lenient).is_some_and(|head| head.has("content"));
+    let as_text = raw.and_then(Object::lenient).is_some_and(|head| head.has("content"));
     let foreign = head.is_none();
     match bare_text(blocks) {
         // In the list form the schema wants an id and more, which what another dialect said does not have.

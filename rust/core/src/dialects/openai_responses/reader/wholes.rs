@@ -113,7 +113,7 @@ impl<'a> Whole<'a> {
         match block.content {
             Content::Text { text, citations } => {
                 let list = block.extras.get(DIALECT, "logprobs").and_then(Json::as_raw);
-                let list = list.as_deref().and_then(object::list).filter(|list| !list.is_empty());
+                let list = list.and_then(object::list).filter(|list| !list.is_empty());
                 let logprobs = list.map(as_choice);
                 Some(Self { logprobs, citations, ..Self::new(PartKind::Text, text) })
             }

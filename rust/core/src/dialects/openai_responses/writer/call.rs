@@ -63,7 +63,7 @@ impl Writer {
             call.id = mint::call_id(&self.id, 0, call.number);
         }
         let raw = head.and_then(Json::as_raw);
-        let id = raw.as_deref().and_then(Object::lenient).and_then(|mut head| head.take_if("id", object::text));
+        let id = raw.and_then(Object::lenient).and_then(|mut head| head.take_if("id", object::text));
         let prefix = if call.kind == CallKind::Custom { "ctc" } else { "fc" };
         call.item_id = id.map_or_else(|| mint::item_id(prefix, &self.id, call.index), Text::into_owned);
         self.bytes += size_of::<Call>() + call.id.len() + call.name.len();

@@ -23,7 +23,7 @@ impl Writer {
         self.frame(name, out, |event| {
             event.raw("response", &response);
             let beside = beside.as_deref().and_then(Json::as_raw);
-            for (name, value) in beside.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+            for (name, value) in beside.and_then(Object::lenient).iter().flat_map(Object::members) {
                 event.fill(name, value.get());
             }
         });

@@ -387,7 +387,7 @@ fn write_item(item: &mut Members<'_>, is_reasoning: bool, id: &str, status: &str
 /// Writes the members of an object that our own reader left for us, where nothing else stands under their names.
 pub(super) fn fill_all(item: &mut Members<'_>, members: &Json<'_>, but: &[&str]) {
     let raw = members.as_raw();
-    for (name, value) in raw.as_deref().and_then(Object::lenient).iter().flat_map(Object::members) {
+    for (name, value) in raw.and_then(Object::lenient).iter().flat_map(Object::members) {
         if !but.contains(&name) {
             item.fill(name, value.get());
         }

@@ -221,7 +221,7 @@ impl Writer {
 
     fn told(&mut self, name: &str, raw: &Json<'_>, out: &mut Buffer) {
         let value = raw.as_raw();
-        let Some(mut event) = value.as_deref().and_then(Object::lenient) else {
+        let Some(mut event) = value.and_then(Object::lenient) else {
             match name {
                 "response.content_part.added" => self.in_content = true,
                 "response.reasoning_part.added" => self.next_part(out),
