@@ -11,7 +11,7 @@ use super::{Dialect, openai_error};
 
 pub(super) fn parse(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
     if let Ok(mut error) = Object::document(body, Mode::Lenient)
-        && let Some(message) = error.take_if("message", object::text)
+        && let Some(message) = error.take_if("message", openai_error::said)
     {
         return ErrorReply {
             message,

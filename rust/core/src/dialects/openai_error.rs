@@ -26,33 +26,34 @@ pub(super) fn parse_error(dialect: Dialect, body: &[u8]) -> ErrorReply<'_> {
     };
     match Object::open(document, Place::Document, Mode::Lenient) {
         Ok(object) => parse_document(dialect, object),
-        Err(_) => plain(object::text(document).unwrap_or(NOT_JSON.into())),
+        Err(_) if document.get().starts_with('"') => plain(said(document).unwrap_or(NO_MESSAGE.into())),
+        Err(_) => plain(NOT_JSON),
     }
 }
 
 /// Reads an object that is an error, or holds one under `error` or under a name that others have for it.
 pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>) -> ErrorReply<'a> {
     let speaks = |raw: &&RawValue| raw.get().starts_with(['{', '[', '"']) && is_something(raw.get().as_bytes());
-    let said = |document: &Object<'a, '_>, names: &[&str]| sentence_in(document, names, DEPTH);
+    let found = |document: &Object<'a, '_>, names: &[&str]| sentence_in(document, names, DEPTH);
     match document.peek("error").filter(speaks) {
         // {"error": {…}}: nearly everybody. A few put the sentence beside it.
         Some(raw) if raw.get().starts_with('{') => {
             let error = Object::lenient(raw).map(|object| parse_object(dialect, within(object)));
             let error = error.unwrap_or_else(|| plain(NO_MESSAGE));
-            or_said(error, || said(&document, &MESSAGES).or_else(|| said(&document, &OTHERS)))
+            or_said(error, || found(&document, &MESSAGES).or_else(|| found(&document, &OTHERS)))
         }
         // {"error": ["…"]}: Hugging Face.
         Some(raw) if raw.get().starts_with('[') => parse_list(dialect, raw),
         // {"error": "…", "code": "…"}: xAI, Ollama, Venice. Here `code` is a sentence about the kind of error; with a
         // `message` beside it (Spring), or a description (OAuth), `error` is.
         Some(raw) => {
-            let word_of_error = object::text(raw).unwrap_or(NO_MESSAGE.into());
-            let message = said(&document, &MESSAGES).or_else(|| said(&document, &["error_description"]));
+            let word_of_error = said(raw);
+            let message = found(&document, &MESSAGES).or_else(|| found(&document, &["error_description"]));
             let code = document.take_if("code", word);
             let status = status_of(&mut document);
             match message {
-                Some(message) => ErrorReply { code: code.or(Some(word_of_error)), status, ..plain(message) },
-                None => ErrorReply { code, ..plain(word_of_error) },
+                Some(message) => ErrorReply { code: code.or(word_of_error), status, ..plain(message) },
+                None => ErrorReply { code, status, ..plain(word_of_error.unwrap_or(NO_MESSAGE.into())) },
             }
         }
         // {"message": …} with or without `object: "error"`: Mistral, Cohere, DashScope, Bedrock.
@@ -62,7 +63,7 @@ pub(super) fn parse_document<'a>(dialect: Dialect, mut document: Object<'a, '_>)
         None => match (elsewhere(&document), document.peek("errors")) {
             (Some(object), _) => parse_object(dialect, object),
             (None, Some(errors)) if is_something(errors.get().as_bytes()) => parse_list(dialect, errors),
-            _ if said(&document, &OTHERS).is_some() => parse_object(dialect, document),
+            _ if found(&document, &OTHERS).is_some() => parse_object(dialect, document),
             _ => plain(NO_MESSAGE),
         },
     }
@@ -87,10 +88,15 @@ fn or_said<'a>(error: ErrorReply<'a>, elsewhere: impl FnOnce() -> Option<Text<'a
 /// How deep a sentence may lie.
 const DEPTH: u8 = 4;
 
+/// A text that says something to people.
+pub(super) fn said(raw: &RawValue) -> Option<Text<'_>> {
+    object::text(raw).filter(|text| !text.trim().is_empty())
+}
+
 /// What a value says to people: a text, or the texts in it.
 fn sentence(raw: &RawValue, depth: u8) -> Option<Text<'_>> {
-    if let Some(text) = object::text(raw) {
-        return Some(text).filter(|text| !text.trim().is_empty());
+    if raw.get().starts_with('"') {
+        return said(raw);
     }
     let depth = depth.checked_sub(1)?;
     if let Some(items) = object::list(raw) {
@@ -180,7 +186,7 @@ fn parse_detail<'a>(document: &mut Object<'a, '_>) -> ErrorReply<'a> {
     let Some(detail) = document.peek("detail") else {
         return plain(NO_MESSAGE);
     };
-    if let Some(sentence) = object::text(detail) {
+    if let Some(sentence) = said(detail) {
         // NVIDIA says its status beside it.
         return ErrorReply { status: status_of(document), ..plain(sentence) };
     }

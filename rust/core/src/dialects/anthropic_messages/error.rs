@@ -23,7 +23,7 @@ pub(super) fn parse(body: &[u8]) -> ErrorReply<'_> {
 /// `None` when it is not the published shape.
 fn parse_own<'a>(mut document: Object<'a, '_>) -> Option<ErrorReply<'a>> {
     let mut inner = document.peek("error").and_then(Object::lenient)?;
-    let message = inner.take_if("message", object::text)?;
+    let message = inner.take_if("message", openai_error::said)?;
     let kind = inner.take_if("type", object::text)?;
     document.take_if("type", |raw| (raw.get() == "\"error\"").then_some(()))?;
     document.forget("error");

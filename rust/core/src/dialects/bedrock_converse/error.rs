@@ -43,7 +43,7 @@ fn parse_own<'a>(mut document: Object<'a, '_>, name: &str) -> Option<ErrorReply<
         return None;
     }
     let shouted = document.peek(MESSAGE).is_none();
-    let message = document.take_if(if shouted { SHOUTED } else { MESSAGE }, object::text)?;
+    let message = document.take_if(if shouted { SHOUTED } else { MESSAGE }, openai_error::said)?;
     let mut error = with_kind(name);
     if let Some(raw) = document.peek(TYPE)
         && let Some(told) = object::text(raw)

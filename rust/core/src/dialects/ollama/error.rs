@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 use super::DIALECT;
 use crate::dialects::message::ErrorReply;
-use crate::dialects::object::{self, Mode, Object};
+use crate::dialects::object::{Mode, Object};
 use crate::dialects::openai_error;
 use crate::dialects::output::{self, Buffer};
 
 pub(super) fn parse(body: &[u8]) -> ErrorReply<'_> {
     if let Ok(mut error) = Object::document(body, Mode::Lenient)
-        && let Some(message) = error.take_if("error", object::text)
+        && let Some(message) = error.take_if("error", openai_error::said)
     {
         return ErrorReply { message, extras: error.into_extras(DIALECT), ..ErrorReply::default() };
     }

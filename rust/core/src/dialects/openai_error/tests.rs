@@ -165,3 +165,15 @@ fn openai_errors_keep_what_they_say_and_always_have_four_members() {
         format!(r#"{{"error":{{"message":"{NO_MESSAGE}","type":"api_error","param":null,"code":null}}}}"#)
     );
 }
+
+#[test]
+fn no_dialect_tells_an_empty_sentence_where_there_is_another() {
+    for dialect in Dialect::ALL {
+        for body in [r#"{"message":" ","detail":"d"}"#, r#"{"error":{"message":"","type":"t"},"message":"d"}"#] {
+            assert_eq!(dialect.parse_error(body.as_bytes()).message, "d", "{}: {body}", dialect.name());
+        }
+        for body in [r#"{"message":""}"#, r#"{"error":" "}"#, r#"{"detail":" "}"#, "\"\"", r#"{"errors":[""]}"#] {
+            assert_eq!(dialect.parse_error(body.as_bytes()).message, NO_MESSAGE, "{}: {body}", dialect.name());
+        }
+    }
+}
