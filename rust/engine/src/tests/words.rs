@@ -30,6 +30,9 @@ fn spec(upstreams: &[SocketAddr], foreign: &[usize], patience: &Patience) -> Tab
     for at in foreign {
         spec.providers[*at].speaks = [("anthropic_messages".to_owned(), "/messages".to_owned())].into();
     }
+    for route in &mut spec.routes {
+        route.on_loss = patience.on_loss;
+    }
     spec
 }
 
