@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python" / "fastroute"
-PYTHON_FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
+OURS = (path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts)
+PYTHON_FILES = sorted([*PACKAGE.rglob("*.py"), *OURS])
 SOURCE_FILES = [*PYTHON_FILES, *sorted((ROOT / "rust").rglob("*.rs"))]
 
 # Where one of these seems needed, a noun is missing.
