@@ -132,22 +132,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn container(&mut self) -> Result<(), Broken> {
-        let mut depth = 0_usize;
-        loop {
-            match self.text.get(self.at).ok_or(Broken)? {
-                b'"' => {
-                    self.skip_string()?;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if depth == 0 {
-                return Ok(());
-            }
-        }
+        self.at = container_end(self.text, self.at).ok_or(Broken)?;
+        Ok(())
     }
 
     /// A number, `true`, `null`, and whatever else a lenient writer puts there (`NaN`, `-Infinity`).
@@ -157,6 +143,26 @@ impl<'a> Cursor<'a> {
                 break;
             }
             self.at += 1;
+        }
+    }
+}
+
+/// Where the container ends whose opening bracket stands at `at`. Brackets are counted, not matched.
+pub(crate) fn container_end(text: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    loop {
+        match text.get(at)? {
+            b'"' => {
+                at = closing_quote(text, at + 1)? + 1;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return Some(at);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::message::Text;
+use crate::cursor::container_end;
 use crate::json::closing_quote;
 
 /// One JSON value as it stands, without white space around it.
@@ -155,37 +156,11 @@ impl<'a> Walk<'a> {
     fn value(&mut self, first: u8) -> Option<&'a str> {
         let start = self.at;
         match first {
-            b'"' => self.string()?,
-            b'{' | b'[' => self.container()?,
+            b'"' => self.at = closing_quote(self.text.as_bytes(), self.at + 1)? + 1,
+            b'{' | b'[' => self.at = container_end(self.text.as_bytes(), self.at)?,
             _ => self.literal(),
         }
         self.text.get(start..self.at)
-    }
-
-    #[inline]
-    fn string(&mut self) -> Option<()> {
-        self.at = closing_quote(self.text.as_bytes(), self.at + 1)? + 1;
-        Some(())
-    }
-
-    fn container(&mut self) -> Option<()> {
-        let bytes = self.text.as_bytes();
-        let mut depth = 0_usize;
-        loop {
-            match bytes.get(self.at)? {
-                b'"' => {
-                    self.string()?;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if depth == 0 {
-                return Some(());
-            }
-        }
     }
 
     fn literal(&mut self) {
