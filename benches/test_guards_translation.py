@@ -1,7 +1,7 @@
 """What it costs at the edge door that client and provider differ in dialect, as a multiple of chat before chat.
 
-At an equal load: at saturation the faster of two contenders finds its neighbours awake, and the slower one pays the
-kernel for waking them, which is half of what `W10-c16` shows. The instructions of a translation are guarded elsewhere.
+At saturation, and at an equal load: at saturation the faster of two contenders finds its neighbours awake, and the
+slower one pays the kernel for waking them, which is half of what `W10-c16` shows.
 """
 
 from statistics import median
@@ -13,7 +13,7 @@ from benches.rig.workloads import PLANS, Plan
 from pytest_benchmark.fixture import BenchmarkFixture
 
 PLAIN = "edge"
-LIMITS = {"W10-10k": (REQUEST_CPU, 1.25), "W10-stream": (CHUNK_CPU, 2.0)}
+LIMITS = {"W10-c16": (REQUEST_CPU, 1.5), "W10-10k": (REQUEST_CPU, 1.25), "W10-stream": (CHUNK_CPU, 2.0)}
 """By plan: what is compared, and how much more of it a translation may take."""
 CROSSINGS = ("edge, Anthropic to chat", "edge, chat to Anthropic")
 
