@@ -326,7 +326,7 @@ def test_methods_and_places_that_are_not_there_are_told(first: Server, door: Doo
 
 
 def test_a_body_beyond_the_limit_is_refused(first: Server, door: Door) -> None:
-    reply = post(door, "/v1/files", form(purpose="batch", file=bytes(1 << 20)), FORM)
+    reply = post(door, "/v1/files", form(purpose="batch", file=bytes(16 << 20)), FORM)
     assert (reply.status, reply.error["code"]) == (413, "request_too_large")
     assert first.asked == []
 

@@ -1,6 +1,5 @@
 """What a client may not do: each bound answers in OpenAI's shape, names what is wrong and never repeats the body."""
 
-import contextlib
 import json
 import socket
 import time
@@ -55,10 +54,21 @@ def test_a_body_that_grows_too_long_is_refused_while_it_comes(upstream: Upstream
             yield b"x" * 65_536
 
     connection = door.connect()
-    # The refusal may come, and the connection end, while we still write.
-    with contextlib.suppress(ConnectionError):
-        connection.request("POST", CHAT, pieces(), {"transfer-encoding": "chunked"}, encode_chunked=True)
+    connection.request("POST", CHAT, pieces(), {"transfer-encoding": "chunked"}, encode_chunked=True)
     refused(read(connection.getresponse()), 413, "request_too_large")
+    assert upstream.rows() == []
+
+
+@pytest.mark.parametrize("announced, status", [(True, 413), (False, 400)])
+def test_whoever_sends_on_behind_a_refusal_still_reads_it(
+    announced: bool, status: int, upstream: Upstream, door: Door
+) -> None:
+    """More than the buffers between us hold; a client that writes its whole body before it reads must not be reset."""
+    piece, pieces = b"x" * 65_536, 24 * 16
+    headers = {"content-length": str(len(piece) * pieces)} if announced else {"transfer-encoding": "chunked"}
+    connection = door.connect()
+    connection.request("POST", CHAT, (piece for _ in range(pieces)), headers, encode_chunked=not announced)
+    refused(read(connection.getresponse()), status)
     assert upstream.rows() == []
 
 

@@ -7,6 +7,7 @@ timer (its issue 728), so a sweep once a second ends reads that are overdue.
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ WARY_BYTES = 4 << 10
 """The same while `WARY_READS` are waited for already. Nobody sees a whole body begin, so the clock of a long one is
 long; a crowd that announces much and sends nothing meets the clock of the first byte."""
 WARY_READS = 64
+DISCARDED_BYTES = 32 << 20
+DISCARDED_FOR_S = 2.0
+"""How much is read on behind a refusal, and for how long, as at the edge door."""
 QUEUE = 100
 """Requests that may wait for a place, where all are taken."""
 QUEUE_FOR_S = 0.25
@@ -67,6 +71,7 @@ class Rsgi:
             await self._place()
             request = self._engine.open(protocol, scope, False)
         if request is None:
+            await self._refused(scope, protocol)
             return
         task = asyncio.current_task()
         if task is None:
@@ -97,6 +102,11 @@ class Rsgi:
             if answered is not None:
                 await answered
 
+    async def _refused(self, scope: Any, protocol: Any) -> None:
+        # Whoever asks first whether to send does not send now, and must not be told to.
+        if "expect" not in scope.headers:
+            await self._discard(aiter(protocol))
+
     async def _place(self) -> None:
         """Waits until there may be a place, or for as long as a request may wait."""
         loop = asyncio.get_running_loop()
@@ -121,15 +131,26 @@ class Rsgi:
     async def _read(self, request: Any, protocol: Any, task: asyncio.Task[Any], opened: float) -> bool:
         read, began, last = 0, 0.0, opened + self._body_timeout_s
         self._reading[task] = min(last, opened + BODY_START_S)
-        async for chunk in protocol:
-            if not chunk:
-                break
+        chunks = aiter(protocol)
+        while chunk := await anext(chunks, b""):
             if not request.feed(chunk):
+                await self._discard(chunks)
                 return False
             began = began or time.monotonic()
             read += len(chunk)
             self._reading[task] = min(last, began + GRACE_S + read / FLOOR_BYTES_S)
         return True
+
+    async def _discard(self, chunks: Any) -> None:
+        """Reads on behind a refusal, and keeps nothing. A connection that is closed with bytes unread is reset, and a
+        client that was still sending would lose the answer that says why (RFC 9112, section 9.6).
+        """
+        left = DISCARDED_BYTES
+        # In time and whole or not: whoever sends on without a look at the answer has had its chance.
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(DISCARDED_FOR_S):
+                while left > 0 and (chunk := await anext(chunks, b"")):
+                    left -= len(chunk)
 
     def end(self) -> None:
         """Bodies that are still being read are answered now: the time to stop is over."""
