@@ -1,8 +1,7 @@
-"""p99 beside nginx: interleaved windows at half load, judged by best windows first and then by agreement of rounds.
+"""p99 beside nginx: interleaved windows at half load, judged by agreement of rounds rather than by one number.
 
-What disturbs a window only adds to it, so best windows within the limit are enough. Otherwise it fails only when the
-median ratio passes the limit and all rounds but one say so, twice; when nginx itself moved twofold between rounds,
-nothing can be said and nothing is.
+It fails only when the median ratio passes the limit and all rounds but one say so, twice; when nginx itself moved
+twofold between rounds, nothing can be said and nothing is.
 """
 
 from collections.abc import Sequence
@@ -22,10 +21,6 @@ PLAN = Plan("guard", "p99 of W1 at 2,000 a second", "W1", (NGINX, EDGE), rate=20
 def has_moved(reference: Sequence[float]) -> bool:
     """The yardstick itself changed too much between rounds to measure with."""
     return max(reference) >= MOVED * min(reference)
-
-
-def is_near_at_best(ours: Sequence[float], reference: Sequence[float]) -> bool:
-    return min(ours) <= LIMIT * min(reference)
 
 
 def is_slower(ratios: Sequence[float]) -> bool:
@@ -49,9 +44,6 @@ def test_p99_is_not_far_from_that_of_nginx(benchmark: BenchmarkFixture) -> None:
         ours, reference = measured
         ratios = [mine / theirs for mine, theirs in zip(ours, reference, strict=True)]
         benchmark.extra_info |= {"p99_us": ours, "reference_p99_us": reference, "ratio": median(ratios)}
-        benchmark.extra_info["ratio_at_best"] = min(ours) / min(reference)
-        if is_near_at_best(ours, reference):
-            return
         if has_moved(reference):
             pytest.skip("reference moved: nginx's own p99 changed twofold between rounds")
         if not is_slower(ratios):
@@ -63,11 +55,6 @@ def test_one_bad_round_is_no_verdict() -> None:
     assert not is_slower([1.1, 1.1, 3.0, 1.2, 1.1])
     assert not is_slower([1.3, 1.3, 1.3, 1.1, 1.1])
     assert is_slower([1.3, 1.4, 1.3, 1.1, 1.6])
-
-
-def test_best_windows_are_compared_with_best_windows() -> None:
-    assert is_near_at_best([900.0, 120.0, 400.0], [100.0, 300.0, 200.0])
-    assert not is_near_at_best([130.0, 140.0, 150.0], [100.0, 300.0, 200.0])
 
 
 def test_a_restless_reference_is_no_reference() -> None:

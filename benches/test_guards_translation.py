@@ -13,10 +13,8 @@ from benches.rig.workloads import PLANS, Plan
 from pytest_benchmark.fixture import BenchmarkFixture
 
 PLAIN = "edge"
-LIMITS = {"W10-c16": (REQUEST_CPU, 1.8), "W10-5k": (REQUEST_CPU, 1.25), "W10-stream": (CHUNK_CPU, 2.0)}
+LIMITS = {"W10-c16": (REQUEST_CPU, 1.5), "W10-10k": (REQUEST_CPU, 1.25), "W10-stream": (CHUNK_CPU, 2.0)}
 """By plan: what is compared, and how much more of it a translation may take."""
-LATE = 0.02
-"""Of what was due, may be waiting at the end of a window of equal load."""
 CROSSINGS = ("edge, Anthropic to chat", "edge, chat to Anthropic")
 
 
@@ -28,8 +26,6 @@ def measure(plan: Plan, figure: Figure) -> dict[str, float]:
     """The median of three rounds, for each crossing."""
     rows = list(rounds.run(edge_only(plan), 3, programs.raise_descriptor_limit()))
     assert not any(row["load"]["errors"] for row in rows)
-    if any(row["load"]["backlog_end"] > LATE * row["load"]["due"] for row in rows if plan.rate):
-        pytest.skip(f"this machine does not serve {plan.rate} a second, so the load was not equal")
     found = {name: [figure.of(row) for row in rows if row["contender"] == name] for name in (PLAIN, *CROSSINGS)}
     return {
         name: median(ours / plain for ours, plain in zip(found[name], found[PLAIN], strict=True) if ours and plain)

@@ -150,7 +150,7 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
     "W7-hang": _failover("first_content"),
     "W8": _LATENCY,
     "W10-c16": (*_UNARY, Figure("CPU over W1's", "×", REQUEST_CPU.of, times=True)),
-    "W10-5k": (REQUEST_CPU, Figure("CPU over W1's", "×", REQUEST_CPU.of, times=True)),
+    "W10-10k": (REQUEST_CPU, Figure("CPU over W1's", "×", REQUEST_CPU.of, times=True)),
     "W10-stream": (CHUNK_CPU, Figure("CPU per chunk over W4's", "×", CHUNK_CPU.of, times=True)),
     "W11": _LATENCY,
 }

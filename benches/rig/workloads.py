@@ -109,11 +109,11 @@ PLANS = (
         connections=16,
     ),
     Plan(
-        "W10-5k",
-        "W1 where dialects differ, 5,000 a second",
+        "W10-10k",
+        "W1 where dialects differ, 10,000 a second",
         "W10",
         (NGINX, *_translating("W1", "W10")),
-        rate=5_000,
+        rate=10_000,
     ),
     Plan(
         "W10-stream",
