@@ -71,7 +71,7 @@ class Rsgi:
             await self._place()
             request = self._engine.open(protocol, scope, False)
         if request is None:
-            await self._refused(scope, protocol)
+            await self._answered_at_once(scope, protocol)
             return
         task = asyncio.current_task()
         if task is None:
@@ -102,8 +102,9 @@ class Rsgi:
             if answered is not None:
                 await answered
 
-    async def _refused(self, scope: Any, protocol: Any) -> None:
-        # Whoever asks first whether to send does not send now, and must not be told to.
+    async def _answered_at_once(self, scope: Any, protocol: Any) -> None:
+        # Nobody wants its body, if it has one. Whoever asks first whether to send does not send now, and must not be
+        # told to.
         if "expect" not in scope.headers:
             await self._discard(aiter(protocol))
 
