@@ -11,6 +11,7 @@ use crate::dialects::raw::{Member, RawValue, prove_members};
 
 use super::Dialect;
 use super::message::{Extra, Extras, Json, Text};
+use super::output;
 use super::place::{DialectError, Place};
 use values::whole_text;
 pub(crate) use values::{list, number, text, whole};
@@ -33,9 +34,9 @@ impl<'a> Object<'a, 'static> {
     /// Opens a whole body. Refuses what is not UTF-8, not JSON or not an object.
     pub(crate) fn document(body: &'a [u8], mode: Mode) -> Result<Self, DialectError> {
         match prove_members(utf8(body)?) {
-            Ok(members) => Self::of(members, Place::Document, mode),
+            Some(members) => Self::of(members, Place::Document, mode),
             // Read again for what is wrong with it.
-            Err(_) => Self::open(document(body)?, Place::Document, mode),
+            None => Self::open(document(body)?, Place::Document, mode),
         }
     }
 }
@@ -67,8 +68,7 @@ impl<'a, 'p> Object<'a, 'p> {
 
     /// The member as it stands, taken or not; null counts as absent.
     pub(crate) fn peek(&self, name: &str) -> Option<&'a RawValue> {
-        let (_, raw) = self.members.iter().rev().find(|(key, _)| key == name)?;
-        (raw.get() != "null").then_some(raw)
+        self.said(name).map(|(_, raw)| raw)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -96,6 +96,7 @@ impl<'a, 'p> Object<'a, 'p> {
         self.members.push((Text::Owned(name.to_owned()), value));
     }
 
+    #[inline(never)]
     pub(crate) fn forget(&mut self, name: &str) {
         while let Some(at) = self.members.iter().rposition(|(key, _)| key == name) {
             self.members.remove(at);
@@ -107,28 +108,57 @@ impl<'a, 'p> Object<'a, 'p> {
     }
 
     /// Takes a member when `read` can make something of it and leaves it otherwise, whatever the mode.
+    #[inline]
     pub(crate) fn take_if<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Option<T> {
-        let at = self.members.iter().rposition(|(key, _)| key == name)?;
-        let value = read(self.members.get(at).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")?)?;
-        self.members.remove(at);
-        if self.mode == Mode::Lenient {
-            self.forget(name);
-        }
+        let (at, raw) = self.said(name)?;
+        let value = read(raw)?;
+        self.remove(at, name);
         Some(value)
     }
 
+    /// The member that counts of those of a name, unless it is null, and which it is. One copy for all readers: they are many,
+    /// and each of them is small beside it.
+    #[inline(never)]
+    fn said(&self, name: &str) -> Option<(usize, &'a RawValue)> {
+        let at = self.members.iter().rposition(|(key, _)| key == name)?;
+        let (_, raw) = self.members.get(at)?;
+        (raw.get() != "null").then_some((at, *raw))
+    }
+
+    /// The one that was found there, and whatever else has its name.
+    #[inline(never)]
+    fn remove(&mut self, mut at: usize, name: &str) {
+        self.members.remove(at);
+        // It was the last of its name.
+        while self.mode == Mode::Lenient
+            && let Some(before) = self.members.iter().take(at).rposition(|(key, _)| key == name)
+        {
+            self.members.remove(before);
+            at = before;
+        }
+    }
+
+    #[inline]
     fn take<T>(
         &mut self,
         name: &'static str,
         expected: &'static str,
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Result<Option<T>, DialectError> {
-        match self.take_if(name, read) {
-            None if self.mode == Mode::Strict && self.peek(name).is_some() => {
-                Err(self.place.member(name).refuse(format!("must be {expected}")))
+        let Some((at, raw)) = self.said(name) else { return Ok(None) };
+        match read(raw) {
+            Some(value) => {
+                self.remove(at, name);
+                Ok(Some(value))
             }
-            taken => Ok(taken),
+            None if self.mode == Mode::Strict => Err(self.refusal(name, expected)),
+            None => Ok(None),
         }
+    }
+
+    #[cold]
+    fn refusal(&self, name: &'static str, expected: &'static str) -> DialectError {
+        self.place.member(name).refuse(format!("must be {expected}"))
     }
 
     pub(crate) fn take_text(&mut self, name: &'static str) -> Result<Option<Text<'a>>, DialectError> {
@@ -197,7 +227,8 @@ impl<'a, 'p> Object<'a, 'p> {
 
     /// What nobody took of an inner object, to lie in its parent's extras under `name`.
     pub(crate) fn into_rest(self, dialect: Dialect, name: &'static str) -> Extra<'a> {
-        self.into_extras(dialect).as_rest(dialect, name)
+        let members = self.members.iter().map(|(name, raw)| (name.as_ref(), raw.get()));
+        Extra { dialect, name: name.into(), value: Json::written(output::plain_object(members)) }
     }
 
     /// The same, where that says anything: nulls alone do not.

@@ -18,6 +18,23 @@ pub(crate) fn object(out: &mut Buffer, fill: impl FnOnce(&mut Members<'_>)) {
     out.push(b'}');
 }
 
+/// Writes one object of these members, each a name and JSON text.
+pub(crate) fn plain_object<'m>(members: impl Iterator<Item = (&'m str, &'m str)> + Clone) -> Buffer {
+    let most = members.clone().map(|(name, value)| name.len() + value.len() + "\"\":,".len()).sum::<usize>();
+    let mut out = Buffer::with_capacity(most + "{}".len());
+    out.push(b'{');
+    for (index, (name, value)) in members.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        text(&mut out, name);
+        out.push(b':');
+        raw(&mut out, value);
+    }
+    out.push(b'}');
+    out
+}
+
 /// Copies `head`, an object without its closing brace, and adds members to it.
 pub(crate) fn continue_object(out: &mut Buffer, head: &[u8], fill: impl FnOnce(&mut Members<'_>)) {
     out.extend_from_slice(head);
@@ -36,10 +53,24 @@ pub(crate) fn list<T>(out: &mut Buffer, items: impl IntoIterator<Item = T>, mut 
     out.push(b']');
 }
 
+const SHORT_BYTES: usize = 64;
+
+fn is_escaped(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
 /// Most of a reply is text, so this takes it in long pieces: up to the next of the three characters that are common in it
 /// and need a backslash.
 pub(crate) fn text(out: &mut Buffer, value: &str) {
     let mut rest = value.as_bytes();
+    // Names, ids and words; in what is longer something to escape is likely.
+    if rest.len() <= SHORT_BYTES && !rest.iter().fold(false, |found, &byte| found | is_escaped(byte)) {
+        out.reserve(rest.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
     // Not stopping at the first lets the compiler take many at once.
     let rare = |byte: u8| u8::from(byte < 0x20 && byte != b'\n');
     if rest.iter().fold(0, |found, &byte| found | rare(byte)) != 0 {

@@ -12,6 +12,8 @@ const WIDTH: usize = 64;
 const BLOCK: usize = 256;
 /// Words tried before a vector search is set up: member names and short values end within them.
 const SHORT_WORDS: usize = 2;
+/// The same where nothing but the end is wanted, and what is set up takes longer.
+const MORE_WORDS: usize = 6;
 
 const ONES: u64 = u64::MAX / 255;
 const HIGHS: u64 = ONES << 7;
@@ -31,7 +33,7 @@ pub(super) fn is_clean(frame: &[u8]) -> bool {
 #[inline]
 pub(super) fn short_end(bytes: &[u8]) -> Option<usize> {
     let (words, _) = bytes.as_chunks::<8>();
-    stop_in_words(words.get(..SHORT_WORDS).unwrap_or(words))
+    stop_in_words(words.get(..MORE_WORDS).unwrap_or(words))
 }
 
 /// Offset of the first quote, backslash or control character. `clean` promises that there are no control characters.

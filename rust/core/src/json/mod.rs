@@ -15,6 +15,7 @@ mod grammar;
 mod number;
 mod path;
 mod place;
+mod prove;
 mod reader;
 mod scan;
 mod scanner;
@@ -30,9 +31,10 @@ use crate::cursor::Cursor;
 
 pub use error::{JsonError, JsonErrorKind};
 pub use field::{Field, Kinds, Shape};
+pub(crate) use prove::Prover;
 pub use scan::{Media, Member, Roles, Scan};
 pub use scanner::Scanner;
-pub(crate) use skip::closing_quote;
+pub(crate) use skip::{closing_quote, plain_end};
 pub use splice::{Edit, Frames, SpliceError, quote, splice};
 
 /// Bounds of one request body. Each is refused by name, none is silently cut.

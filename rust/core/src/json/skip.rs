@@ -16,12 +16,18 @@ pub(super) fn skip_plain(bytes: &[u8], at: usize, clean: bool) -> usize {
     skip_runs(bytes, at, clean)
 }
 
+/// Index of the quote that ends the string whose text begins at `at`, if it is short and has no escapes.
+#[inline]
+pub(crate) fn plain_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + short_end(bytes.get(at..)?)?;
+    (bytes.get(end) == Some(&b'"')).then_some(end)
+}
+
 /// Index of the quote that ends the string whose text begins at `at`. What it holds is not judged.
 #[inline]
 pub(crate) fn closing_quote(bytes: &[u8], at: usize) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    if let Some(end) = short_end(rest).filter(|&end| rest.get(end) == Some(&b'"')) {
-        return Some(at + end);
+    if let Some(end) = plain_end(bytes, at) {
+        return Some(end);
     }
     // Where a control character stands it stops, or does not; both are right here.
     let at = skip_plain(bytes, at, true);
@@ -108,6 +114,11 @@ fn unit(spelled: [u8; 6]) -> Option<u16> {
     let digits = digits.map(|digit| HEX.get(usize::from(digit)).copied().unwrap_or(NO_DIGIT));
     let any = digits.iter().fold(0, |any, digit| any | digit);
     (any != NO_DIGIT).then(|| digits.iter().fold(0, |unit, &digit| unit << 4 | u16::from(digit)))
+}
+
+/// Whether a `\uXXXX` stands at the start of the bytes, whatever it means.
+pub(super) fn is_unit(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|spelled| unit(*spelled).is_some())
 }
 
 pub(super) fn hex_digit(byte: u8) -> Option<u16> {

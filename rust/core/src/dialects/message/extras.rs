@@ -139,9 +139,9 @@ impl<'a> Extras<'a> {
 
     /// What nobody took of an object, as one field of that name.
     pub(crate) fn as_rest(&self, dialect: Dialect, name: &'static str) -> Extra<'static> {
-        let mut out = Vec::new();
-        output::object(&mut out, |members| members.extras(dialect, self));
-        Extra { dialect, name: name.into(), value: Json::written(out) }
+        let members = self.fields.iter().filter(|extra| extra.dialect == dialect);
+        let members = members.map(|extra| (extra.name.as_ref(), extra.value.as_str()));
+        Extra { dialect, name: name.into(), value: Json::written(output::plain_object(members)) }
     }
 
     /// The members of such a field.
