@@ -23,7 +23,8 @@ pub struct ReplyFacts {
     pub finish_reason: Option<Box<str>>,
     /// As the upstream names it.
     pub model: Option<Box<str>>,
-    /// Bytes of generated text, as written in JSON; unknown, so 0, for a long reply.
+    /// Bytes of generated text, as written in JSON or, where it was read to be said in other words, as it is; unknown, so 0,
+    /// for a long reply.
     pub content_bytes: u64,
     /// It has no choices, or no text, call or anything else in them; unknown, so false, for a long reply.
     pub empty: bool,

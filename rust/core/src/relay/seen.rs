@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest model name or finish reason that is kept; they are an upstream's words.
-const NAME_BYTES: usize = 256;
+pub(super) const NAME_BYTES: usize = 256;
 
 /// What an event meant to whoever watches the stream.
 #[derive(Debug)]

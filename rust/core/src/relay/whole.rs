@@ -4,15 +4,18 @@ use bytes::Bytes;
 
 use super::chunk::{Chunk, Shape};
 use super::reply::{ReplyFacts, error_in_array, inspect, no_reply};
+use super::seen::NAME_BYTES;
 use crate::cursor::Cursor;
 use crate::dialects::fold::{Fold, FoldError};
-use crate::dialects::message::{ChatReply, Content, Envelope, Event, FinishReason, Reply, Wanted};
-use crate::dialects::{Dialect, DialectError, Reader};
+use crate::dialects::message::{
+    Block, ChatReply, Choice, Content, Envelope, Event, Extras, FinishReason, Reply, Wanted,
+};
+use crate::dialects::{Dialect, DialectError, Reader, openai_chat};
 use crate::failure::{ErrorBody, Failure, Kind, classify};
 use crate::passes::WayBack;
 use crate::sse::Limits;
 use crate::translate::{self, Frames, Unsaid};
-use crate::usage::UsageRule;
+use crate::usage::{Usage, UsageRule};
 
 /// What may be held of a stream that is put together: as much as of a reply that comes whole.
 const GATHERED_BYTES: usize = 64 << 20;
@@ -28,10 +31,67 @@ pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Resul
 
 /// A reply in whose own words its facts stand nowhere.
 fn read(dialect: Dialect, body: &[u8]) -> Result<(Reply<'_>, ReplyFacts), Failure> {
-    no_error(body)?;
-    let reply = dialect.parse_reply(body).map_err(|_| unreadable(body))?;
+    let reply = dialect.parse_reply(body);
+    // Where its reader leaves an error among what it does not know, the body need not be looked through for one.
+    let sound = match &reply {
+        Ok(Reply::Chat(chat)) if dialect == Dialect::AnthropicMessages => !tells_of_failure(&chat.extras, dialect),
+        _ => false,
+    };
+    if !sound {
+        no_error(body)?;
+    }
+    let reply = reply.map_err(|_| unreadable(body))?;
     let facts = facts(&reply)?;
     Ok((reply, facts))
+}
+
+/// The same of a chat reply, whose facts stand in its own words, and which need not be in words of any other dialect.
+fn read_chat(body: &[u8], rule: UsageRule) -> Result<(Result<Reply<'_>, DialectError>, ReplyFacts), Failure> {
+    let reply = openai_chat::parse_counted(body);
+    let known = match &reply {
+        Ok((chat, Some(usage))) => plain_facts(chat, usage.get(), rule),
+        _ => None,
+    };
+    let facts = known.map_or_else(|| inspect(body, rule, true), Ok)?;
+    Ok((reply.map(|(chat, _)| Reply::Chat(chat)), facts))
+}
+
+/// What [`inspect`] finds in a reply that says something in text and calls, and nothing out of the ordinary.
+fn plain_facts(chat: &ChatReply<'_>, usage: &str, rule: UsageRule) -> Option<ReplyFacts> {
+    let source = Dialect::OpenAiChat;
+    let plain = |choice: &Choice<'_>| {
+        let finish = choice.finish.as_ref();
+        let usual = finish.is_none_or(|finish| finish.native.is_none() && finish.reason != FinishReason::Error);
+        let known = |block: &Block<'_>| matches!(&block.content, Content::Text { .. } | Content::ToolCall(_));
+        usual && !tells_more(&choice.extras, source) && choice.turn.blocks.iter().all(known)
+    };
+    if tells_of_failure(&chat.extras, source) || !chat.choices.iter().all(plain) || chat.model.len() > NAME_BYTES {
+        return None;
+    }
+    let (content_bytes, empty) = weigh(chat);
+    let finish = chat.choices.iter().find_map(|choice| choice.finish.as_ref());
+    (!empty).then(|| ReplyFacts {
+        usage: Usage::from_openai(usage.as_bytes(), rule),
+        finish_reason: finish.map(|finish| finish.reason.word().into()),
+        model: (!chat.model.is_empty()).then(|| chat.model.as_ref().into()),
+        content_bytes,
+        empty,
+        unsaid: Vec::new(),
+    })
+}
+
+/// Whether a reply says under one of the names that all servers use for it that something failed.
+fn tells_of_failure(extras: &Extras<'_>, dialect: Dialect) -> bool {
+    tells(extras, dialect, &["error", "base_resp"])
+}
+
+/// Whether a choice says what others say elsewhere.
+fn tells_more(extras: &Extras<'_>, dialect: Dialect) -> bool {
+    tells(extras, dialect, &["error", "usage", "text"])
+}
+
+fn tells(extras: &Extras<'_>, dialect: Dialect, names: &[&str]) -> bool {
+    extras.of(dialect).any(|extra| names.contains(&extra.name.as_ref()) && extra.value.as_str() != "null")
 }
 
 /// The same reply in another dialect, in the client's own words, and what it says about itself.
@@ -44,7 +104,8 @@ pub fn cross_reply(
     envelope: &Envelope<'_>,
 ) -> Result<(Bytes, ReplyFacts), Failure> {
     let (reply, facts) = match source {
-        Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings => {
+        Dialect::OpenAiChat => read_chat(body, rule)?,
+        Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings => {
             let facts = inspect_reply_of(source, body, rule)?;
             (source.parse_reply(body), facts)
         }
@@ -228,5 +289,55 @@ mod tests {
         let error = "data: {\"error\":{\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}}\n\n";
         assert_eq!(gathered(&format!("{cut}{error}"), Dialect::OpenAiChat).unwrap_err().kind, Kind::RateLimited);
         assert_eq!(gathered("data: {\"choices\":\n\n", Dialect::OpenAiChat).unwrap_err().kind, Kind::Malformed);
+    }
+
+    /// The short way and the long one find the same, save that one counts text as it is and the other as it is written.
+    #[test]
+    fn what_a_plain_reply_says_of_itself_is_what_any_reply_says() {
+        let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_cache_hit_tokens":1,"total_tokens":5}"#;
+        let choice =
+            r#"{"index":0,"message":{"role":"assistant","content":"so"},"finish_reason":"stop","logprobs":null}"#;
+        let calls = r#"{"message":{"content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f",
+            "arguments":"{}"}}]},"finish_reason":"tool_calls"}"#;
+        let plain = [
+            choice.to_owned(),
+            calls.to_owned(),
+            [choice, &choice.replace('0', "1").replace("stop", "length")].join(","),
+        ];
+        let other = [
+            choice.replace("\"so\"", "\"\""),
+            choice.replace("\"stop\"", "\"max_tokens\""),
+            choice.replace("\"stop\"", "\"error\""),
+            choice.replace("\"logprobs\":null", "\"error\":{\"message\":\"m\"}"),
+            choice.replace("\"content\"", "\"reasoning\":\"because\",\"content\""),
+            String::new(),
+        ];
+        let mut known = 0;
+        for (choices, is_plain) in plain.iter().map(|it| (it, true)).chain(other.iter().map(|it| (it, false))) {
+            for around in [
+                usage.to_owned(),
+                format!("{usage},\"model\":\"a\\u00e9\",\"error\":null"),
+                format!("{usage},\"error\":\"e\""),
+            ] {
+                let body = format!("{{\"choices\":[{choices}],{around}}}");
+                let (chat, usage) = openai_chat::parse_counted(body.as_bytes()).unwrap();
+                let short = plain_facts(&chat, usage.unwrap().get(), UsageRule::default());
+                assert_eq!(short.is_some(), is_plain && !around.contains("\"e\""), "{body}");
+                if let Some(short) = short {
+                    assert_eq!(Ok(short), inspect(body.as_bytes(), UsageRule::default(), true), "{body}");
+                    known += 1;
+                }
+            }
+        }
+        assert_eq!(known, 6);
+    }
+
+    #[test]
+    fn an_error_in_anthropics_words_or_beside_them_is_found() {
+        let reply = |more: &str| format!(r#"{{"type":"message","content":[{{"type":"text","text":"so"}}]{more}}}"#);
+        let read = |more: &str| read(Dialect::AnthropicMessages, reply(more).as_bytes()).map(|_| ());
+        assert!(read("").is_ok() && read(r#","error":null,"base_resp":{"status_code":0}"#).is_ok());
+        assert!(read(r#","error":{"type":"overloaded_error","message":"m"}"#).is_err());
+        assert!(read(r#","base_resp":{"status_code":1002,"status_msg":"m"}"#).is_err());
     }
 }

@@ -18,13 +18,16 @@ pub(crate) struct Form {
     pub(crate) usage: Counts,
 }
 
+/// A reply, and its usage as it stands.
+pub(crate) type Counted<'a> = (ChatReply<'a>, Option<&'a RawValue>);
+
 /// Reads a reply; `settle` is for what stands beside the choices and is theirs. Refuses a document without choices.
 pub(crate) fn parse<'a>(
     body: &'a [u8],
     form: &Form,
     parse_choice: fn(&'a RawValue, Place<'_>, usize) -> Result<Choice<'a>, DialectError>,
     settle: impl FnOnce(&Object<'a, '_>, &mut [Choice<'a>]),
-) -> Result<ChatReply<'a>, DialectError> {
+) -> Result<Counted<'a>, DialectError> {
     let mut reply = Object::document(body, Mode::Lenient)?;
     let place = Place::Document.member("choices");
     let Some(choices) = reply.take_list("choices")? else {
@@ -39,19 +42,19 @@ pub(crate) fn parse<'a>(
     // Whoever tells one of them tells the first, wherever it stands.
     choices.sort_by_key(|choice| choice.index);
     settle(&reply, &mut choices);
-    let usage = usage.map(|raw| form.usage.parse(raw));
     // The published schema knows an absent usage, not a null one.
     for name in ["object", "usage"] {
         reply.forget(name);
     }
-    Ok(ChatReply {
+    let chat = ChatReply {
         id: reply.take_text("id")?.unwrap_or_default(),
         model: reply.take_text("model")?.unwrap_or_default(),
         created_s: reply.take_u64("created")?,
         choices,
-        usage,
+        usage: usage.map(|raw| form.usage.parse(raw)),
         extras: reply.into_extras(form.dialect),
-    })
+    };
+    Ok((chat, usage))
 }
 
 /// The number that a choice has, or that of its place.

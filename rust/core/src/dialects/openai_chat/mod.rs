@@ -17,6 +17,7 @@ mod writer;
 
 use bytes::Bytes;
 
+use super::chatlike::reply::Counted;
 use super::chatlike::usage::Counts;
 use super::message::{Block, Envelope, ErrorReply, Event, Events, Rendered, Reply, Request};
 use super::{Dialect, DialectError, openai_error};
@@ -43,7 +44,12 @@ pub fn render_request(request: &Request<'_>) -> Result<Rendered, DialectError> {
 
 /// Refuses a document without choices.
 pub fn parse_reply(body: &[u8]) -> Result<Reply<'_>, DialectError> {
-    reply::parse(body).map(Reply::Chat)
+    parse_counted(body).map(|(chat, _)| Reply::Chat(chat))
+}
+
+/// The same, and the usage as it stands.
+pub(crate) fn parse_counted(body: &[u8]) -> Result<Counted<'_>, DialectError> {
+    reply::parse(body)
 }
 
 /// Refuses a reply that ended in an error: this dialect has no finish reason for that, and none is made up.

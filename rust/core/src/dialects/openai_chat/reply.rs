@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{DIALECT, USAGE, sources, turn};
 use crate::dialects::chatlike::finish;
-use crate::dialects::chatlike::reply::{self, Form, take_index};
+use crate::dialects::chatlike::reply::{self, Counted, Form, take_index};
 use crate::dialects::message::{ChatReply, Choice, Content, Envelope};
 use crate::dialects::object::{Mode, Object};
 use crate::dialects::output::{self, Buffer};
@@ -13,7 +13,7 @@ use crate::dialects::{DialectError, Place};
 
 const FORM: Form = Form { dialect: DIALECT, object: "chat.completion", usage: USAGE };
 
-pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
+pub(super) fn parse(body: &[u8]) -> Result<Counted<'_>, DialectError> {
     reply::parse(body, &FORM, parse_choice, |reply, choices| {
         if let Some(first) = choices.first_mut() {
             sources::cite(&mut first.turn.blocks, sources::of(reply));

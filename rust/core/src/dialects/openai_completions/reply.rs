@@ -14,7 +14,7 @@ use crate::dialects::{DialectError, Place};
 const FORM: Form = Form { dialect: DIALECT, object: "text_completion", usage: USAGE };
 
 pub(super) fn parse(body: &[u8]) -> Result<ChatReply<'_>, DialectError> {
-    reply::parse(body, &FORM, parse_choice, |_, _| {})
+    reply::parse(body, &FORM, parse_choice, |_, _| {}).map(|(chat, _)| chat)
 }
 
 fn parse_choice<'a>(raw: &'a RawValue, place: Place<'_>, position: usize) -> Result<Choice<'a>, DialectError> {
