@@ -116,6 +116,10 @@ def _status(pid: int, field: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith(field + ":")), 0)
 
 
+# Of Linux as a guest: for how long an idle core looks for work before it gives itself back to the host.
+HALT_POLL = Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
+
+
 def describe() -> dict[str, object]:
     """The machine without its name."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -127,4 +131,5 @@ def describe() -> dict[str, object]:
         "kernel": platform.release(),
         "memory_mib": total_kib // 1024,
         "hypervisor": any("hypervisor" in line for line in lines if line.startswith("flags")),
+        "halt_poll_ns": int(HALT_POLL.read_text()) if HALT_POLL.exists() else None,
     }
