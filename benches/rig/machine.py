@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+HALT_POLL = Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
 
 
 class CoreTime(NamedTuple):
@@ -116,8 +117,9 @@ def _status(pid: int, field: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith(field + ":")), 0)
 
 
-# Of Linux as a guest: for how long an idle core looks for work before it gives itself back to the host.
-HALT_POLL = Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
+def halt_poll_ns() -> int | None:
+    """For how long an idle core of a guest looks for work before its host has it back; `None` without a host."""
+    return int(HALT_POLL.read_text()) if HALT_POLL.exists() else None
 
 
 def describe() -> dict[str, object]:
@@ -131,5 +133,5 @@ def describe() -> dict[str, object]:
         "kernel": platform.release(),
         "memory_mib": total_kib // 1024,
         "hypervisor": any("hypervisor" in line for line in lines if line.startswith("flags")),
-        "halt_poll_ns": int(HALT_POLL.read_text()) if HALT_POLL.exists() else None,
+        "halt_poll_ns": halt_poll_ns(),
     }

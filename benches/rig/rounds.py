@@ -9,7 +9,7 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 COUNTED = ("fastroute_exchanges_total", "fastroute_retries_total", "fastroute_retries_denied_total")
 
 
-def run(plan: Plan, rounds: int, descriptors: int, window_s: float | None = None) -> Iterator[Row]:
+def run(plan: Plan, rounds: int, descriptors: int, window_s: float | None = None) -> Generator[Row, None, None]:
     """The rows of a plan, as they come."""
     dice = random.Random(plan.name)
     window_s = window_s or plan.window_s

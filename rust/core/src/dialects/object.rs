@@ -125,11 +125,10 @@ impl<'a, 'p> Object<'a, 'p> {
         (raw.get() != "null").then_some((at, *raw))
     }
 
-    /// The one that was found there, and whatever else has its name.
+    /// Removes the member there, which is the last of its name, and whatever else has that name.
     #[inline(never)]
     fn remove(&mut self, mut at: usize, name: &str) {
         self.members.remove(at);
-        // It was the last of its name.
         while self.mode == Mode::Lenient
             && let Some(before) = self.members.iter().take(at).rposition(|(key, _)| key == name)
         {

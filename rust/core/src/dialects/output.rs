@@ -270,6 +270,9 @@ mod tests {
             ["", "\n", "\"\\\n\"", "long enough – \\\" to be taken in pieces\n\n and then some", "\u{1f600}"]
                 .map(String::from),
         );
+        for length in [SHORT_BYTES - 2, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, 200] {
+            values.extend(["", "\"", "\n", "\u{1}"].map(|end| format!("{}{end}", "a".repeat(length))));
+        }
         for value in &values {
             let mut out = Buffer::new();
             text(&mut out, value);

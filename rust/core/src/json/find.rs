@@ -12,7 +12,7 @@ const WIDTH: usize = 64;
 const BLOCK: usize = 256;
 /// Words tried before a vector search is set up: member names and short values end within them.
 const SHORT_WORDS: usize = 2;
-/// The same where nothing but the end is wanted, and what is set up takes longer.
+/// The same where a search by blocks is set up, which takes longer.
 const MORE_WORDS: usize = 6;
 
 const ONES: u64 = u64::MAX / 255;

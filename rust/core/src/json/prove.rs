@@ -50,7 +50,7 @@ impl<'a> Prover<'a> {
         self.text.get(start..self.at)
     }
 
-    /// What follows a member: the quote of the next name, or the end of the object, behind which it has stepped then.
+    /// What follows a member: the quote of the next name, or the end of the object, on which it stays.
     #[inline]
     pub(crate) fn next_member(&mut self) -> Option<u8> {
         match self.token()? {
@@ -62,7 +62,7 @@ impl<'a> Prover<'a> {
         }
     }
 
-    /// Whether nothing but white space comes behind the bracket that stands here.
+    /// Steps over the bracket that stands here; `None` where anything but white space comes behind it.
     pub(crate) fn ends(&mut self) -> Option<()> {
         self.at += 1;
         self.token().is_none().then_some(())
@@ -123,7 +123,7 @@ impl<'a> Prover<'a> {
         }
     }
 
-    /// Whether it is known to have no escapes.
+    /// Steps over a string; true where it is known to have no escapes.
     #[inline]
     fn string(&mut self) -> Option<bool> {
         let bytes = self.text.as_bytes();
@@ -315,19 +315,21 @@ mod tests {
             "\n",
             "\t",
             "é",
-            "plain text that is longer than a word, and than four blocks of 64 bytes",
+            "plain text that is longer than a word, and than one block of 64 bytes",
         ];
         let whole =
             r#"{"id":"c-1","n":[1,-2.5e-3,0,{"a\u00e9":"\ud83d\ude00 \"so\"\n"},[],{}],"t":true,"f":false,"z":null}"#;
+        let long = "more than four blocks of 64 bytes ".repeat(10);
         let mut dice = Dice(11);
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..100_000 {
             let mut text = whole.to_owned();
             for _ in 0..=dice.below(3) {
                 let at = (0..=dice.below(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-                match dice.below(3) {
+                match dice.below(4) {
                     0 => text.insert_str(at, PIECES[dice.below(PIECES.len())]),
                     1 => text.truncate(at),
+                    2 => text.insert_str(at, &long),
                     _ => {
                         text.remove(at.min(text.char_indices().next_back().map_or(0, |(last, _)| last)));
                     }

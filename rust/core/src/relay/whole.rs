@@ -32,7 +32,8 @@ pub fn inspect_reply_of(dialect: Dialect, body: &[u8], rule: UsageRule) -> Resul
 /// A reply in whose own words its facts stand nowhere.
 fn read(dialect: Dialect, body: &[u8]) -> Result<(Reply<'_>, ReplyFacts), Failure> {
     let reply = dialect.parse_reply(body);
-    // Where its reader leaves an error among what it does not know, the body need not be looked through for one.
+    // Anthropic's reader leaves an error among what it does not know, so that the body need not be looked through for one;
+    // others take errors as a part of their replies.
     let sound = match &reply {
         Ok(Reply::Chat(chat)) if dialect == Dialect::AnthropicMessages => !tells_of_failure(&chat.extras, dialect),
         _ => false,
@@ -45,7 +46,7 @@ fn read(dialect: Dialect, body: &[u8]) -> Result<(Reply<'_>, ReplyFacts), Failur
     Ok((reply, facts))
 }
 
-/// The same of a chat reply, whose facts stand in its own words, and which need not be in words of any other dialect.
+/// The same of a chat reply, whose facts are found also where the reply itself cannot be read.
 fn read_chat(body: &[u8], rule: UsageRule) -> Result<(Result<Reply<'_>, DialectError>, ReplyFacts), Failure> {
     let reply = openai_chat::parse_counted(body);
     let known = match &reply {
@@ -56,7 +57,8 @@ fn read_chat(body: &[u8], rule: UsageRule) -> Result<(Result<Reply<'_>, DialectE
     Ok((reply.map(|(chat, _)| Reply::Chat(chat)), facts))
 }
 
-/// What [`inspect`] finds in a reply that says something in text and calls, and nothing out of the ordinary.
+/// What [`inspect`] finds in a reply that says something in text and calls, and nothing out of the ordinary. Of members of
+/// one name the last counts, as in what its client is told.
 fn plain_facts(chat: &ChatReply<'_>, usage: &str, rule: UsageRule) -> Option<ReplyFacts> {
     let source = Dialect::OpenAiChat;
     let plain = |choice: &Choice<'_>| {
@@ -80,12 +82,12 @@ fn plain_facts(chat: &ChatReply<'_>, usage: &str, rule: UsageRule) -> Option<Rep
     })
 }
 
-/// Whether a reply says under one of the names that all servers use for it that something failed.
+/// Whether a reply says something under a name under which any server may say that it failed.
 fn tells_of_failure(extras: &Extras<'_>, dialect: Dialect) -> bool {
-    tells(extras, dialect, &["error", "base_resp"])
+    tells(extras, dialect, &["error", "base_resp", "choices"])
 }
 
-/// Whether a choice says what others say elsewhere.
+/// Whether a choice has an error, or usage or a text where the older completions and some servers have them.
 fn tells_more(extras: &Extras<'_>, dialect: Dialect) -> bool {
     tells(extras, dialect, &["error", "usage", "text"])
 }
@@ -291,7 +293,8 @@ mod tests {
         assert_eq!(gathered("data: {\"choices\":\n\n", Dialect::OpenAiChat).unwrap_err().kind, Kind::Malformed);
     }
 
-    /// The short way and the long one find the same, save that one counts text as it is and the other as it is written.
+    /// The texts have no escapes, and the words of the finish are the neutral ones: then the short way and the long one find
+    /// the same.
     #[test]
     fn what_a_plain_reply_says_of_itself_is_what_any_reply_says() {
         let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_cache_hit_tokens":1,"total_tokens":5}"#;
@@ -308,6 +311,7 @@ mod tests {
             choice.replace("\"so\"", "\"\""),
             choice.replace("\"stop\"", "\"max_tokens\""),
             choice.replace("\"stop\"", "\"error\""),
+            choice.replace("\"stop\"", "\"null\""),
             choice.replace("\"logprobs\":null", "\"error\":{\"message\":\"m\"}"),
             choice.replace("\"content\"", "\"reasoning\":\"because\",\"content\""),
             String::new(),
@@ -338,6 +342,7 @@ mod tests {
         let read = |more: &str| read(Dialect::AnthropicMessages, reply(more).as_bytes()).map(|_| ());
         assert!(read("").is_ok() && read(r#","error":null,"base_resp":{"status_code":0}"#).is_ok());
         assert!(read(r#","error":{"type":"overloaded_error","message":"m"}"#).is_err());
+        assert!(read(r#","choices":[{"error":{"message":"m"}}]"#).is_err());
         assert!(read(r#","base_resp":{"status_code":1002,"status_msg":"m"}"#).is_err());
     }
 }
