@@ -1,7 +1,7 @@
 """What it costs at the edge door that client and provider differ in dialect, as a multiple of chat before chat.
 
 At saturation, and at an equal load: at saturation the faster of two contenders finds its neighbours awake, and the
-slower one pays the kernel for waking them: `benches/README.md` says how much on which machine.
+slower one pays the kernel for waking them (`benches/README.md`).
 """
 
 from contextlib import closing

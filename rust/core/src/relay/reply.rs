@@ -19,12 +19,12 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyFacts {
     pub usage: Option<Usage>,
-    /// Of the first choice, as the upstream wrote it; where the reply was translated, the neutral word for it.
+    /// Of the first choice, as the upstream wrote it, or, where the reply was translated, the neutral word for it.
     pub finish_reason: Option<Box<str>>,
     /// As the upstream names it.
     pub model: Option<Box<str>>,
-    /// Bytes of generated text, as written in JSON; where the reply was translated, of the text itself; unknown, so 0, for a
-    /// long reply.
+    /// Bytes of generated text, as written in JSON, or, where the reply was translated, of the text itself; unknown, so 0,
+    /// for a long reply.
     pub content_bytes: u64,
     /// It has no choices, or no text, call or anything else in them; unknown, so false, for a long reply.
     pub empty: bool,
