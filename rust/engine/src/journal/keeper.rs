@@ -133,7 +133,6 @@ fn look_after(lane: &Lane) {
         && file.metadata().is_ok_and(|about| about.nlink() == 0)
     {
         lane.lock().file = None;
-        let _ = std::fs::create_dir_all(&lane.book.spec.dir);
         lane.book.say(true, "a segment of the journal was deleted while it was written to; another takes over".into());
         lane.renew();
     }
@@ -234,20 +233,20 @@ impl Relay {
     }
 
     fn write(&mut self, lane: &Lane, now: Instant) -> std::io::Result<()> {
-        let lost = {
+        let (lost, spoilt) = {
             let mut inner = lane.lock();
             // What failed is tried again first, and alone: the order stays, and so does the bound.
             if self.waiting.is_empty() {
                 std::mem::swap(&mut inner.waiting, &mut self.waiting);
                 self.intents = inner.intents;
             }
-            inner.lost
+            (inner.lost, inner.spoilt)
         };
         if self.gap_at.is_none_or(|at| now >= at) {
             self.gap_at = Some(now + GAP_EVERY);
             Record::Gap(Gap { at_ms: wall_ms(), lost }).render(&mut self.waiting);
         }
-        if self.segment.as_ref().is_none_or(Segment::full) {
+        if spoilt || self.segment.as_ref().is_none_or(Segment::full) {
             self.replace(lane)?;
         } else if self.failures > 0 && self.failures.is_multiple_of(OTHER_PLACE_AFTER) {
             // It may be this file alone that takes nothing any more. If there is no other, it is tried again.
@@ -270,7 +269,7 @@ impl Relay {
     /// Goes on in a new segment.
     fn replace(&mut self, lane: &Lane) -> std::io::Result<()> {
         let fresh = lane.fresh()?;
-        lane.lock().file = Some(fresh.file.clone());
+        lane.lock().goes_on_in(fresh.file.clone());
         if let Some(old) = self.segment.replace(fresh) {
             old.seal();
         }

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) handed: Option<Segment>,
     /// What is written to now, whoever writes.
     pub(super) file: Option<Arc<File>>,
+    /// Nobody will find in that file what is written to it from now on.
+    pub(super) spoilt: bool,
     /// Number of the latest segment.
     number: u32,
     pub(super) lost: u64,
@@ -54,6 +56,12 @@ impl Inner {
     pub(super) fn take_over(&mut self, segment: Segment) {
         self.file = Some(segment.file.clone());
         self.segment = Some(segment);
+    }
+
+    /// This is the file from now on, whoever writes.
+    pub(super) fn goes_on_in(&mut self, file: Arc<File>) {
+        self.file = Some(file);
+        self.spoilt = false;
     }
 }
 
@@ -286,16 +294,16 @@ impl Lane {
 
     fn write(&self, inner: &mut Inner) -> std::io::Result<()> {
         let Some(segment) = &mut inner.segment else { return Ok(()) };
-        if segment.full()
-            && let Some(mut next) = inner.next.take()
-        {
+        let over = inner.spoilt || segment.full();
+        if over && let Some(mut next) = inner.next.take() {
             inner.asked = false;
             let (restated, carried) = inner.open.restate();
             let opened = self.opened(next.name.number, carried);
             let begun = next.begin(&opened, &[&restated, &inner.waiting]);
             if begun.is_ok() {
-                inner.file = Some(next.file.clone());
                 std::mem::swap(segment, &mut next);
+                let file = segment.file.clone();
+                inner.goes_on_in(file);
             }
             inner.done.push(next);
             self.book.wake_keeper();
@@ -306,7 +314,7 @@ impl Lane {
         }
         segment.append(&inner.waiting)?;
         // Half a segment is time enough to prepare the next.
-        if !inner.asked && segment.at > segment.capacity / 2 {
+        if !inner.asked && (over || segment.at > segment.capacity / 2) {
             inner.asked = true;
             self.book.wake_keeper();
         }
@@ -324,9 +332,7 @@ impl Lane {
 
     /// The next write goes to another segment. After a failed sync nobody knows what the disk has of this one.
     pub(super) fn renew(&self) {
-        if let Some(segment) = &mut self.lock().segment {
-            segment.capacity = 0;
-        }
+        self.lock().spoilt = true;
     }
 
     /// Syncs what this lane has written. Blocks.

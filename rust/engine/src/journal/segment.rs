@@ -71,10 +71,18 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// A new file with its room allocated, so that a full disk is met here and not under a request.
+    /// A new file with its room allocated, so that a full disk is met here and not under a request. A folder that
+    /// somebody deleted is made again.
     pub(super) fn create(dir: &Path, name: Name, capacity: u64) -> io::Result<Self> {
         let path = dir.join(name.render());
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(dir)?;
+                open()?
+            }
+            opened => opened?,
+        };
         match fallocate(&file, FallocateFlags::empty(), 0, capacity) {
             // Some file systems cannot: then the file grows as it is written.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}

@@ -35,9 +35,19 @@ impl Folder {
 
     /// A journal of one lane that gets over trouble quickly.
     pub(crate) fn open(&self, more: impl FnOnce(JournalSpec) -> JournalSpec) -> Journal {
+        Self::start(more(self.spec()), Duration::from_millis(50))
+    }
+
+    fn start(spec: JournalSpec, healthy_after: Duration) -> Journal {
         let dice = Arc::new(Dice::new(5));
-        Journal::patient(more(self.spec()), 1, Arc::default(), dice, Defects::default(), Duration::from_millis(50))
-            .unwrap()
+        Journal::patient(spec, 1, Arc::default(), dice, Defects::default(), healthy_after).unwrap()
+    }
+
+    /// Leaves no place for another file.
+    fn block(&self) {
+        while std::fs::write(&self.0, "").is_err() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 
     pub(crate) fn journal(&self) -> Journal {
@@ -68,6 +78,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -268,8 +279,7 @@ fn what_finds_no_room_in_memory_either_is_counted_and_a_required_journal_refuses
     let journal = folder.journal();
     let lane = journal.lane(0).unwrap();
     fill_the_disk(&lane);
-    // Without its folder there is no other file either.
-    std::fs::remove_dir_all(&folder.0).unwrap();
+    folder.block();
     let lost = || journal.book.counters.lost.load(Ordering::Relaxed);
     while lost() == 0 {
         end(&lane, begin(&lane));
@@ -321,21 +331,61 @@ fn a_damaged_segment_is_told_and_kept_and_the_start_goes_on() {
     assert_eq!(std::fs::read(&path).unwrap(), bytes[..=written], "what was written stays as evidence");
 }
 
+/// A segment with a running attempt was deleted, and it was noticed; gives that attempt.
+fn lose_the_segment(folder: &Folder, journal: &Journal, lane: &Lane) -> AttemptId {
+    let running = begin(lane);
+    lane.settle_up();
+    for segment in folder.segments() {
+        std::fs::remove_file(segment).unwrap();
+    }
+    eventually("it was noticed", || {
+        journal.book.wake_keeper();
+        journal.notices().iter().any(|notice| notice.alarm && notice.text.contains("deleted"))
+    });
+    running.0
+}
+
+fn restates(folder: &Folder, lane: &Lane, running: AttemptId) {
+    eventually("another took over and restates what is open", || {
+        end(lane, begin(lane));
+        lane.settle_up();
+        folder.0.exists() && folder.attempts().0.contains(&running)
+    });
+}
+
 #[test]
 fn a_deleted_segment_is_noticed_and_what_is_open_is_restated_in_another() {
     let folder = Folder::new();
     let journal = folder.journal();
     let lane = journal.lane(0).unwrap();
-    let running = begin(&lane);
-    lane.settle_up();
+    let running = lose_the_segment(&folder, &journal, &lane);
+    restates(&folder, &lane, running);
+}
+
+#[test]
+fn a_folder_that_goes_after_its_segments_is_made_again() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let lane = journal.lane(0).unwrap();
+    let running = lose_the_segment(&folder, &journal, &lane);
+    // The keeper may have made the next segment already.
     std::fs::remove_dir_all(&folder.0).unwrap();
-    journal.book.wake_keeper();
-    eventually("it was noticed", || !journal.notices().is_empty());
-    eventually("another takes over", || {
-        end(&lane, begin(&lane));
-        lane.settle_up();
-        folder.0.exists() && folder.attempts().0.contains(&running.0)
-    });
+    restates(&folder, &lane, running);
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_the_keeper_writes_is_left_for_another() {
+    let folder = Folder::new();
+    // In trouble for as long as the test runs.
+    let journal = Folder::start(folder.spec(), Duration::from_secs(3600));
+    let lane = journal.lane(0).unwrap();
+    fill_the_disk(&lane);
+    let earlier = begin(&lane);
+    lane.settle_up();
+    eventually("the keeper writes to another file", || folder.attempts().0.contains(&earlier.0));
+    let running = lose_the_segment(&folder, &journal, &lane);
+    eventually("another restates what is open", || folder.attempts().0.contains(&running));
+    assert!(lane.is_relayed());
 }
 
 #[test]
@@ -344,7 +394,7 @@ fn what_the_disk_does_not_take_to_the_end_is_told() {
     let journal = folder.journal();
     let lane = journal.lane(0).unwrap();
     fill_the_disk(&lane);
-    std::fs::remove_dir_all(&folder.0).unwrap();
+    folder.block();
     end(&lane, begin(&lane));
     lane.settle_up();
     journal.close();
