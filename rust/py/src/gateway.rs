@@ -31,7 +31,7 @@ use crate::reply::{closing, write};
 use crate::request::{Admitted, Opening, Request};
 use crate::rsgi::{Responses, Slot};
 use crate::taps::Reservoir;
-use crate::watchdog;
+use crate::{slice, watchdog};
 
 #[pyclass(frozen, name = "Engine", module = "fastroute._core")]
 pub(crate) struct Gateway {
@@ -105,7 +105,10 @@ impl Gateway {
         let responses = Arc::new(Responses::default());
         let decider = Arc::new(PythonDecider { queue: queue.clone(), backlog: backlog.clone() });
         let bell = queue.clone();
-        let on_park: fastroute_engine::OnPark = Arc::new(move || bell.ring_if_needed());
+        let on_park: fastroute_engine::OnPark = Arc::new(move || {
+            bell.ring_if_needed();
+            slice::suit(bell.awaited());
+        });
         let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
         let reservoir = Arc::new(Reservoir::under(engine.shared().pressure.clone()));
         let defects = engine.shared().metrics.defects.clone();

@@ -14,6 +14,7 @@ mod queue;
 mod reply;
 mod request;
 mod rsgi;
+mod slice;
 mod sync;
 mod taps;
 mod translate;

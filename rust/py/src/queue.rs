@@ -10,7 +10,7 @@ use std::io;
 use std::sync::PoisonError;
 
 use crate::bell::Bell;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// Enough to make a wake-up worth its cost, small enough for a batch to stay well under a millisecond.
 const RING_AT: usize = 64;
@@ -20,11 +20,14 @@ pub(crate) struct Queue<T> {
     bell: Bell,
     /// Something was pushed since the last ring.
     unrung: AtomicBool,
+    /// Items that somebody waited for, since the start.
+    awaited: AtomicUsize,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { items: Mutex::default(), bell: Bell::new()?, unrung: AtomicBool::new(false) })
+        let (unrung, awaited) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(Self { items: Mutex::default(), bell: Bell::new()?, unrung, awaited })
     }
 
     /// The descriptor to watch for reading.
@@ -35,6 +38,7 @@ impl<T> Queue<T> {
     /// Queues an item somebody waits for.
     pub(crate) fn push(&self, item: T) {
         let waiting = self.append(item);
+        self.awaited.fetch_add(1, Ordering::Relaxed);
         self.unrung.store(true, Ordering::Release);
         if waiting.is_multiple_of(RING_AT) {
             self.ring_if_needed();
@@ -46,6 +50,11 @@ impl<T> Queue<T> {
         if self.append(item).is_multiple_of(RING_AT) {
             self.unrung.store(true, Ordering::Release);
         }
+    }
+
+    /// Grows with everything that somebody waits for.
+    pub(crate) fn awaited(&self) -> usize {
+        self.awaited.load(Ordering::Relaxed)
     }
 
     fn append(&self, item: T) -> usize {
