@@ -1,4 +1,4 @@
-"""Runs a plan: rounds of one window per contender, in shuffled order, and one raw row per window.
+"""Runs a plan: rounds of one window per contender, or several, in shuffled order, and one raw row per window.
 
 A row holds counters and the generator's report, no conclusions; `results` draws those, and can do so again later.
 """
@@ -21,13 +21,16 @@ Row = dict[str, Any]
 COUNTED = ("fastroute_exchanges_total", "fastroute_retries_total", "fastroute_retries_denied_total")
 
 
-def run(plan: Plan, rounds: int, descriptors: int, window_s: float | None = None) -> Generator[Row, None, None]:
-    """The rows of a plan, as they come."""
+def run(
+    plan: Plan, rounds: int, descriptors: int, window_s: float | None = None, *, turns: int = 1
+) -> Generator[Row, None, None]:
+    """The rows of a plan, as they come. In each round every contender has so many turns."""
     dice = random.Random(plan.name)
     window_s = window_s or plan.window_s
     for number in range(rounds):
-        order = list(plan.contenders)
-        dice.shuffle(order)
+        order: list[Contender] = []
+        for _ in range(turns):
+            order += dice.sample(plan.contenders, len(plan.contenders))
         with contextlib.ExitStack() as stack:
             # Afresh for each round, so that a program that somebody ended costs one round and not the plan.
             stage = None if plan.memory else stack.enter_context(Stage.open(plan, descriptors))
