@@ -1,7 +1,8 @@
 """p99 beside nginx: interleaved windows at half load, judged by agreement of rounds rather than by one number.
 
 The surprise: windows last a second. A host that takes the core for 10 ms is all that a 99th percentile shows, and it
-does so somewhere in nearly every longer window; what counts are the seconds that it left us.
+does so somewhere in nearly every longer window; what counts are the seconds that it left us, or took one tick of. What
+comes less often than every other second is out of sight.
 
 It fails only when the median ratio passes the limit and all rounds but one say so, twice; when nginx itself moved
 twofold between rounds, or too few seconds were ours, nothing can be said and nothing is.
@@ -22,7 +23,7 @@ LIMIT = 1.25
 MOVED = 2.0
 ROUNDS, MOST_ROUNDS = 5, 10
 TURNS = 10
-"""Windows of a round, for each contender: 20,000 requests together."""
+"""Windows of a round, for each contender, of 2,000 requests each."""
 LEAST_CALM = 6
 """Windows of each contender without which a round says nothing."""
 CALM = 0.01
@@ -71,6 +72,7 @@ def measure() -> list[Round]:
 
 
 def test_p99_is_not_far_from_that_of_nginx(benchmark: BenchmarkFixture) -> None:
+    earlier = ""
     for last_try in (False, True):
         # The fixture times one call; what is judged is in `extra_info`.
         found = measure() if last_try else benchmark.pedantic(measure, rounds=1, iterations=1)
@@ -80,13 +82,14 @@ def test_p99_is_not_far_from_that_of_nginx(benchmark: BenchmarkFixture) -> None:
             "halt_poll_ns": machine.halt_poll_ns(),
         }
         if len(found) < ROUNDS:
-            pytest.skip(f"the host took too much: {len(found)} of {MOST_ROUNDS} rounds had calm windows enough")
+            pytest.skip(f"{earlier}the host took too much: {len(found)} of {MOST_ROUNDS} rounds were calm enough")
         if has_moved([each.reference_us for each in found]):
-            pytest.skip("reference moved: nginx's own p99 changed twofold between rounds")
+            pytest.skip(f"{earlier}reference moved: nginx's own p99 changed twofold between rounds")
         ratios = [each.ratio for each in found]
-        benchmark.extra_info["ratio"] = median(ratios)
+        benchmark.extra_info["ratio" if last_try else "first_ratio"] = median(ratios)
         if not is_slower(ratios):
             return
+        earlier = f"{median(ratios):.2f} × at first; then "
     pytest.fail(f"p99 is {median(ratios):.2f} × nginx's in all rounds but one, measured twice: {ratios}")
 
 

@@ -12,7 +12,7 @@ use crate::bars::Bars;
 use crate::decider::Decider;
 use crate::dice::Dice;
 use crate::doors;
-use crate::io::{Bounds, OnPark, Shared, Tables, Thread};
+use crate::io::{Bounds, Hooks, Shared, Tables, Thread};
 use crate::journal::{Journal, JournalSpec};
 use crate::metrics::Metrics;
 use crate::table::{Table, TableError, TableSpec};
@@ -58,7 +58,7 @@ impl Engine {
         bounds: Bounds,
         threads: usize,
         decider: Arc<dyn Decider>,
-        on_park: &OnPark,
+        hooks: &Hooks,
         journal: Option<JournalSpec>,
     ) -> Result<Self, StartError> {
         let table = Table::compile(spec).map_err(StartError::Table)?;
@@ -92,7 +92,7 @@ impl Engine {
         let threads = (0..count)
             .map(|index| {
                 let lane = journal.as_ref().and_then(|journal| journal.lane(index));
-                Thread::start(index, count, shared.clone(), resolver.clone(), lane, on_park.clone())
+                Thread::start(index, count, shared.clone(), resolver.clone(), lane, hooks.clone())
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Io)?;

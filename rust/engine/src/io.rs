@@ -183,8 +183,14 @@ pub struct Thread {
 /// for every request that waits for it.
 const NAME_LOOKUPS: usize = 8;
 
-/// Called on an I/O thread just before it parks: the moment to ring for what was queued meanwhile.
-pub type OnPark = Arc<dyn Fn() + Send + Sync>;
+/// What whoever embeds the engine does on its threads.
+#[derive(Clone)]
+pub struct Hooks {
+    /// On an I/O thread just before it parks: the moment to ring for what was queued meanwhile.
+    pub on_park: Arc<dyn Fn() + Send + Sync>,
+    /// On a thread that an I/O thread starts for what takes long, before it does any of it.
+    pub on_helper: Arc<dyn Fn() + Send + Sync>,
+}
 
 impl Thread {
     /// Starts thread number `index` of `count`.
@@ -194,7 +200,7 @@ impl Thread {
         shared: Arc<Shared>,
         resolver: Arc<Resolver>,
         lane: Option<Arc<Lane>>,
-        on_park: OnPark,
+        Hooks { on_park, on_helper }: Hooks,
     ) -> std::io::Result<Self> {
         let (dice, defects) = (shared.dice.clone(), shared.metrics.defects.clone());
         let io = Arc::new(Io {
@@ -210,6 +216,7 @@ impl Thread {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .max_blocking_threads(NAME_LOOKUPS)
+                .on_thread_start(move || on_helper())
                 .on_thread_park(move || {
                     failpoint::pass("thread.park");
                     if defect::caught(|| on_park()).is_none() {

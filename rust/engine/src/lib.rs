@@ -54,7 +54,7 @@ pub use engine::{Engine, StartError};
 pub use exchange::{by_snapshot, contained, defective, run, standing};
 pub use identity::fresh as fresh_request_id;
 pub use ingress::{Ingress, REQUEST_IDS, forwarded, forwarded_names, is_for_one_hop, request_id};
-pub use io::{Bounds, Io, Of, OnPark, Share, Shared, Thread};
+pub use io::{Bounds, Hooks, Io, Of, Share, Shared, Thread};
 pub use journal::{Journal, JournalSpec, Notice};
 pub use metrics::Metrics;
 pub use opaque::{Opaque, routed};

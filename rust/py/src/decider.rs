@@ -50,8 +50,8 @@ impl Decider for PythonDecider {
 
     fn report(&self, setback: Setback) {
         self.backlog.stories.fetch_add(1, Ordering::Relaxed);
-        // Loud: the next decision should know.
-        self.queue.push(Item::Report(Box::new(setback)));
+        // The next decision should know.
+        self.queue.push_promptly(Item::Report(Box::new(setback)));
     }
 
     fn settle(&self, outcome: Box<Outcome>) {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use fastroute_engine::admission;
 use fastroute_engine::doors::{Endpoint, Hints, answer, body, endpoint, host_flaw, http, is_encoded, malformed};
 use fastroute_engine::{
-    Bounds, Engine, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Room, Share, Table, TableSpec, Waits, defective,
-    forwarded_names, fresh_request_id, is_for_one_hop, request_id, restyled,
+    Bounds, Engine, Hooks, Journal, JournalSpec, Of, Problem, REQUEST_IDS, Room, Share, Table, TableSpec, Waits,
+    defective, forwarded_names, fresh_request_id, is_for_one_hop, request_id, restyled,
 };
 use fastroute_engine::{defect, failpoint};
 use hyper::Method;
@@ -105,11 +105,12 @@ impl Gateway {
         let responses = Arc::new(Responses::default());
         let decider = Arc::new(PythonDecider { queue: queue.clone(), backlog: backlog.clone() });
         let bell = queue.clone();
-        let on_park: fastroute_engine::OnPark = Arc::new(move || {
+        let on_park = Arc::new(move || {
             bell.ring_if_needed();
             slice::suit(bell.awaited());
         });
-        let engine = Engine::start(spec, bounds, threads, decider, &on_park, journal).map_err(refused)?;
+        let hooks = Hooks { on_park, on_helper: Arc::new(slice::of_a_helper) };
+        let engine = Engine::start(spec, bounds, threads, decider, &hooks, journal).map_err(refused)?;
         let reservoir = Arc::new(Reservoir::under(engine.shared().pressure.clone()));
         let defects = engine.shared().metrics.defects.clone();
         let drain = Drain::new(queue.clone(), backlog.clone(), brain.clone(), responses.clone(), defects.clone());

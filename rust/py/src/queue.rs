@@ -37,8 +37,13 @@ impl<T> Queue<T> {
 
     /// Queues an item somebody waits for.
     pub(crate) fn push(&self, item: T) {
-        let waiting = self.append(item);
         self.awaited.fetch_add(1, Ordering::Relaxed);
+        self.push_promptly(item);
+    }
+
+    /// Queues an item nobody waits for, which should be known soon all the same.
+    pub(crate) fn push_promptly(&self, item: T) {
+        let waiting = self.append(item);
         self.unrung.store(true, Ordering::Release);
         if waiting.is_multiple_of(RING_AT) {
             self.ring_if_needed();
@@ -140,6 +145,18 @@ mod tests {
         let mut taken = VecDeque::new();
         queue.take(&mut taken);
         assert_eq!(taken, [1, 2], "in the order they were told");
+    }
+
+    #[test]
+    fn only_what_somebody_waits_for_is_counted_as_awaited() {
+        let queue = Queue::new().unwrap();
+        queue.push_quietly(1);
+        queue.push_promptly(2);
+        assert_eq!(queue.awaited(), 0);
+        queue.ring_if_needed();
+        assert!(readable(&queue), "what should be known soon rings all the same");
+        queue.push(3);
+        assert_eq!(queue.awaited(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It may block, so whatever it does happens without a lane's lock. A lane whose write failed or was slow hands its
 //! segment over and gets it back when writes have gone well for a while.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,11 +68,15 @@ impl Keeper {
                 look_after(lane);
                 match prepare(lane) {
                     Ok(prepared) => changed |= prepared,
-                    Err(_) => again = again.min(GAP_EVERY),
+                    Err(error) => {
+                        lane.wait_for_a_file(&error.to_string());
+                        again = again.min(GAP_EVERY);
+                    }
                 }
                 if relay.tend(lane) {
                     again = again.min(RELAY_EVERY);
                 }
+                changed |= std::mem::take(&mut relay.replaced);
             }
             if changed {
                 self.retire();
@@ -128,13 +133,29 @@ impl Keeper {
 
 /// Somebody may delete what is being written to: it goes on elsewhere, restating what is open.
 fn look_after(lane: &Lane) {
-    let file = lane.lock().file.clone();
-    if let Some(file) = file
-        && file.metadata().is_ok_and(|about| about.nlink() == 0)
-    {
-        lane.lock().file = None;
+    let (file, next) = {
+        let inner = lane.lock();
+        (inner.file.clone(), inner.next.as_ref().map(|next| next.file.clone()))
+    };
+    let deleted =
+        |file: &Option<Arc<File>>| file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|it| it.nlink() == 0));
+    let (file_deleted, next_deleted) = (deleted(&file), deleted(&next));
+    if !file_deleted && !next_deleted {
+        return;
+    }
+    let mut inner = lane.lock();
+    // Meanwhile the lane may have gone on in the next one.
+    let same = |one: Option<&Arc<File>>, other: &Option<Arc<File>>| {
+        one.zip(other.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    };
+    if next_deleted && same(inner.next.as_ref().map(|next| &next.file), &next) {
+        inner.next = None;
+    }
+    if file_deleted && same(inner.file.as_ref(), &file) {
+        // Whoever writes goes on elsewhere with the next write.
+        (inner.file, inner.spoilt, inner.asked) = (None, true, true);
+        drop(inner);
         lane.book.say(true, "a segment of the journal was deleted while it was written to; another takes over".into());
-        lane.renew();
     }
 }
 
@@ -173,6 +194,10 @@ struct Relay {
     /// In a row.
     failures: u32,
     lost_before: u64,
+    /// When it last tried to.
+    replaced_at: Option<Instant>,
+    /// Another segment was begun, and older ones may have to go.
+    replaced: bool,
     active: bool,
 }
 
@@ -233,23 +258,27 @@ impl Relay {
     }
 
     fn write(&mut self, lane: &Lane, now: Instant) -> std::io::Result<()> {
-        let (lost, spoilt) = {
+        let (lost, spoilt, stranded) = {
             let mut inner = lane.lock();
             // What failed is tried again first, and alone: the order stays, and so does the bound.
             if self.waiting.is_empty() {
                 std::mem::swap(&mut inner.waiting, &mut self.waiting);
                 self.intents = inner.intents;
             }
-            (inner.lost, inner.spoilt)
+            (inner.lost, inner.spoilt, inner.stranded())
         };
         if self.gap_at.is_none_or(|at| now >= at) {
             self.gap_at = Some(now + GAP_EVERY);
             Record::Gap(Gap { at_ms: wall_ms(), lost }).render(&mut self.waiting);
         }
-        if spoilt || self.segment.as_ref().is_none_or(Segment::full) {
+        // It may be this file alone that takes nothing any more.
+        let failing = self.failures > 0 && self.failures.is_multiple_of(OTHER_PLACE_AFTER);
+        // Where every sync fails, so may those of the next file.
+        let unsure = spoilt && self.replaced_at.is_none_or(|at| now.saturating_duration_since(at) >= GAP_EVERY);
+        if stranded || self.segment.as_ref().is_none_or(Segment::full) {
             self.replace(lane)?;
-        } else if self.failures > 0 && self.failures.is_multiple_of(OTHER_PLACE_AFTER) {
-            // It may be this file alone that takes nothing any more. If there is no other, it is tried again.
+        } else if failing || unsure {
+            // If there is no other, it goes on in this one.
             let _ = self.replace(lane);
         }
         if let Some(segment) = &mut self.segment
@@ -268,7 +297,9 @@ impl Relay {
 
     /// Goes on in a new segment.
     fn replace(&mut self, lane: &Lane) -> std::io::Result<()> {
+        self.replaced_at = Some(Instant::now());
         let fresh = lane.fresh()?;
+        self.replaced = true;
         lane.lock().goes_on_in(fresh.file.clone());
         if let Some(old) = self.segment.replace(fresh) {
             old.seal();

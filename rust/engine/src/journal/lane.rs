@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) handed: Option<Segment>,
     /// What is written to now, whoever writes.
     pub(super) file: Option<Arc<File>>,
-    /// Nobody will find in that file what is written to it from now on.
+    /// Another file should be written to, which restates what is open. Without `file` it must.
     pub(super) spoilt: bool,
     /// Number of the latest segment.
     number: u32,
@@ -56,6 +56,11 @@ impl Inner {
     pub(super) fn take_over(&mut self, segment: Segment) {
         self.file = Some(segment.file.clone());
         self.segment = Some(segment);
+    }
+
+    /// What is written to now was deleted; nobody will find it.
+    pub(super) fn stranded(&self) -> bool {
+        self.spoilt && self.file.is_none()
     }
 
     /// This is the file from now on, whoever writes.
@@ -330,15 +335,22 @@ impl Lane {
         self.book.wake_keeper();
     }
 
-    /// The next write goes to another segment. After a failed sync nobody knows what the disk has of this one.
-    pub(super) fn renew(&self) {
-        self.lock().spoilt = true;
+    /// No other file could be made for one that was deleted: records wait in memory.
+    pub(super) fn wait_for_a_file(&self, why: &str) {
+        let mut inner = self.lock();
+        if inner.segment.is_some() && inner.stranded() {
+            self.write_failed(&mut inner, why);
+        }
     }
 
     /// Syncs what this lane has written. Blocks.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        let file = self.lock().file.clone();
-        file.map_or(Ok(()), |file| file.sync_data())
+        let Some(file) = self.lock().file.clone() else { return Ok(()) };
+        file.sync_data().inspect_err(|_| {
+            let mut inner = self.lock();
+            // Nobody knows now what the disk has of it.
+            inner.spoilt |= inner.file.as_ref().is_some_and(|now| Arc::ptr_eq(now, &file));
+        })
     }
 
     /// Syncs, and gives back what was allocated and not used. Blocks.

@@ -2,9 +2,9 @@
 //!
 //! The surprise: a write that failed half-way is not taken back; the next one starts at the same offset and covers it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Segment {
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(dir)?;
+                DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
                 open()?
             }
             opened => opened?,

@@ -55,9 +55,7 @@ fn run(book: &Book, lanes: &[Arc<Lane>]) {
             *book.syncing.began() = Some(Instant::now());
             book.wake_keeper();
             if lane.sync().is_err() {
-                // Nobody knows now what the disk has of this segment; the next one restates what is open.
                 book.syncing.failed.store(true, Ordering::Relaxed);
-                lane.renew();
                 book.wake_keeper();
             }
             *book.syncing.began() = None;

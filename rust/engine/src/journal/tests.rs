@@ -1,5 +1,7 @@
 //! The journal on a real disk: what is written, what a start finds, and what trouble costs.
 
+mod deleted;
+
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
@@ -45,9 +47,10 @@ impl Folder {
 
     /// Leaves no place for another file.
     fn block(&self) {
-        while std::fs::write(&self.0, "").is_err() {
+        eventually("something else has the folder's name", || {
             let _ = std::fs::remove_dir_all(&self.0);
-        }
+            std::fs::write(&self.0, "").is_ok()
+        });
     }
 
     pub(crate) fn journal(&self) -> Journal {
@@ -329,63 +332,6 @@ fn a_damaged_segment_is_told_and_kept_and_the_start_goes_on() {
     let [notice] = folder.journal().notices().try_into().unwrap();
     assert!(notice.text.contains("1 damaged segments"), "{}", notice.text);
     assert_eq!(std::fs::read(&path).unwrap(), bytes[..=written], "what was written stays as evidence");
-}
-
-/// A segment with a running attempt was deleted, and it was noticed; gives that attempt.
-fn lose_the_segment(folder: &Folder, journal: &Journal, lane: &Lane) -> AttemptId {
-    let running = begin(lane);
-    lane.settle_up();
-    for segment in folder.segments() {
-        std::fs::remove_file(segment).unwrap();
-    }
-    eventually("it was noticed", || {
-        journal.book.wake_keeper();
-        journal.notices().iter().any(|notice| notice.alarm && notice.text.contains("deleted"))
-    });
-    running.0
-}
-
-fn restates(folder: &Folder, lane: &Lane, running: AttemptId) {
-    eventually("another took over and restates what is open", || {
-        end(lane, begin(lane));
-        lane.settle_up();
-        folder.0.exists() && folder.attempts().0.contains(&running)
-    });
-}
-
-#[test]
-fn a_deleted_segment_is_noticed_and_what_is_open_is_restated_in_another() {
-    let folder = Folder::new();
-    let journal = folder.journal();
-    let lane = journal.lane(0).unwrap();
-    let running = lose_the_segment(&folder, &journal, &lane);
-    restates(&folder, &lane, running);
-}
-
-#[test]
-fn a_folder_that_goes_after_its_segments_is_made_again() {
-    let folder = Folder::new();
-    let journal = folder.journal();
-    let lane = journal.lane(0).unwrap();
-    let running = lose_the_segment(&folder, &journal, &lane);
-    // The keeper may have made the next segment already.
-    std::fs::remove_dir_all(&folder.0).unwrap();
-    restates(&folder, &lane, running);
-}
-
-#[test]
-fn a_segment_that_is_deleted_while_the_keeper_writes_is_left_for_another() {
-    let folder = Folder::new();
-    // In trouble for as long as the test runs.
-    let journal = Folder::start(folder.spec(), Duration::from_secs(3600));
-    let lane = journal.lane(0).unwrap();
-    fill_the_disk(&lane);
-    let earlier = begin(&lane);
-    lane.settle_up();
-    eventually("the keeper writes to another file", || folder.attempts().0.contains(&earlier.0));
-    let running = lose_the_segment(&folder, &journal, &lane);
-    eventually("another restates what is open", || folder.attempts().0.contains(&running));
-    assert!(lane.is_relayed());
 }
 
 #[test]
