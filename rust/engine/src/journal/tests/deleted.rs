@@ -67,16 +67,21 @@ fn where_no_other_file_can_be_made_records_wait_and_it_is_told() {
     assert_eq!(folder.attempts().1, [running.0]);
 }
 
-#[test]
-fn a_segment_that_is_deleted_while_the_keeper_writes_is_left_for_another() {
-    let folder = Folder::new();
-    // In trouble for as long as the test runs.
+/// A journal whose keeper writes for its lane for as long as the test runs.
+fn in_trouble(folder: &Folder) -> (Journal, Arc<Lane>) {
     let journal = Folder::start(folder.spec(), Duration::from_secs(3600));
     let lane = journal.lane(0).unwrap();
     fill_the_disk(&lane);
     let earlier = begin(&lane);
     lane.settle_up();
     eventually("the keeper writes to another file", || folder.attempts().0.contains(&earlier.0));
+    (journal, lane)
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_the_keeper_writes_is_left_for_another() {
+    let folder = Folder::new();
+    let (journal, lane) = in_trouble(&folder);
     let running = lose_the_segment(&folder, &journal, &lane);
     eventually("another restates what is open", || folder.attempts().0.contains(&running));
     assert!(lane.is_relayed());
@@ -85,12 +90,7 @@ fn a_segment_that_is_deleted_while_the_keeper_writes_is_left_for_another() {
 #[test]
 fn syncs_that_go_on_failing_while_the_keeper_writes_do_not_fill_the_folder_with_files() {
     let folder = Folder::new();
-    let journal = Folder::start(folder.spec(), Duration::from_secs(3600));
-    let lane = journal.lane(0).unwrap();
-    fill_the_disk(&lane);
-    let earlier = begin(&lane);
-    lane.settle_up();
-    eventually("the keeper writes to another file", || folder.attempts().0.contains(&earlier.0));
+    let (journal, lane) = in_trouble(&folder);
     let (before, began) = (folder.segments().len(), std::time::Instant::now());
     for _ in 0..20 {
         lane.lock().spoilt = true;
